@@ -1,0 +1,40 @@
+//! One file per command: its arguments, what they come down to, and what it does.
+
+pub(crate) mod completions;
+mod offer;
+pub(crate) mod receive_file;
+pub(crate) mod send_file;
+mod transfer;
+pub(crate) mod transfers;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::Command;
+use crate::exit::Failure;
+use crate::ui::{Audience, Ui};
+
+/// Runs a command that opens a line, until it is done, fails, or has ended because `stop` was
+/// cancelled.
+pub(crate) async fn run(
+    command: Command,
+    ui: &Ui,
+    stop: &CancellationToken,
+) -> Result<(), Failure> {
+    match command {
+        Command::SendFile(arguments) => send_file::run(&arguments, ui, stop).await,
+        Command::ReceiveFile(arguments) => receive_file::run(&arguments, ui, stop).await,
+        Command::Transfers(arguments) => arguments.resume(ui, stop).await,
+        Command::Completions(_) => Err(Failure::bug("completions open no line")),
+    }
+}
+
+/// `--verify` needs somebody to compare the words: a person at a terminal, or a script that reads them.
+fn check_verify(verify: bool, ui: &Ui) -> Result<(), Failure> {
+    if !verify || ui.can_ask() || ui.audience() == Audience::Scripts {
+        return Ok(());
+    }
+    Err(
+        Failure::usage("--verify needs a terminal to ask whether the words are the same")
+            .hint("with --json a script can compare them"),
+    )
+}

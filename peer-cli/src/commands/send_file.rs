@@ -1,0 +1,320 @@
+//! `peer-cli send-file`: offers files and directories under a code.
+
+use std::collections::HashSet;
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use peerline::channel::Delivery;
+use peerline::pairing::Code;
+use peerline::session::Intent;
+use peerline::transfer::{
+    CONTROL_PROTOCOL, Channels, LANE_PROTOCOL, LaneCount, Lanes, MAX_LANES, SafePath, Selection,
+    Skipped, Source, SourceError, Summary, TransferId, send_over as send_files,
+};
+use tokio::task::{JoinError, spawn_blocking};
+use tokio_util::sync::CancellationToken;
+
+use super::transfer::{self, Side};
+use crate::cli::Common;
+use crate::connect::{self, Context};
+use crate::exit::{Failure, io_reason};
+use crate::line::Line;
+use crate::ui::Ui;
+
+/// Send files and directories; prints the code that the other side needs
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Files and directories to send
+    #[arg(value_name = "PATH", required = true)]
+    paths: Vec<PathBuf>,
+
+    /// Use this code instead of a new one
+    #[arg(
+        long,
+        value_name = "CODE",
+        env = "PEERLINE_CODE",
+        hide_env_values = true
+    )]
+    code: Option<Code>,
+
+    /// Leave out what matches, as in a .gitignore: '*.tmp', '/build', 'cache/'; may be repeated
+    #[arg(long, value_name = "PATTERN")]
+    exclude: Vec<String>,
+
+    /// Leave out what git ignores, and .git itself
+    #[arg(long)]
+    gitignore: bool,
+
+    /// Connections to send over at a time, 1 to 16 [default: as many as make it faster]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(MAX_LANES)))]
+    lanes: Option<u16>,
+
+    /// Show words to compare with the other side before anything is sent; with --json nobody is
+    /// asked, and the script that reads them must stop it if they differ
+    #[arg(long)]
+    verify: bool,
+
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// What is to be sent, found to be there and readable.
+#[derive(Debug)]
+struct Plan {
+    /// In the order given.
+    paths: Vec<PathBuf>,
+    /// The code that was asked for.
+    code: Option<Code>,
+    /// What to leave out.
+    selection: Selection,
+    /// Compare phrases first.
+    verify: bool,
+    /// Connections at a time.
+    lanes: LaneCount,
+}
+
+/// Offers the files, waits for the other side, and returns when it has confirmed them.
+pub(super) async fn run(
+    arguments: &Arguments,
+    ui: &Ui,
+    stop: &CancellationToken,
+) -> Result<(), Failure> {
+    let plan = arguments.resolve(ui)?;
+    let context = Context {
+        ui,
+        common: &arguments.common,
+        stop,
+        intent: Intent::SendFiles,
+    };
+    let (paths, selection) = (plan.paths, plan.selection);
+    // Nobody waits for a large tree to be listed before the code is shown.
+    let mut scan = spawn_blocking(move || Source::select(&paths, &selection));
+    let connecting = connect::host(&context, plan.code, "receive-file");
+    tokio::pin!(connecting);
+    let (line, source) = tokio::select! {
+        line = &mut connecting => (line?, None),
+        scanned = &mut scan => {
+            let source = source(scanned)?;
+            (connecting.await?, Some(source))
+        }
+    };
+    let result = async {
+        let source = match source {
+            Some(ready) => ready,
+            None => tokio::select! {
+                biased;
+                () = stop.cancelled() => return Err(Failure::ctrl_c()),
+                scanned = scan => self::source(scanned)?,
+            },
+        };
+        for Skipped { path, what } in source.skipped() {
+            ui.note(&format!("'{}' is {what} and is not sent.", path.display()));
+        }
+        match source.left_out() {
+            0 => {}
+            1 => ui.note("1 file or directory is left out."),
+            more => ui.note(&format!("{more} files and directories are left out.")),
+        }
+        if plan.verify {
+            line.verify(&context).await?;
+        }
+        send(&context, &line, source, plan.lanes).await
+    };
+    let result = result.await;
+    let route = line.route().await;
+    let summary = line.end(result).await?;
+    transfer::say_done(ui, &summary, route);
+    Ok(())
+}
+
+fn source(scanned: Result<Result<Source, SourceError>, JoinError>) -> Result<Source, Failure> {
+    match scanned {
+        Ok(Ok(source)) => Ok(source),
+        Ok(Err(error)) => Err(Failure::from(&error)),
+        Err(error) => Err(Failure::bug(format!("listing the files failed: {error}"))),
+    }
+}
+
+async fn send(
+    context: &Context<'_>,
+    line: &Line,
+    source: Source,
+    count: LaneCount,
+) -> Result<Summary, Failure> {
+    let lanes = Lanes {
+        opener: Some(Box::new(line.session.lanes())),
+        count,
+        round_trip: line
+            .session
+            .first_path()
+            .map_or(Duration::ZERO, |path| path.round_trip),
+    };
+    let id = TransferId::random();
+    let open = async |label: String, protocol: &str| {
+        let opened = line.session.open(label, protocol, Delivery::Reliable).await;
+        opened.map_err(|error| Failure::from(&error))
+    };
+    let channels = Channels {
+        control: open(id.control_label(), CONTROL_PROTOCOL).await?,
+        lane: open(id.lane_label(0), LANE_PROTOCOL).await?,
+    };
+    let stop = context.stop.clone();
+    transfer::run(context.ui, line, Side::Sender, |steps| {
+        send_files(channels, lanes, source, steps, stop)
+    })
+    .await
+}
+
+impl Arguments {
+    /// Looks at each path, not below it: this is done before the code is shown, and must take no
+    /// longer for a terabyte than for a byte.
+    fn resolve(&self, ui: &Ui) -> Result<Plan, Failure> {
+        super::check_verify(self.verify, ui)?;
+        let mut names = HashSet::new();
+        for path in &self.paths {
+            let name = name_to_send(path)?;
+            if names.contains(&name) {
+                let message = format!("two of the paths end in '{name}'");
+                return Err(Failure::usage(message).hint("send them one after the other"));
+            }
+            names.insert(name);
+        }
+        Ok(Plan {
+            paths: self.paths.clone(),
+            code: self.code.clone(),
+            selection: self.selection()?,
+            verify: self.verify,
+            lanes: self.lanes.map_or(LaneCount::Auto, LaneCount::Exactly),
+        })
+    }
+
+    fn selection(&self) -> Result<Selection, Failure> {
+        let selection = Selection::default().exclude(&self.exclude);
+        let selection = selection.map_err(|error| {
+            Failure::usage(format!("--exclude {error}"))
+                .hint("write it as in a .gitignore file, in quotes")
+        })?;
+        Ok(selection.gitignore(self.gitignore))
+    }
+}
+
+/// What the receiver will call a path that is there and can be read.
+fn name_to_send(path: &Path) -> Result<String, Failure> {
+    let shown = path.display();
+    // Paths like `.` and `..` get the name of what they point at.
+    let named = match path.file_name() {
+        Some(_) => path.to_owned(),
+        None => fs::canonicalize(path).map_err(|error| unreadable(path, &error))?,
+    };
+    let Some(name) = named.file_name() else {
+        let message = format!("'{shown}' has no name to send it under");
+        return Err(Failure::usage(message).hint("name the files or directories in it"));
+    };
+    let Some(name) = name.to_str() else {
+        let message = format!("the name of '{shown}' is not UTF-8");
+        return Err(Failure::usage(message).hint("rename it, or send a copy"));
+    };
+    let kind = fs::metadata(path).map_err(|error| unreadable(path, &error))?;
+    // Opening anything else could block (a pipe) or never end (a device).
+    let opened = if kind.is_dir() {
+        fs::read_dir(path).map(drop)
+    } else if kind.is_file() {
+        File::open(path).map(drop)
+    } else {
+        let message = format!("'{shown}' is neither a file nor a directory");
+        return Err(Failure::usage(message).hint("only files and directories can be sent"));
+    };
+    opened.map_err(|error| unreadable(path, &error))?;
+    if let Err(reason) = SafePath::parse(name) {
+        let message = format!("'{shown}' cannot be sent under its name: {reason}");
+        return Err(Failure::usage(message).hint("rename it, or send a copy"));
+    }
+    Ok(name.to_owned())
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
+    let hint = if path.as_os_str() == OsStr::new("-") {
+        "stdin cannot be sent as a file"
+    } else {
+        "check the path and its permissions"
+    };
+    Failure::usage(format!(
+        "cannot read '{}': {}",
+        path.display(),
+        io_reason(error)
+    ))
+    .hint(hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+    use crate::exit::Exit;
+    use crate::ui::Audience;
+
+    fn resolve(paths: &[&Path]) -> Result<Plan, Failure> {
+        let words = ["peer-cli", "send-file"].map(OsStr::new);
+        let cli = Cli::try_parse_from(
+            words
+                .into_iter()
+                .chain(paths.iter().map(|path| path.as_os_str())),
+        );
+        match cli.expect("parses").command {
+            Command::SendFile(arguments) => arguments.resolve(&Ui::new(Audience::Quiet)),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn files_and_directories_get_their_last_name() {
+        let home = tempfile::tempdir().unwrap();
+        let directory = home.path().join("photos");
+        fs::create_dir_all(directory.join("2024")).unwrap();
+        fs::write(home.path().join("a b.txt"), "x").unwrap();
+        for (path, name) in [
+            ("a b.txt", "a b.txt"),
+            ("photos/", "photos"),
+            ("photos/2024/..", "photos"),
+        ] {
+            let path = home.path().join(path);
+            assert_eq!(name_to_send(&path).as_deref(), Ok(name));
+            assert_eq!(resolve(&[&path]).expect("is there").paths, [path]);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_sent_is_a_usage_error_that_names_it() {
+        let home = tempfile::tempdir().unwrap();
+        let (one, two) = (home.path().join("one/x"), home.path().join("two/x"));
+        for path in [&one, &two] {
+            fs::create_dir_all(path).unwrap();
+        }
+        let missing = home.path().join("missing");
+        let unsafe_name = home.path().join("a:b");
+        fs::write(&unsafe_name, "x").unwrap();
+        for (paths, expected) in [
+            (
+                &[missing.as_path()][..],
+                "missing': no such file or directory",
+            ),
+            (
+                &[one.as_path(), two.as_path()],
+                "two of the paths end in 'x'",
+            ),
+            (&[Path::new("/")], "has no name"),
+            (&[unsafe_name.as_path()], "cannot be sent under its name"),
+            #[cfg(unix)]
+            (&[Path::new("/dev/null")], "neither a file nor a directory"),
+        ] {
+            let failure = resolve(paths).expect_err("must be refused");
+            assert_eq!(failure.exit, Exit::Usage);
+            assert!(failure.message.contains(expected), "{failure}");
+            assert!(!failure.hint.is_empty());
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! From arguments to a line: a connected and verified session with the other side.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use peerline::pairing::Code;
+use peerline::session::{Intent, Session, SessionConfig};
+use peerline::signaling::{ServerUrl, Signaling, SignalingError};
+use signaling_protocol::{ErrorCode, Join, Joined, RoomName};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use url::{Host, Url};
+
+use crate::cli::Common;
+use crate::discover;
+use crate::exit::{Exit, Failure};
+use crate::invitation::{Target, command_for_peer};
+use crate::line::Line;
+use crate::server::{self, Embedded};
+use crate::ui::{Event, Ui};
+
+/// One to make the code, one to be given it.
+const PLACES: u16 = 2;
+
+/// What every command needs to open a line.
+pub(crate) struct Context<'a> {
+    pub(crate) ui: &'a Ui,
+    pub(crate) common: &'a Common,
+    /// Cancelled by Ctrl-C.
+    pub(crate) stop: &'a CancellationToken,
+    /// What this side comes for.
+    pub(crate) intent: Intent,
+}
+
+/// Opens a line as the one who makes the code, and shows it. `verb` is the command of the other side.
+pub(crate) async fn host(
+    context: &Context<'_>,
+    code: Option<Code>,
+    verb: &str,
+) -> Result<Line, Failure> {
+    let named = context.common.server.clone();
+    let mut embedded = match named {
+        None => Some(Embedded::start()?),
+        Some(_) => None,
+    };
+    let place = Place::default();
+    let waiting = wait_for_guest(context, named, embedded.as_mut(), code, verb, &place);
+    let connected = context.limited(waiting).await;
+    place.given_back(&connected).await;
+    Line::new(context, connected, embedded).await
+}
+
+/// A place in a room, which the server keeps for whoever loses the connection: one that is not wanted any
+/// more must be given back before the process ends.
+#[derive(Default)]
+struct Place(Mutex<Option<Left>>);
+
+type Left = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+impl Place {
+    fn taken(&self, signaling: &Signaling) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::pin(signaling.left()));
+    }
+
+    /// Waits for it if nothing came of it; what held it is dropped by now.
+    async fn given_back<T>(self, connected: &Result<T, Failure>) {
+        let left = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if let (Err(_), Some(left)) = (connected, left) {
+            left.await;
+        }
+    }
+}
+
+async fn wait_for_guest(
+    context: &Context<'_>,
+    named: Option<ServerUrl>,
+    embedded: Option<&mut Embedded>,
+    code: Option<Code>,
+    verb: &str,
+    place: &Place,
+) -> Result<Session, Failure> {
+    let (server, public) = match (&named, &embedded) {
+        (_, Some(embedded)) => (embedded.local_url(), embedded.public_url()),
+        (Some(server), None) => (server.clone(), server.clone()),
+        (None, None) => return Err(Failure::bug("no server to wait at")),
+    };
+    let room = match (&code, &embedded) {
+        (Some(code), _) => Some(code.room().to_owned()),
+        (None, Some(_)) => Some(server::room()),
+        (None, None) => None,
+    };
+    let join = Join {
+        room: room.as_deref().map(room_name).transpose()?,
+        create: Some(true),
+        capacity: Some(PLACES),
+        ..Join::default()
+    };
+    let (signaling, joined) = Signaling::join(&server, join)
+        .await
+        .map_err(|error| Failure::from(&error))?;
+    place.taken(&signaling);
+    let code = match code {
+        Some(code) => code,
+        None => Code::generate(joined.room.as_str()).map_err(|_| {
+            Failure::new(
+                Exit::NoSignaling,
+                "bad-room",
+                "the server's room cannot be part of a code",
+            )
+            .hint("choose a code with --code")
+        })?,
+    };
+    if embedded.is_some() {
+        context.ui.say(&Event::Listening {
+            server: public.page().to_owned(),
+        });
+    }
+    context.ui.say(&Event::Code {
+        code: code.to_string(),
+        link: code.link(public.page()),
+        command: command_for_peer(verb, &code, named.as_ref()),
+    });
+    if let Some(embedded) = embedded {
+        embedded.announce(code.room());
+    }
+    context
+        .ui
+        .note("Waiting for the other side. Ctrl-C ends it.");
+    let config = context.session_config(&server);
+    let arrived = || context.ui.note("The other side is here.");
+    Session::host(signaling, &joined, code, config, arrived)
+        .await
+        .map_err(|error| Failure::from(&error))
+}
+
+/// Opens a line as the one who was given the code.
+pub(crate) async fn guest(context: &Context<'_>, target: Target) -> Result<Line, Failure> {
+    let place = Place::default();
+    let connected = context.limited(visit(context, target, &place)).await;
+    place.given_back(&connected).await;
+    Line::new(context, connected, None).await
+}
+
+async fn visit(context: &Context<'_>, target: Target, place: &Place) -> Result<Session, Failure> {
+    let Target { code, server } = target;
+    // A link is good for its own server only.
+    let (server, signaling, joined) = match server.or_else(|| context.common.server.clone()) {
+        Some(server) => {
+            let (signaling, joined) = join_existing(&server, &code)
+                .await
+                .map_err(|error| Failure::from(&error))?;
+            (server, signaling, joined)
+        }
+        None => {
+            let joining = |server: ServerUrl| join_if_there(server, &code);
+            discover::find(code.room(), joining).await?
+        }
+    };
+    tracing::info!(%server, "joined");
+    place.taken(&signaling);
+    let config = context.session_config(&server);
+    Session::guest(signaling, &joined, &code, config)
+        .await
+        .map_err(|error| Failure::from(&error))
+}
+
+async fn join_existing(
+    server: &ServerUrl,
+    code: &Code,
+) -> Result<(Signaling, Joined), SignalingError> {
+    let join = Join {
+        room: code.room().parse().ok(),
+        create: Some(false),
+        ..Join::default()
+    };
+    Signaling::join(server, join).await
+}
+
+async fn join_if_there(
+    server: ServerUrl,
+    code: &Code,
+) -> Result<Option<(ServerUrl, Signaling, Joined)>, Failure> {
+    match join_existing(&server, code).await {
+        Ok((signaling, joined)) => Ok(Some((server, signaling, joined))),
+        Err(SignalingError::Refused(refusal)) if refusal.code == ErrorCode::NoSuchRoom => Ok(None),
+        Err(error) => Err(Failure::from(&error)),
+    }
+}
+
+fn room_name(room: &str) -> Result<RoomName, Failure> {
+    room.parse()
+        .map_err(|_| Failure::bug("a code's room is no room"))
+}
+
+impl Context<'_> {
+    /// `connecting` until it is done, `--timeout` is over, or Ctrl-C is pressed.
+    async fn limited<T>(
+        &self,
+        connecting: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        let limit = self.common.timeout;
+        let limited = async {
+            match limit {
+                None => connecting.await,
+                Some(limit) => timeout(limit, connecting)
+                    .await
+                    .unwrap_or_else(|_| Err(too_late(limit))),
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Err(Failure::ctrl_c()),
+            result = limited => result,
+        }
+    }
+
+    fn session_config(&self, server: &ServerUrl) -> SessionConfig {
+        SessionConfig {
+            agent: concat!("peer-cli/", env!("CARGO_PKG_VERSION")).to_owned(),
+            intent: self.intent,
+            ice_servers: self.common.ice_servers(),
+            policy: self.common.paths(),
+            loopback: is_on_this_host(server),
+            ..SessionConfig::default()
+        }
+    }
+}
+
+fn too_late(limit: Duration) -> Failure {
+    let message = format!(
+        "the other side was not connected within {} s",
+        limit.as_secs_f64()
+    );
+    Failure::new(Exit::NoPath, "timeout", message)
+        .hint("check that both sides use the same code, or give them more time with --timeout")
+        .retry()
+}
+
+/// Whether both sides may be on this host: only then may loopback addresses be used, since to anybody
+/// else they would mean another machine.
+fn is_on_this_host(server: &ServerUrl) -> bool {
+    match Url::parse(server.page())
+        .ok()
+        .and_then(|url| url.host().map(|host| host.to_owned()))
+    {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_server_on_this_host_opens_loopback() {
+        for (server, local) in [
+            ("http://127.0.0.1:8787", true),
+            ("http://127.9.9.9:1", true),
+            ("http://[::1]:1", true),
+            ("http://localhost:1", true),
+            ("https://localhost.example.org", false),
+            ("http://10.0.0.2:8787", false),
+            ("https://127.0.0.1.example.org", false),
+        ] {
+            assert_eq!(is_on_this_host(&server.parse().unwrap()), local, "{server}");
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! A line: a connected and verified session with the other side, until it is hung up.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use peerline::session::{Bye, ByeCode, EngineKind, Intent, Path, Session, SessionError};
+use tokio::time::timeout;
+
+use crate::causes::last_words;
+use crate::connect::Context;
+use crate::exit::{Exit, Failure};
+use crate::server::Embedded;
+use crate::ui::{Answer, Event, Route};
+
+/// A connected session, with the server that it may need for another path.
+pub(crate) struct Line {
+    pub(crate) session: Session,
+    embedded: Option<Embedded>,
+    /// The path when it was connected.
+    first: Option<Path>,
+}
+
+impl Line {
+    /// Reports what was connected, and makes sure that the two sides want to do the same.
+    pub(crate) async fn new(
+        context: &Context<'_>,
+        connected: Result<Session, Failure>,
+        embedded: Option<Embedded>,
+    ) -> Result<Self, Failure> {
+        let session = match connected {
+            Ok(session) => session,
+            Err(failure) => {
+                if let Some(embedded) = embedded {
+                    embedded.end().await;
+                }
+                return Err(failure);
+            }
+        };
+        let peer = session.peer();
+        context.ui.say(&Event::Peer {
+            agent: peer.agent.clone(),
+            engine: engine_name(peer.engine).to_owned(),
+        });
+        let fit = fits(context.intent, peer.intent);
+        let first = session.first_path().cloned();
+        let line = Self {
+            session,
+            embedded,
+            first,
+        };
+        if let Err(failure) = fit {
+            return line.end(Err(failure)).await;
+        }
+        let unknown = || "?".to_owned();
+        let path = line.first.as_ref();
+        context.ui.say(&Event::Connected {
+            path: path.into(),
+            relay: path
+                .and_then(|path| path.relay)
+                .map(|relay| relay.to_string()),
+            rtt_ms: path.map_or(0.0, |path| path.round_trip.as_secs_f64() * 1000.0),
+            local: path.map_or_else(unknown, |path| path.local.clone()),
+            remote: path.map_or_else(unknown, |path| path.remote.clone()),
+        });
+        Ok(line)
+    }
+
+    /// Shows the phrase and asks whether the other side has the same one. With `--json` nobody can be
+    /// asked: the script that reads the event decides whether to go on.
+    pub(crate) async fn verify(&self, context: &Context<'_>) -> Result<(), Failure> {
+        context.ui.say(&Event::Phrase {
+            phrase: self.session.phrase().to_string(),
+        });
+        let answer = tokio::select! {
+            biased;
+            () = context.stop.cancelled() => return Err(Failure::ctrl_c()),
+            end = self.session.ended() => return Err(Failure::from(&*end)),
+            answer = context.ui.confirm("Does the other side show the same words?") => answer,
+        };
+        match answer {
+            Answer::Yes | Answer::Nobody => Ok(()),
+            Answer::No => Err(Failure::new(
+                Exit::WrongCode,
+                "phrase-differs",
+                "the words differ, so somebody may be in the middle; no data was exchanged",
+            )
+            .hint("use a server that you trust, or none")),
+        }
+    }
+
+    /// How the bytes travel now.
+    pub(crate) async fn route(&self) -> Route {
+        let now = self.session.path().await;
+        now.as_ref().or(self.first.as_ref()).into()
+    }
+
+    /// Why the session ended, if it has or is just about to.
+    pub(crate) async fn why_ended(&self) -> Option<Arc<SessionError>> {
+        /// A peer that hangs up closes its channels and says goodbye on another one, which may come a
+        /// retransmission later.
+        const ENDING: Duration = Duration::from_secs(2);
+        timeout(ENDING, self.session.ended()).await.ok()
+    }
+
+    /// Says goodbye, hangs up, and ends the embedded server.
+    pub(crate) async fn end<T>(self, result: Result<T, Failure>) -> Result<T, Failure> {
+        let bye = match &result {
+            Ok(_) => Bye::new(ByeCode::Done, "done"),
+            Err(failure) => last_words(failure),
+        };
+        self.session.close(bye).await;
+        if let Some(embedded) = self.embedded {
+            embedded.end().await;
+        }
+        result
+    }
+}
+
+fn engine_name(engine: EngineKind) -> &'static str {
+    match engine {
+        EngineKind::Native => "native",
+        EngineKind::Browser => "browser",
+    }
+}
+
+/// Whether the two sides came for the two ends of the same thing.
+fn fits(ours: Intent, theirs: Intent) -> Result<(), Failure> {
+    let wanted = match ours {
+        Intent::SendFiles => Intent::ReceiveFiles,
+        Intent::ReceiveFiles => Intent::SendFiles,
+        same => same,
+    };
+    if theirs == wanted || theirs == Intent::Any || ours == Intent::Any {
+        return Ok(());
+    }
+    let message = format!("the other side wants to {}", purpose(theirs));
+    let hint = match wanted {
+        Intent::ReceiveFiles => "it must receive files, with receive-file or the page",
+        Intent::SendFiles => "it must send files, with send-file or the page",
+        _ => "both sides must run commands that belong together",
+    };
+    Err(Failure::usage(message).hint(hint))
+}
+
+fn purpose(intent: Intent) -> &'static str {
+    match intent {
+        Intent::SendFiles => "send files, too",
+        Intent::ReceiveFiles => "receive files, too",
+        Intent::Pipe => "connect a pipe",
+        Intent::Chat => "chat",
+        Intent::Call => "call",
+        _ => "do something else",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_that_want_the_same_do_not_fit() {
+        use Intent::{Any, Call, ReceiveFiles, SendFiles};
+        for (ours, theirs, fit) in [
+            (SendFiles, ReceiveFiles, true),
+            (ReceiveFiles, SendFiles, true),
+            (SendFiles, Any, true),
+            (ReceiveFiles, Any, true),
+            (SendFiles, SendFiles, false),
+            (ReceiveFiles, ReceiveFiles, false),
+            (SendFiles, Call, false),
+        ] {
+            let result = fits(ours, theirs);
+            assert_eq!(result.is_ok(), fit, "{ours:?} {theirs:?}");
+            if let Err(failure) = result {
+                assert_eq!(failure.exit, Exit::Usage);
+                assert!(!failure.hint.is_empty());
+            }
+        }
+    }
+}

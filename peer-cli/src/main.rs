@@ -1,0 +1,106 @@
+//! `peer-cli`: files over direct, end-to-end encrypted lines.
+//!
+//! `main` reads the arguments, runs one command and turns its result into an exit code. What is
+//! printed is decided in [`ui`], what is done in [`commands`].
+
+mod address;
+mod causes;
+mod cli;
+mod commands;
+mod connect;
+mod discover;
+mod exit;
+mod interrupt;
+mod invitation;
+mod line;
+mod logging;
+mod server;
+mod ui;
+
+use std::env;
+use std::ffi::OsString;
+use std::io::{self, ErrorKind, Write};
+use std::process::ExitCode;
+
+use cli::{Command, Parsed};
+use exit::{Exit, Failure};
+use interrupt::Interrupt;
+use ui::Ui;
+
+/// Saves some 15 % of the time of a transfer (many small buffers across threads).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// One for the engine, one for disk, digests and everything else; more only pass work around.
+const WORKERS: usize = 2;
+
+fn main() -> ExitCode {
+    let arguments: Vec<OsString> = env::args_os().collect();
+    let command = match cli::parse(&arguments) {
+        Ok(Parsed::Run(cli)) => cli.command,
+        Ok(Parsed::Text(text)) => return print(text.as_bytes()),
+        Err(failure) => return fail(&Ui::new(cli::audience_of_wrong(&arguments)), &failure),
+    };
+    match command {
+        Command::Completions(arguments) => print(&commands::completions::script(&arguments)),
+        Command::Transfers(ref arguments) if arguments.common().is_none() => {
+            let ui = Ui::new(arguments.audience());
+            conclude(&ui, arguments.look(&ui))
+        }
+        Command::SendFile(_) | Command::ReceiveFile(_) | Command::Transfers(_) => run(command),
+    }
+}
+
+/// Runs a command that opens a line.
+fn run(command: Command) -> ExitCode {
+    let common = command
+        .common()
+        .expect("commands without a line never come here");
+    let ui = Ui::new(common.audience());
+    logging::start(common.verbose, ui.clone());
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .enable_all()
+        .build();
+    let result = match &runtime {
+        Ok(runtime) => runtime.block_on(interruptible(command, &ui)),
+        Err(error) => Err(Failure::local("cannot start", error)),
+    };
+    if let Ok(runtime) = runtime {
+        // Not waited for: a prompt or a DNS lookup may still sit in a thread that cannot be stopped.
+        runtime.shutdown_background();
+    }
+    conclude(&ui, result)
+}
+
+fn conclude(ui: &Ui, result: Result<(), Failure>) -> ExitCode {
+    match result.and_then(|()| ui.finish()) {
+        Ok(()) => Exit::Done.into(),
+        Err(failure) => fail(ui, &failure),
+    }
+}
+
+async fn interruptible(command: Command, ui: &Ui) -> Result<(), Failure> {
+    let interrupt = Interrupt::listen(ui.clone())
+        .map_err(|error| Failure::local("cannot listen for Ctrl-C", &error))?;
+    commands::run(command, ui, interrupt.token()).await
+}
+
+fn fail(ui: &Ui, failure: &Failure) -> ExitCode {
+    ui.fail(failure);
+    // The first failure counts; that stdout failed as well changes nothing.
+    let _ = ui.finish();
+    failure.exit.into()
+}
+
+/// Writes a result that is all there is. A reader that had enough (`| head`) is a success.
+fn print(bytes: &[u8]) -> ExitCode {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => fail(
+            &Ui::new(ui::Audience::People),
+            &Failure::local("cannot write to stdout", &error),
+        ),
+        _ => Exit::Done.into(),
+    }
+}

@@ -1,0 +1,562 @@
+//! What a command has to say: one enum, worded for people here and for scripts as JSON.
+//!
+//! The names of events and fields are a promise to scripts; `docs` and the tests below hold them.
+
+use std::fmt::Write as _;
+
+use peerline::session::{Path, PathKind};
+use serde::Serialize;
+
+use super::clean::{ascii_json, clean};
+use super::palette::Palette;
+use super::size::{Bytes, Rate, Span, count};
+use crate::exit::{Exit, Failure, Kept, Retry};
+
+/// How the bytes travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Route {
+    /// From one machine to the other.
+    Direct,
+    /// Through a TURN server, which sees encrypted packets.
+    Relayed,
+    /// The engine did not say.
+    Unknown,
+}
+
+impl From<Option<&Path>> for Route {
+    fn from(path: Option<&Path>) -> Self {
+        match path.map(|path| path.kind) {
+            Some(PathKind::Direct) => Self::Direct,
+            Some(PathKind::Relayed) => Self::Relayed,
+            None => Self::Unknown,
+        }
+    }
+}
+
+impl Route {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Relayed => "relayed",
+            Self::Unknown => "by an unknown path",
+        }
+    }
+}
+
+/// One thing worth saying, in the order in which a command says them.
+///
+/// Sizes are bytes, `seconds` and `rtt_ms` what they say, rates bytes per second. Text from the
+/// peer may hold anything; both wordings make it harmless.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub(crate) enum Event {
+    /// The embedded signaling server is up.
+    Listening {
+        /// Its address as others on the network reach it.
+        server: String,
+    },
+    /// The code for the other side.
+    Code {
+        /// `room-word-word-word`.
+        code: String,
+        /// The same as a link to the page.
+        link: String,
+        /// The exact line for a terminal on the other side.
+        command: String,
+    },
+    /// Somebody with the right code is there.
+    Peer {
+        /// The program, as it calls itself.
+        agent: String,
+        /// `native` or `browser`.
+        engine: String,
+    },
+    /// Words that are equal on both sides exactly when nobody is in the middle.
+    Phrase {
+        /// Six words.
+        phrase: String,
+    },
+    /// The line is up.
+    Connected {
+        /// Direct or relayed.
+        path: Route,
+        /// How our own TURN server is reached: `udp`, `tcp` or `tls`. Not there for a direct path, nor for
+        /// the other side's server.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        relay: Option<String>,
+        /// Round trip, milliseconds.
+        rtt_ms: f64,
+        /// Address of this side.
+        local: String,
+        /// Address of the other side, or of its relay.
+        remote: String,
+    },
+    /// What the other side wants to send.
+    Offer {
+        /// How the sender calls it.
+        title: String,
+        /// Number of files.
+        files: u64,
+        /// Number of directories.
+        directories: u64,
+        /// Size of all files.
+        bytes: u64,
+    },
+    /// How far it is.
+    Progress {
+        /// Verified by the receiver.
+        bytes: u64,
+        /// All of it.
+        total: u64,
+        /// Smoothed; what was there before does not count.
+        rate: f64,
+        /// Bytes that were there before.
+        resumed: u64,
+    },
+    /// An earlier attempt left something, and it is still good.
+    Resuming {
+        /// Bytes that are not sent again.
+        bytes: u64,
+        /// All of it.
+        total: u64,
+    },
+    /// A file is not what it was at the earlier attempt: what differs is sent anew.
+    Changed {
+        /// Relative path.
+        path: String,
+    },
+    /// An unfinished transfer, in answer to `transfers list`.
+    Transfer {
+        /// Names it for the other commands.
+        id: String,
+        /// `resumable`, `in-use` or `unusable`.
+        state: &'static str,
+        /// What the sender calls it, if it can be read.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        title: Option<String>,
+        /// Bytes that are here.
+        bytes: u64,
+        /// All of it.
+        total: u64,
+        /// Number of files, all of them.
+        files: u64,
+        /// Seconds since something was added.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        age: Option<u64>,
+        /// Why it is unusable.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// An unfinished transfer was taken away.
+    Discarded {
+        /// Its name.
+        id: String,
+    },
+    /// One file is complete and verified.
+    File {
+        /// Relative path.
+        path: String,
+        /// Its size.
+        size: u64,
+        /// Its digest in hex (protocol section 5.4).
+        digest: String,
+    },
+    /// Everything is verified, synced and in place on the receiving side.
+    Done {
+        /// All of it.
+        bytes: u64,
+        /// Number of files.
+        files: u64,
+        /// From the first byte to the receipt.
+        seconds: f64,
+        /// Average of what was sent now.
+        rate: f64,
+        /// Bytes that an earlier attempt had sent.
+        resumed: u64,
+        /// Direct or relayed.
+        path: Route,
+        /// Most connections that carried the files at a time.
+        lanes: u16,
+        /// The largest datagrams in which they travelled, UDP payload in bytes; 0 if there were none.
+        packet: u16,
+    },
+    /// The command failed; always the last event.
+    Error {
+        /// Stable name of the kind of failure.
+        code: String,
+        /// What failed and whose fault it is.
+        message: String,
+        /// What to try, may be empty.
+        hint: String,
+        /// Whether the same command can succeed later.
+        retry: bool,
+        /// The exit code.
+        exit: u8,
+        /// The command that goes on, if something was transferred.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        resume: Option<String>,
+        /// What stays on this disk.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        kept: Option<Kept>,
+    },
+}
+
+impl From<&Failure> for Event {
+    fn from(failure: &Failure) -> Self {
+        Self::Error {
+            code: failure.kind.to_owned(),
+            message: failure.message.clone(),
+            hint: failure.hint.clone(),
+            retry: failure.retry == Retry::Helps,
+            exit: failure.exit.number(),
+            resume: failure.remains.as_ref().map(|left| left.resume.clone()),
+            kept: failure.remains.as_ref().and_then(|left| left.kept.clone()),
+        }
+    }
+}
+
+impl Event {
+    /// One JSON object in printable ASCII, without line breaks.
+    pub(crate) fn json(&self) -> String {
+        let json = serde_json::to_string(self).expect("events hold only text and numbers");
+        ascii_json(&json)
+    }
+
+    /// The line for people, or `None` for what is shown otherwise (the bar) or not at all.
+    pub(crate) fn line(&self, palette: Palette) -> Option<String> {
+        Some(match self {
+            // What was asked for is a result, and worded where it is listed.
+            Self::Progress { .. } | Self::Transfer { .. } => return None,
+            Self::Resuming { bytes, total } => {
+                format!("Resuming: {} of {} are there", Bytes(*bytes), Bytes(*total))
+            }
+            Self::Changed { path } => {
+                format!("Changed since: {}; what differs is sent anew", clean(path))
+            }
+            Self::Discarded { id } => format!("Discarded: {}", clean(id)),
+            Self::Listening { server } => format!("Signaling server: {server}"),
+            Self::Code {
+                code,
+                link,
+                command,
+            } => {
+                format!(
+                    "Code: {}\nLink: {link}\n\nOn the other side:\n\n  {command}\n",
+                    palette.bold(code)
+                )
+            }
+            Self::Peer { agent, .. } => format!("Other side: {}", clean(agent)),
+            Self::Phrase { phrase } => format!("Words, the same on both sides: {phrase}"),
+            Self::Connected {
+                path,
+                relay,
+                rtt_ms,
+                remote,
+                ..
+            } => {
+                let over = relay
+                    .as_ref()
+                    .map_or_else(String::new, |over| format!(" over {over}"));
+                format!(
+                    "Connected: {}{over}, {rtt_ms:.1} ms to {}",
+                    path.word(),
+                    clean(remote)
+                )
+            }
+            Self::Offer {
+                title,
+                files,
+                directories,
+                bytes,
+            } => {
+                let mut what = count(*files, "file");
+                if *directories > 0 {
+                    what = format!("{what} in {}", count(*directories, "directory"));
+                }
+                format!("Offered: {} ({what}, {})", clean(title), Bytes(*bytes))
+            }
+            Self::File { path, size, .. } => format!("{}  {}", clean(path), Bytes(*size)),
+            Self::Done {
+                bytes,
+                files,
+                seconds,
+                rate,
+                resumed,
+                path,
+                ..
+            } => format!(
+                "Done: {}, {}{} in {} ({}), {}",
+                count(*files, "file"),
+                Bytes(*bytes),
+                match resumed {
+                    0 => String::new(),
+                    resumed => format!(" ({} of it resumed)", Bytes(*resumed)),
+                },
+                // A negative or absurd time is our bug, not a reason to panic over the last line.
+                Span(std::time::Duration::try_from_secs_f64(*seconds).unwrap_or_default()),
+                Rate(*rate),
+                path.word(),
+            ),
+            Self::Error {
+                message,
+                hint,
+                exit,
+                resume,
+                kept,
+                ..
+            } => {
+                let mut line = if *exit == Exit::CtrlC.number() {
+                    clean(message)
+                } else {
+                    format!("{} {}", palette.alarm("error:"), clean(message))
+                };
+                if !hint.is_empty() {
+                    let _ = write!(line, "; {}", clean(hint));
+                }
+                if let Some(kept) = kept {
+                    let _ = write!(
+                        line,
+                        "\n  kept: {} in {}",
+                        Bytes(kept.bytes),
+                        clean(&kept.path)
+                    );
+                }
+                if let Some(resume) = resume {
+                    let _ = write!(line, "\n  to go on: {}", clean(resume));
+                }
+                if let Some(kept) = kept {
+                    let _ = write!(line, "\n  to discard it: {}", clean(&kept.discard));
+                }
+                line
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::exit::Remains;
+
+    fn samples() -> Vec<(Event, Value, Option<&'static str>)> {
+        vec![
+            (
+                Event::Listening {
+                    server: "http://10.0.0.2:8787".into(),
+                },
+                json!({"event": "listening", "server": "http://10.0.0.2:8787"}),
+                Some("Signaling server: http://10.0.0.2:8787"),
+            ),
+            (
+                Event::Code {
+                    code: "7-a-b-c".into(),
+                    link: "http://h/#7-a-b-c".into(),
+                    command: "peer-cli receive-file 7-a-b-c".into(),
+                },
+                json!({"event": "code", "code": "7-a-b-c", "link": "http://h/#7-a-b-c", "command": "peer-cli receive-file 7-a-b-c"}),
+                Some(
+                    "Code: 7-a-b-c\nLink: http://h/#7-a-b-c\n\nOn the other side:\n\n  peer-cli receive-file 7-a-b-c\n",
+                ),
+            ),
+            (
+                Event::Peer {
+                    agent: "evil\x1b[2J".into(),
+                    engine: "native".into(),
+                },
+                json!({"event": "peer", "agent": "evil\x1b[2J", "engine": "native"}),
+                Some("Other side: evil\\u{1b}[2J"),
+            ),
+            (
+                Event::Phrase {
+                    phrase: "one two".into(),
+                },
+                json!({"event": "phrase", "phrase": "one two"}),
+                Some("Words, the same on both sides: one two"),
+            ),
+            (
+                Event::Connected {
+                    path: Route::Relayed,
+                    relay: Some("tls".into()),
+                    rtt_ms: 12.34,
+                    local: "a:1".into(),
+                    remote: "b:2".into(),
+                },
+                json!({"event": "connected", "path": "relayed", "relay": "tls", "rtt_ms": 12.34, "local": "a:1", "remote": "b:2"}),
+                Some("Connected: relayed over tls, 12.3 ms to b:2"),
+            ),
+            (
+                Event::Connected {
+                    path: Route::Direct,
+                    relay: None,
+                    rtt_ms: 0.5,
+                    local: "a:1".into(),
+                    remote: "b:2".into(),
+                },
+                json!({"event": "connected", "path": "direct", "rtt_ms": 0.5, "local": "a:1", "remote": "b:2"}),
+                Some("Connected: direct, 0.5 ms to b:2"),
+            ),
+            (
+                Event::Offer {
+                    title: "photos".into(),
+                    files: 2,
+                    directories: 1,
+                    bytes: 2048,
+                },
+                json!({"event": "offer", "title": "photos", "files": 2, "directories": 1, "bytes": 2048}),
+                Some("Offered: photos (2 files in 1 directory, 2.0 KiB)"),
+            ),
+            (
+                Event::Progress {
+                    bytes: 1,
+                    total: 2,
+                    rate: 3.0,
+                    resumed: 1,
+                },
+                json!({"event": "progress", "bytes": 1, "total": 2, "rate": 3.0, "resumed": 1}),
+                None,
+            ),
+            (
+                Event::Resuming {
+                    bytes: 1024,
+                    total: 2048,
+                },
+                json!({"event": "resuming", "bytes": 1024, "total": 2048}),
+                Some("Resuming: 1.0 KiB of 2.0 KiB are there"),
+            ),
+            (
+                Event::Changed {
+                    path: "a\nb".into(),
+                },
+                json!({"event": "changed", "path": "a\nb"}),
+                Some("Changed since: a\\u{a}b; what differs is sent anew"),
+            ),
+            (
+                Event::Transfer {
+                    id: "abcdefgh".into(),
+                    state: "unusable",
+                    title: None,
+                    bytes: 0,
+                    total: 0,
+                    files: 0,
+                    age: None,
+                    reason: Some("damaged".into()),
+                },
+                json!({"event": "transfer", "id": "abcdefgh", "state": "unusable", "bytes": 0, "total": 0, "files": 0, "reason": "damaged"}),
+                None,
+            ),
+            (
+                Event::Discarded {
+                    id: "abcdefgh".into(),
+                },
+                json!({"event": "discarded", "id": "abcdefgh"}),
+                Some("Discarded: abcdefgh"),
+            ),
+            (
+                Event::File {
+                    path: "d/\u{202e}gpj.exe".into(),
+                    size: 0,
+                    digest: "e3".into(),
+                },
+                json!({"event": "file", "path": "d/\u{202e}gpj.exe", "size": 0, "digest": "e3"}),
+                Some("d/\\u{202e}gpj.exe  0 B"),
+            ),
+            (
+                Event::Done {
+                    bytes: 1 << 30,
+                    files: 1,
+                    seconds: 8.0,
+                    rate: 134_217_728.0,
+                    resumed: 0,
+                    path: Route::Direct,
+                    lanes: 1,
+                    packet: 16_384,
+                },
+                json!({"event": "done", "bytes": 1u64 << 30, "files": 1, "seconds": 8.0, "rate": 134_217_728.0, "resumed": 0, "path": "direct", "lanes": 1, "packet": 16_384}),
+                Some("Done: 1 file, 1.0 GiB in 8.0 s (128.0 MiB/s), direct"),
+            ),
+            (
+                Event::Done {
+                    bytes: 1 << 30,
+                    files: 1,
+                    seconds: 4.0,
+                    rate: 134_217_728.0,
+                    resumed: 1 << 29,
+                    path: Route::Direct,
+                    lanes: 2,
+                    packet: 1_472,
+                },
+                json!({"event": "done", "bytes": 1u64 << 30, "files": 1, "seconds": 4.0, "rate": 134_217_728.0, "resumed": 1u64 << 29, "path": "direct", "lanes": 2, "packet": 1_472}),
+                Some(
+                    "Done: 1 file, 1.0 GiB (512.0 MiB of it resumed) in 4.0 s (128.0 MiB/s), direct",
+                ),
+            ),
+            (
+                Event::from(&Failure {
+                    remains: Some(Box::new(Remains {
+                        resume: "peer-cli transfers resume abcdefgh".into(),
+                        kept: Some(Kept {
+                            id: "abcdefgh".into(),
+                            path: "./.peerline/abcdefgh".into(),
+                            bytes: 1024,
+                            discard: "peer-cli transfers discard abcdefgh".into(),
+                        }),
+                    })),
+                    ..Failure::ctrl_c()
+                }),
+                json!({"event": "error", "code": "cancelled", "message": "stopped before it was finished", "hint": "", "retry": true, "exit": 130,
+                    "resume": "peer-cli transfers resume abcdefgh",
+                    "kept": {"id": "abcdefgh", "path": "./.peerline/abcdefgh", "bytes": 1024, "discard": "peer-cli transfers discard abcdefgh"}}),
+                Some(
+                    "stopped before it was finished\n  kept: 1.0 KiB in ./.peerline/abcdefgh\n  to go on: peer-cli transfers resume abcdefgh\n  to discard it: peer-cli transfers discard abcdefgh",
+                ),
+            ),
+            (
+                Event::from(&Failure::usage("no such file: 'a\nb'").hint("check the path")),
+                json!({"event": "error", "code": "usage", "message": "no such file: 'a\nb'", "hint": "check the path", "retry": false, "exit": 2}),
+                Some("error: no such file: 'a\\u{a}b'; check the path"),
+            ),
+            (
+                Event::from(&Failure::ctrl_c()),
+                json!({"event": "error", "code": "cancelled", "message": "stopped before it was finished", "hint": "", "retry": true, "exit": 130}),
+                Some("stopped before it was finished"),
+            ),
+        ]
+    }
+
+    #[test]
+    fn json_and_wording_of_every_event() {
+        for (event, json, line) in samples() {
+            let text = event.json();
+            assert!(
+                text.bytes().all(|byte| (0x20..0x7f).contains(&byte)),
+                "{text:?} would act on a terminal"
+            );
+            assert_eq!(
+                serde_json::from_str::<Value>(&text).expect("valid JSON"),
+                json
+            );
+            assert_eq!(event.line(Palette::Plain).as_deref(), line);
+        }
+    }
+
+    #[test]
+    fn absurd_times_do_not_panic() {
+        for seconds in [f64::NAN, -1.0, f64::INFINITY] {
+            let done = Event::Done {
+                bytes: 0,
+                files: 0,
+                seconds,
+                rate: seconds,
+                resumed: 0,
+                path: Route::Direct,
+                lanes: 1,
+                packet: 0,
+            };
+            assert!(done.line(Palette::Colour).is_some());
+            assert!(!done.json().is_empty());
+        }
+    }
+}

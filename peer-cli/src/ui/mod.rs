@@ -1,0 +1,21 @@
+//! The only place that prints. stdout is the result or the data, stderr is talk.
+//!
+//! Commands say *what* happened ([`Event`]); how it looks, for people or for scripts, and what a
+//! terminal must be protected from, is decided here.
+
+mod clean;
+mod event;
+mod palette;
+mod progress;
+mod prompt;
+mod qr;
+mod size;
+mod streams;
+#[cfg(test)]
+mod tests;
+mod voice;
+
+pub(crate) use clean::clean;
+pub(crate) use event::{Event, Route};
+pub(crate) use size::{Bytes, Span, count};
+pub(crate) use voice::{Answer, Audience, Ui};

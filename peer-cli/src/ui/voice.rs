@@ -1,0 +1,268 @@
+//! The voice of a command: who listens decides what is said, and on which stream.
+
+use std::io::{self, IsTerminal, Write};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::clean::clean;
+use super::event::Event;
+use super::palette::Palette;
+use super::progress::{Bar, Meter, figures};
+use super::streams::{LogLine, Progress, Streams};
+use super::{prompt, qr};
+use crate::exit::Failure;
+
+/// JSON `progress` events are at least this far apart: five a second feed any display.
+const JSON_PROGRESS: Duration = Duration::from_millis(200);
+
+/// Lines of text that must stay visible below the QR code: code, link, and the other side's line.
+const LINES_BELOW_QR: usize = 7;
+
+/// Who listens, from `--json` and `--quiet`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Audience {
+    /// Words on stderr, the code also on stdout if that goes elsewhere.
+    People,
+    /// Only what cannot be done without: the code, questions and errors.
+    Quiet,
+    /// One JSON object a line on stdout.
+    Scripts,
+}
+
+/// The answer to a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    Yes,
+    No,
+    /// No terminal, or `--json`: there is no one to ask.
+    Nobody,
+}
+
+/// What the two output streams and stdin are connected to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Surroundings {
+    pub(super) stdout_is_terminal: bool,
+    /// `None` when stderr is not a terminal, or one that cannot move its cursor.
+    pub(super) screen: Option<Palette>,
+    pub(super) can_ask: bool,
+}
+
+impl Surroundings {
+    fn of_this_process() -> Self {
+        let stderr = io::stderr().is_terminal();
+        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        // https://no-color.org: present and not empty.
+        let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        Self {
+            stdout_is_terminal: io::stdout().is_terminal(),
+            screen: (stderr && !dumb).then_some(if no_colour {
+                Palette::Plain
+            } else {
+                Palette::Colour
+            }),
+            can_ask: stderr && io::stdin().is_terminal(),
+        }
+    }
+}
+
+/// The voice of a command. Clones share the same streams and progress bar.
+#[derive(Clone)]
+pub(crate) struct Ui {
+    audience: Audience,
+    surroundings: Surroundings,
+    streams: Arc<Mutex<Streams>>,
+}
+
+impl Ui {
+    /// Speaks on the streams of this process.
+    pub(crate) fn new(audience: Audience) -> Self {
+        let surroundings = Surroundings::of_this_process();
+        Self::with(
+            audience,
+            surroundings,
+            Box::new(io::stdout()),
+            Box::new(io::stderr()),
+        )
+    }
+
+    pub(super) fn with(
+        audience: Audience,
+        surroundings: Surroundings,
+        out: Box<dyn Write + Send>,
+        talk: Box<dyn Write + Send>,
+    ) -> Self {
+        let streams = Streams::new(out, talk);
+        Self {
+            audience,
+            surroundings,
+            streams: Arc::new(Mutex::new(streams)),
+        }
+    }
+
+    /// Says that something happened.
+    pub(crate) fn say(&self, event: &Event) {
+        if let Event::Done { .. } | Event::Error { .. } = event {
+            // The bar ends before the last line is said.
+            drop(self.streams().progress.take());
+        }
+        match self.audience {
+            Audience::Scripts => self.result(&event.json()),
+            Audience::Quiet => match event {
+                Event::Code { code, link, .. } => self.result(&format!("{code}\n{link}")),
+                Event::Error { .. } | Event::Phrase { .. } => self.talk_about(event),
+                _ => {}
+            },
+            Audience::People => {
+                if let Event::File { .. } = event
+                    && self.surroundings.screen.is_some()
+                {
+                    // The bar says enough; ten thousand names would scroll it away.
+                    return;
+                }
+                if let Event::Code { code, link, .. } = event {
+                    self.draw_qr(link);
+                    if !self.surroundings.stdout_is_terminal {
+                        self.result(code);
+                    }
+                }
+                self.talk_about(event);
+            }
+        }
+    }
+
+    /// Reports why the command failed.
+    pub(crate) fn fail(&self, failure: &Failure) {
+        self.say(&Event::from(failure));
+    }
+
+    /// Talk that is no event: what is being waited for.
+    pub(crate) fn note(&self, text: &str) {
+        if self.audience == Audience::People {
+            self.talk(&clean(text));
+        }
+    }
+
+    /// Moves the progress on: `bytes` of `total` are verified. Call it as often as convenient.
+    pub(crate) fn progress(&self, bytes: u64, total: u64) {
+        self.progress_from(0, bytes, total);
+    }
+
+    /// Begins a progress that has `bytes` of `total` already: they do not count as speed.
+    pub(crate) fn resume(&self, bytes: u64, total: u64) {
+        self.say(&Event::Resuming { bytes, total });
+        self.progress_from(bytes, bytes, total);
+    }
+
+    fn progress_from(&self, resumed: u64, bytes: u64, total: u64) {
+        let now = Instant::now();
+        let mut streams = self.streams();
+        let on_screen = self.audience == Audience::People && self.surroundings.screen.is_some();
+        let progress = streams.progress.get_or_insert_with(|| Progress {
+            meter: Meter::new(now, bytes),
+            bar: on_screen.then(Bar::new),
+            resumed,
+            said: None,
+        });
+        progress.meter.update(now, bytes);
+        if let Some(bar) = &progress.bar {
+            bar.show(bytes, total, figures(&progress.meter, bytes, total));
+        }
+        let due = progress
+            .said
+            .is_none_or(|said| now.duration_since(said) >= JSON_PROGRESS);
+        if self.audience == Audience::Scripts && (due || bytes >= total) {
+            progress.said = Some(now);
+            let event = Event::Progress {
+                bytes,
+                total,
+                rate: progress.meter.rate(),
+                resumed: progress.resumed,
+            };
+            streams.result(&event.json());
+        }
+    }
+
+    /// A line that somebody asked for, on stdout; for scripts there is an event.
+    pub(crate) fn answer(&self, text: &str) {
+        if self.audience != Audience::Scripts {
+            self.result(&clean(text));
+        }
+    }
+
+    /// Asks a yes-or-no question; anything but a clear yes is a no.
+    pub(crate) async fn confirm(&self, question: &str) -> Answer {
+        match self.ask(&format!("{question} [y/N] ")).await {
+            None if !self.can_ask() => Answer::Nobody,
+            Some(answer) if prompt::is_yes(&answer) => Answer::Yes,
+            _ => Answer::No,
+        }
+    }
+
+    /// Asks for a line of text; `None` if there is nobody to ask or stdin has ended.
+    pub(crate) async fn ask(&self, question: &str) -> Option<String> {
+        if !self.can_ask() {
+            return None;
+        }
+        self.streams().write_talk(&clean(question));
+        prompt::line().await.ok().flatten()
+    }
+
+    /// Who listens.
+    pub(crate) fn audience(&self) -> Audience {
+        self.audience
+    }
+
+    /// Whether there is a person at a terminal to ask.
+    pub(crate) fn can_ask(&self) -> bool {
+        self.surroundings.can_ask && self.audience != Audience::Scripts
+    }
+
+    /// Flushes the result. A reader that closed stdout early (`| head -1`) is no failure: it has
+    /// what it wanted, and whether the files arrived does not depend on it.
+    pub(crate) fn finish(&self) -> Result<(), Failure> {
+        match self.streams().close() {
+            Some(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                Err(Failure::local("cannot write to stdout", &error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A place for log lines, which step around the progress bar.
+    pub(crate) fn log(&self) -> LogLine {
+        LogLine::new(self.clone())
+    }
+
+    fn talk_about(&self, event: &Event) {
+        let palette = self.surroundings.screen.unwrap_or(Palette::Plain);
+        if let Some(line) = event.line(palette) {
+            self.talk(&line);
+        }
+    }
+
+    fn draw_qr(&self, link: &str) {
+        let (Some(palette), Some((rows, columns))) = (
+            self.surroundings.screen,
+            console::Term::stderr().size_checked(),
+        ) else {
+            return;
+        };
+        let rows = usize::from(rows).saturating_sub(LINES_BELOW_QR);
+        if let Some(picture) = qr::picture(link, columns.into(), rows, palette) {
+            self.talk(&picture);
+        }
+    }
+
+    fn result(&self, line: &str) {
+        self.streams().result(line);
+    }
+
+    fn talk(&self, line: &str) {
+        self.streams().write_talk(&format!("{line}\n"));
+    }
+
+    pub(super) fn streams(&self) -> MutexGuard<'_, Streams> {
+        // A panic elsewhere must not silence the message that explains it.
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,48 @@
+//! The signaling server: pairs peers into rooms so that they can connect to each other directly.
+//!
+//! It relays descriptions, candidates and sealed pairing records between the members of a room and
+//! never sees what they say to each other afterwards. The wire is section 1 of `docs/protocol.md`.
+//! Nothing here is global: several servers can run in one process, for example one embedded in a
+//! command-line tool.
+//!
+//! ```no_run
+//! use signaling_server::{Config, Server};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let config = Config { listen: "127.0.0.1:0".parse()?, ..Config::default() };
+//! let server = Server::bind(config)?;
+//! println!("listening on {}", server.local_addr());
+//! server.run(async { tokio::signal::ctrl_c().await.unwrap_or_default() }).await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! How it is put together: [`Server`] accepts, `http` turns requests into responses, event streams, polls
+//! and WebSockets, `peer` holds what one WebSocket may do when, `session` is one place in a room whatever
+//! carries its messages, with a `mailbox` of what it has not acknowledged, `hub` is what all share, and
+//! `rooms`, `room`, `numbers`, `sources`, `token` and `bucket` decide without clocks or sockets.
+
+mod bucket;
+mod clock;
+mod closing;
+mod config;
+mod feed;
+mod http;
+mod hub;
+mod mailbox;
+mod numbers;
+mod peer;
+mod refusal;
+mod room;
+mod rooms;
+mod server;
+mod session;
+mod sources;
+mod tls;
+mod token;
+mod turn;
+
+pub use config::{AddressLimits, Config, Limits, Origins};
+pub use server::{BindError, Server};
+pub use tls::{Tls, TlsError};
+pub use turn::{Network, NetworkError, TurnConfig, TurnLimits};

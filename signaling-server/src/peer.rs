@@ -1,0 +1,334 @@
+//! One WebSocket's peer: what it may do when, and what it is told. It knows neither the socket nor the
+//! clock: the socket's task feeds it texts and times, sends what comes next, and ends the connection when
+//! told to. Dropping it leaves the room, or leaves a place to come back to.
+
+use crate::{
+    bucket::TokenBucket,
+    closing::Closing,
+    hub::Hub,
+    mailbox::Frame,
+    refusal::Refusal,
+    rooms::Entrance,
+    session::{Carrier, Medium, message_bucket, too_fast, too_large},
+    sources::Source,
+};
+use signaling_protocol::{
+    ClientMessage, ErrorCode, Join, LeaveReason, RoomName, Secret, ServerMessage,
+    limits::MESSAGE_BYTES_BEFORE_JOIN,
+};
+use std::{
+    ops::ControlFlow,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// What is due when a peer's deadline has passed.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// Nothing after all.
+    Nothing,
+    /// A ping of the transport.
+    Ping,
+}
+
+/// The protocol side of one connection.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    hub: Arc<Hub>,
+    source: Source,
+    state: State,
+    heard: Instant,
+    pinged: Instant,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Nothing but `join` is welcome, and soon.
+    Waiting {
+        since: Instant,
+        messages: TokenBucket,
+    },
+    /// A plain peer that has not sent anything yet.
+    Fresh(Carrier),
+    /// A plain peer for good.
+    Plain(Carrier),
+    /// An ordinary member.
+    Joined(Carrier),
+    /// The server goes away before this peer was anywhere.
+    Stranded,
+}
+
+/// What a message leads to at once: an answer, for those who have no mailbox yet, or the end.
+pub(crate) type Flow = ControlFlow<Closing, Option<Frame>>;
+
+impl Peer {
+    /// A peer that has yet to send `join`.
+    pub(crate) fn new(hub: Arc<Hub>, source: Source, now: Instant) -> Self {
+        let messages = message_bucket(hub.limits(), now);
+        Self {
+            hub,
+            source,
+            state: State::Waiting {
+                since: now,
+                messages,
+            },
+            heard: now,
+            pinged: now,
+        }
+    }
+
+    /// A plain peer, which is in its room from the first moment.
+    pub(crate) fn plain(
+        hub: Arc<Hub>,
+        source: Source,
+        room: RoomName,
+        now: Instant,
+    ) -> Result<Self, Refusal> {
+        let mut peer = Self::new(hub, source, now);
+        let entrance = Entrance {
+            room: Some(room),
+            create: None,
+            capacity: None,
+            name: None,
+            plain: true,
+            source,
+        };
+        peer.state = State::Fresh(peer.enter(entrance, false, now)?);
+        Ok(peer)
+    }
+
+    /// The next frame, as soon as there is one. Cancelled, it has taken nothing.
+    pub(crate) async fn next(&self) -> Result<Frame, Closing> {
+        match self.carrier() {
+            Some(carrier) => carrier.next().await.map(|outgoing| outgoing.frame),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Waits until there is nothing more to send, and why.
+    pub(crate) async fn over(&self) -> Closing {
+        match self.carrier() {
+            Some(carrier) => carrier.over().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Something came, if only a pong.
+    pub(crate) fn heard(&mut self, now: Instant) {
+        self.heard = now;
+    }
+
+    /// Something came that costs work, but is no message: a ping of the transport.
+    pub(crate) fn heard_ping(&mut self, now: Instant) -> Flow {
+        self.heard = now;
+        self.count(now)
+    }
+
+    /// One message came.
+    pub(crate) fn receive(&mut self, now: Instant, text: &str) -> Flow {
+        self.heard = now;
+        self.count(now)?;
+        if matches!(self.state, State::Fresh(_)) {
+            self.settle(now, text);
+        }
+        match &self.state {
+            State::Fresh(carrier) | State::Plain(carrier) | State::Joined(carrier) => {
+                carrier.receive(text).map_continue(|()| None)
+            }
+            State::Waiting { .. } | State::Stranded => self.receive_first(now, text),
+        }
+    }
+
+    /// A message came that the transport did not even read to its end.
+    pub(crate) fn too_large(limit: usize) -> Flow {
+        ControlFlow::Break(Closing::refused(&too_large(limit)))
+    }
+
+    /// Binary data came.
+    pub(crate) fn receive_binary() -> Flow {
+        ControlFlow::Break(Closing::refused(&Refusal::new(
+            ErrorCode::BadJson,
+            "a binary frame; messages are JSON text",
+        )))
+    }
+
+    /// The server is about to go away. What is returned is to be sent.
+    pub(crate) fn drain(&mut self, reconnect_after: Duration) -> Option<Frame> {
+        let reconnect_after_ms = u64::try_from(reconnect_after.as_millis()).unwrap_or(u64::MAX);
+        let draining = ServerMessage::Draining { reconnect_after_ms };
+        match &self.state {
+            State::Fresh(_) | State::Plain(_) | State::Stranded => None,
+            State::Joined(carrier) => {
+                carrier.session().mailbox.push_aside(&draining);
+                None
+            }
+            State::Waiting { .. } => {
+                self.state = State::Stranded;
+                Some(Frame::new(&draining))
+            }
+        }
+    }
+
+    /// How long one frame may take to be sent: whoever reads nothing for so long is as good as gone.
+    pub(crate) fn write_limit(&self) -> Duration {
+        self.hub.limits().idle_timeout
+    }
+
+    /// When [`Peer::due`] wants to be called at the latest.
+    pub(crate) fn deadline(&self) -> Instant {
+        let limits = self.hub.limits();
+        let next = (self.heard + limits.idle_timeout).min(self.pinged + limits.ping_interval);
+        match self.state {
+            State::Waiting { since, .. } => next.min(since + limits.hello_timeout),
+            _ => next,
+        }
+    }
+
+    /// What is due now.
+    pub(crate) fn due(&mut self, now: Instant) -> ControlFlow<Closing, Due> {
+        let limits = self.hub.limits();
+        if let State::Waiting { since, .. } = self.state
+            && now >= since + limits.hello_timeout
+        {
+            let waited = limits.hello_timeout;
+            let refusal = Refusal::new(
+                ErrorCode::HelloTimeout,
+                format!("no `join` within {waited:?}"),
+            );
+            return ControlFlow::Break(Closing::refused(&refusal));
+        }
+        if now >= self.heard + limits.idle_timeout {
+            let silent = limits.idle_timeout;
+            let refusal = Refusal::new(
+                ErrorCode::IdleTimeout,
+                format!("nothing came for {silent:?}"),
+            );
+            return ControlFlow::Break(Closing::refused(&refusal));
+        }
+        if now >= self.pinged + limits.ping_interval {
+            self.pinged = now;
+            return ControlFlow::Continue(Due::Ping);
+        }
+        ControlFlow::Continue(Due::Nothing)
+    }
+
+    /// Ends the connection. With `lost`, a member that may come back keeps its place for a while;
+    /// otherwise the others are told why it left.
+    pub(crate) fn leave(self, reason: LeaveReason) {
+        match self.state {
+            State::Fresh(carrier) | State::Plain(carrier) | State::Joined(carrier) => {
+                carrier.leave(reason);
+            }
+            State::Waiting { .. } | State::Stranded => {}
+        }
+    }
+
+    fn carrier(&self) -> Option<&Carrier> {
+        match &self.state {
+            State::Fresh(carrier) | State::Plain(carrier) | State::Joined(carrier) => Some(carrier),
+            State::Waiting { .. } | State::Stranded => None,
+        }
+    }
+
+    fn count(&mut self, now: Instant) -> Flow {
+        let limits = self.hub.limits();
+        let counted = match &mut self.state {
+            State::Waiting { messages, .. } => match messages.take(now) {
+                true => Ok(()),
+                false => Err(too_fast(limits)),
+            },
+            State::Fresh(carrier) | State::Plain(carrier) | State::Joined(carrier) => {
+                carrier.session().count(limits, now)
+            }
+            State::Stranded => Ok(()),
+        };
+        match counted {
+            Ok(()) => ControlFlow::Continue(None),
+            Err(refusal) => ControlFlow::Break(Closing::refused(&refusal)),
+        }
+    }
+
+    /// A message of somebody who is not in a room.
+    fn receive_first(&mut self, now: Instant, text: &str) -> Flow {
+        if text.len() > MESSAGE_BYTES_BEFORE_JOIN {
+            return Self::too_large(MESSAGE_BYTES_BEFORE_JOIN);
+        }
+        let result = match ClientMessage::parse(text) {
+            Ok(ClientMessage::Leave) => return ControlFlow::Break(Closing::normal()),
+            Ok(ClientMessage::Join(_)) if matches!(self.state, State::Stranded) => {
+                Err(Refusal::draining())
+            }
+            Ok(ClientMessage::Join(join)) => self.join(now, join),
+            Ok(_) => Err(Refusal::new(ErrorCode::NotJoined, "`join` comes first")),
+            Err(error) => Err(error.into()),
+        };
+        match result {
+            Ok(carrier) => {
+                self.state = State::Joined(carrier);
+                ControlFlow::Continue(None)
+            }
+            Err(refusal) if refusal.code.is_fatal() => {
+                ControlFlow::Break(Closing::refused(&refusal))
+            }
+            Err(refusal) => ControlFlow::Continue(Some(Frame::new(&refusal.to_message()))),
+        }
+    }
+
+    fn join(&self, now: Instant, join: Join) -> Result<Carrier, Refusal> {
+        if let Some(token) = &join.resume {
+            match self.resume(now, token, join.ack) {
+                Err(refusal) if refusal.code == ErrorCode::ResumeFailed && join.room.is_some() => {}
+                result => return result,
+            }
+        }
+        let Join {
+            room,
+            create,
+            capacity,
+            name,
+            resumable,
+            token: _,
+            resume: _,
+            ack: _,
+        } = join;
+        let entrance = Entrance {
+            room,
+            create,
+            capacity,
+            name,
+            plain: false,
+            source: self.source,
+        };
+        self.enter(entrance, resumable, now)
+    }
+
+    fn resume(&self, now: Instant, token: &Secret, ack: Option<u64>) -> Result<Carrier, Refusal> {
+        let session = self.hub.find(token.expose(), self.source, now)?;
+        session.count(self.hub.limits(), now)?;
+        let ack = ack.or(Some(0));
+        self.hub.attach(&session, Medium::Socket, ack, true)
+    }
+
+    fn enter(&self, entrance: Entrance, resumable: bool, now: Instant) -> Result<Carrier, Refusal> {
+        let (session, _) = self.hub.enter(entrance, resumable, Medium::Socket, now)?;
+        Ok(Carrier::first(Arc::clone(&self.hub), session))
+    }
+
+    /// A plain peer has said its first word, which decides what it is. To `join` it leaves its
+    /// plain room first: the place may be the one that it asks for.
+    fn settle(&mut self, now: Instant, first: &str) {
+        let joins = matches!(ClientMessage::parse(first), Ok(ClientMessage::Join(_)));
+        let State::Fresh(carrier) = std::mem::replace(&mut self.state, State::Stranded) else {
+            return;
+        };
+        if !joins {
+            self.state = State::Plain(carrier);
+            return;
+        }
+        carrier.leave(LeaveReason::Left);
+        self.state = State::Waiting {
+            since: now,
+            messages: message_bucket(self.hub.limits(), now),
+        };
+    }
+}

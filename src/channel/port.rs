@@ -1,0 +1,251 @@
+//! Moves messages between a [`Channel`](super::Channel)'s queues and one data channel of the engine.
+//!
+//! Two tasks for each channel, because the engine's events may have one poller only and a cancelled
+//! `send` would lose its message: one polls and delivers, one sends. Both end with the data channel,
+//! when the application has dropped its halves, or when the returned guard is dropped.
+
+use super::{Endpoint, Message};
+use bytes::BytesMut;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio_util::task::AbortOnDropHandle;
+use webrtc::data_channel::{DataChannel, DataChannelEvent};
+
+/// Bytes that may be queued and unacknowledged before a channel waits, and those left when it goes on:
+/// more than SCTP's window of 2 MiB, so that the engine never runs dry, and little more, for memory.
+const HIGH_WATER: usize = 3 << 20;
+const LOW_WATER: u32 = 2 << 20;
+
+/// How long a waiting channel relies on the engine's word that its buffer is low. The engine's own
+/// wait for room can miss that word and looks again only after 50 ms, which would hold a fast path to
+/// 40 MiB/s; so it is never used.
+const DRAIN_CHECK: Duration = Duration::from_millis(5);
+
+/// How often a closing channel is looked at. The engine has no event for a buffer that became empty.
+const FLUSH_CHECK: Duration = Duration::from_millis(2);
+
+/// How long a stream's number is left alone after a channel that we opened has closed. The engine gives
+/// the number to the next channel at once, and the peer's half of the reset (RFC 6525), which may be
+/// lost once and repeated after SCTP's shortest timeout of 1 s, would close that one.
+const REST: Duration = Duration::from_millis(1500);
+
+/// The two tasks of one data channel.
+#[derive(Debug)]
+pub(crate) struct Port {
+    delivery: AbortOnDropHandle<()>,
+    sending: AbortOnDropHandle<()>,
+    state: watch::Receiver<State>,
+}
+
+impl Port {
+    /// Starts both tasks for a channel that the peer opened.
+    pub(crate) fn accepted(
+        data_channel: Arc<dyn DataChannel>,
+        endpoint: Endpoint,
+        activity: &Activity,
+    ) -> Self {
+        Self::start(data_channel, endpoint, activity, Duration::ZERO)
+    }
+
+    /// Starts both tasks for a channel that we opened. It is not finished before the next one may be
+    /// opened safely.
+    pub(crate) fn opened(
+        data_channel: Arc<dyn DataChannel>,
+        endpoint: Endpoint,
+        activity: &Activity,
+    ) -> Self {
+        Self::start(data_channel, endpoint, activity, REST)
+    }
+
+    fn start(
+        data_channel: Arc<dyn DataChannel>,
+        endpoint: Endpoint,
+        activity: &Activity,
+        rest: Duration,
+    ) -> Self {
+        let Endpoint { outgoing, incoming } = endpoint;
+        let (state, watched) = watch::channel(State::Opening);
+        let drained = Arc::new(Notify::new());
+        let delivery = deliver(
+            data_channel.clone(),
+            incoming,
+            state,
+            drained.clone(),
+            activity.clone(),
+        );
+        let delivery = async move {
+            delivery.await;
+            tokio::time::sleep(rest).await;
+        };
+        let sending = send(data_channel, outgoing, watched.clone(), drained);
+        Self {
+            delivery: AbortOnDropHandle::new(tokio::spawn(delivery)),
+            sending: AbortOnDropHandle::new(tokio::spawn(sending)),
+            state: watched,
+        }
+    }
+
+    /// Waits until the channel is open; `false` if it has closed.
+    pub(crate) async fn is_open(&self) -> bool {
+        let mut state = self.state.clone();
+        reached(&mut state, |state| state != State::Opening).await == State::Open
+    }
+
+    /// Waits until both directions have ended. To be asked once.
+    pub(crate) async fn ended(&mut self) {
+        let _ = (&mut self.delivery).await;
+        let _ = (&mut self.sending).await;
+    }
+
+    /// Whether everything that will ever be sent is with the peer.
+    pub(crate) fn has_sent(&self) -> bool {
+        self.sending.is_finished()
+    }
+
+    /// Whether the channel is closing, or has closed and its number rests.
+    pub(crate) fn is_ending(&self) -> bool {
+        !self.is_finished() && (*self.state.borrow() == State::Closed || self.sending.is_finished())
+    }
+
+    /// Whether both directions have ended.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.delivery.is_finished() && self.sending.is_finished()
+    }
+}
+
+/// Whether anything at all came from the peer since somebody last asked: a heartbeat may be stuck
+/// behind megabytes of data, which prove as well that the peer lives.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Activity(Arc<AtomicBool>);
+
+impl Activity {
+    /// Whether there was any, and forgets it.
+    pub(crate) fn take(&self) -> bool {
+        self.0.swap(false, Ordering::Relaxed)
+    }
+
+    fn note(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Opening,
+    Open,
+    /// The data channel has ended, or its application no longer receives.
+    Closed,
+}
+
+/// Polls the data channel until it ends. Messages for a dropped receiver are thrown away rather than
+/// left in the engine, where they would close the window of every other channel.
+async fn deliver(
+    data_channel: Arc<dyn DataChannel>,
+    incoming: mpsc::Sender<Message>,
+    state: watch::Sender<State>,
+    drained: Arc<Notify>,
+    activity: Activity,
+) {
+    while let Some(event) = data_channel.poll().await {
+        match event {
+            DataChannelEvent::OnOpen => {
+                state
+                    .send_if_modified(|state| std::mem::replace(state, State::Open) != State::Open);
+            }
+            DataChannelEvent::OnMessage(message) => {
+                activity.note();
+                let data = message.data.freeze();
+                let message = if message.is_string {
+                    // RFC 8831 section 6.6: a text message is UTF-8. One that is not is a fault of the
+                    // peer, and no use can be made of it.
+                    match String::from_utf8(data.into()) {
+                        Ok(text) => Message::Text(text),
+                        Err(_) => break,
+                    }
+                } else {
+                    Message::Binary(data)
+                };
+                // overflow: waits; SCTP's window then slows the peer.
+                let _ = incoming.send(message).await;
+            }
+            DataChannelEvent::OnBufferedAmountLow => drained.notify_one(),
+            DataChannelEvent::OnClose => break,
+            _ => {}
+        }
+    }
+    state.send_replace(State::Closed);
+}
+
+/// Sends what the application queues; closes the data channel when it has dropped its senders.
+async fn send(
+    data_channel: Arc<dyn DataChannel>,
+    mut outgoing: mpsc::Receiver<Message>,
+    mut state: watch::Receiver<State>,
+    drained: Arc<Notify>,
+) {
+    if reached(&mut state, |state| state != State::Opening).await != State::Open {
+        return;
+    }
+    let _ = data_channel
+        .set_buffered_amount_low_threshold(LOW_WATER)
+        .await;
+    loop {
+        let message = tokio::select! {
+            biased;
+            message = outgoing.recv() => message,
+            _ = reached(&mut state, |state| state == State::Closed) => return,
+        };
+        let sent = match message {
+            Some(Message::Text(text)) => data_channel.send_text(&text).await,
+            Some(Message::Binary(bytes)) => {
+                let bytes = bytes
+                    .try_into_mut()
+                    .unwrap_or_else(|shared| BytesMut::from(&shared[..]));
+                data_channel.send(bytes).await
+            }
+            None => break,
+        };
+        if let Err(error) = sent {
+            tracing::debug!(%error, "the data channel no longer sends");
+            return;
+        }
+        drain(&data_channel, &drained).await;
+    }
+    flush(&data_channel).await;
+    let _ = data_channel.close().await;
+}
+
+/// Waits while too much is on its way.
+async fn drain(data_channel: &Arc<dyn DataChannel>, drained: &Notify) {
+    let mut room = HIGH_WATER;
+    while data_channel
+        .outstanding_bytes()
+        .await
+        .is_ok_and(|bytes| bytes > room)
+    {
+        room = LOW_WATER as usize;
+        let _ = tokio::time::timeout(DRAIN_CHECK, drained.notified()).await;
+    }
+}
+
+/// Waits until the peer has everything, because closing throws away what is still on its way. A peer
+/// that is gone ends the wait by ending its session.
+async fn flush(data_channel: &Arc<dyn DataChannel>) {
+    while data_channel
+        .outstanding_bytes()
+        .await
+        .is_ok_and(|bytes| bytes > 0)
+    {
+        tokio::time::sleep(FLUSH_CHECK).await;
+    }
+}
+
+/// Waits for a state; a vanished sender has closed.
+async fn reached(state: &mut watch::Receiver<State>, wanted: fn(State) -> bool) -> State {
+    state
+        .wait_for(|state| wanted(*state))
+        .await
+        .map_or(State::Closed, |state| *state)
+}

@@ -1,0 +1,35 @@
+//! The `Runtime` under every peer connection: sockets that are large enough, deaf to strangers, and
+//! in tests lossy and slow on purpose.
+//!
+//! The WebRTC engine asks its runtime to wrap each UDP socket. `LineRuntime` uses that seam five
+//! times: it raises the kernel's socket buffers (the default of 208 KiB overflows under one burst of
+//! segmentation offload, which costs SCTP nine tenths of its throughput), it drops datagrams from
+//! addresses that never proved they know the ICE password (`filter`), it sends to browsers no faster than they
+//! listen (`pace`), it proves which datagrams the path carries (`packet`), it carries TURN in TCP and TLS
+//! streams (`turn`), and it can put an emulated
+//! [`link`] in front of the wire. This module knows nothing of sessions or signaling.
+
+mod emulated;
+pub(crate) mod filter;
+pub mod link;
+mod nonces;
+mod pace;
+pub(crate) mod packet;
+mod runtime;
+mod socket;
+pub(crate) mod turn;
+
+pub use emulated::EmulatedLink;
+pub(crate) use nonces::NonceCountingProvider;
+pub(crate) use pace::Pacing;
+pub(crate) use runtime::{LineRuntime, SetUp};
+
+/// What lies between this peer's sockets and the wire.
+#[derive(Debug, Clone, Default)]
+pub enum Network {
+    /// The machine's own network.
+    #[default]
+    Real,
+    /// Every datagram this peer sends crosses an emulated link first.
+    Emulated(EmulatedLink),
+}

@@ -1,0 +1,30 @@
+//! How large a datagram the path to the peer carries: packetization layer path MTU discovery for
+//! datagrams (RFC 8899), between two of our own peers.
+//!
+//! Probes are datagrams of their own, padded to the size in question and authenticated with a key that the
+//! verified peers share, so a probe that fails costs nothing but itself. `Search` finds the largest size, `Watch`
+//! notices that a size in use no longer gets through; both are pure. `probe` is the wire, `Prober` the edge.
+//! Sockets never fragment: the engine's sockets set the DF bit, and the kernel refuses what its
+//! interface cannot carry, which is a probe without an answer like any other.
+
+mod probe;
+mod prober;
+mod search;
+mod watch;
+
+pub(crate) use probe::ProbeKey;
+pub(in crate::net) use prober::Outlet;
+pub(crate) use prober::{Prober, Watched};
+pub(crate) use search::SIZES;
+
+/// UDP payload that every path is taken to carry: 1191 bytes of SCTP, the engine's default, in a DTLS
+/// record. It leaves room for TURN over IPv6 (RFC 8200 section 5: 1280).
+pub(crate) const BASE: u16 = 1191 + RECORD;
+
+/// What DTLS 1.2 with AES-GCM adds to an SCTP packet: header 13, explicit nonce 8, tag 16 (RFC 5288).
+const RECORD: u16 = 13 + 8 + 16;
+
+/// The SCTP packet that fits into a datagram of this size.
+pub(crate) fn sctp_packet(datagram: u16) -> u32 {
+    u32::from(datagram - RECORD)
+}

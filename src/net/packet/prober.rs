@@ -1,0 +1,230 @@
+//! Sends probes on the path that a connection uses, answers the peer's, and tells what was found.
+//!
+//! The sockets of a connection share one [`Prober`]. It learns the path from the DTLS records that pass,
+//! so it never probes through a TURN server, whose traffic looks different.
+
+use super::probe::{self, Message, ProbeKey};
+use super::search::{Search, Step};
+use super::watch::{Verdict, Watch};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Context, Waker};
+use std::time::Instant;
+use tokio::sync::mpsc;
+use tokio::time::{sleep_until, timeout_at};
+use webrtc::runtime::{AsyncUdpSocket, Transmit};
+
+/// A way out of one of the engine's sockets that does not touch its readiness: Tokio wakes only whoever
+/// asked last, so a probe must never ask.
+#[derive(Debug)]
+pub(in crate::net) enum Outlet {
+    /// A second handle of the socket, which does not block.
+    Real(std::net::UdpSocket),
+    /// An emulated link, which always takes a datagram at once.
+    Emulated(Arc<dyn AsyncUdpSocket>),
+}
+
+impl Outlet {
+    /// What cannot be sent now, or at all because the interface is too small, is a lost probe.
+    fn send(&self, contents: &[u8], destination: SocketAddr) {
+        match self {
+            Self::Real(socket) => drop(socket.send_to(contents, destination)),
+            Self::Emulated(socket) => {
+                let transmit = Transmit {
+                    destination,
+                    ecn: None,
+                    contents,
+                    segment_size: None,
+                    src_ip: None,
+                };
+                let _ = socket.poll_send(&mut Context::from_waker(Waker::noop()), &transmit);
+            }
+        }
+    }
+}
+
+/// Answers that wait for whoever probes. More than a search or a watch ever has out; more are repeats.
+const ANSWERS: usize = 64;
+
+/// The small probe of a watch.
+const SMALL: u16 = probe::LENGTH as u16;
+
+/// What all sockets of one connection share. Clones are the same.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Prober(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    key: OnceLock<ProbeKey>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    path: Option<Route>,
+    answers: Option<mpsc::Sender<(u64, u16)>>,
+}
+
+/// Where the connection's records go.
+#[derive(Debug, Clone)]
+struct Route {
+    outlet: Arc<Outlet>,
+    destination: SocketAddr,
+}
+
+/// How a watch ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Watched {
+    /// The size gets through.
+    Carried,
+    /// It does not, while less does.
+    Swallowed,
+}
+
+impl Prober {
+    /// From now on probes with this key are answered.
+    pub(crate) fn start(&self, key: ProbeKey) {
+        let _ = self.0.key.set(key);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// DTLS records leave through `outlet`.
+    pub(in crate::net) fn sending(&self, outlet: &Arc<Outlet>, destination: SocketAddr) {
+        let mut state = self.state();
+        let known = state.path.as_ref().is_some_and(|route| {
+            route.destination == destination && Arc::ptr_eq(&route.outlet, outlet)
+        });
+        if !known {
+            state.path = Some(Route {
+                outlet: outlet.clone(),
+                destination,
+            });
+        }
+    }
+
+    /// Takes probes and answers out of a received buffer of datagrams of `stride` bytes, the last of
+    /// which may be shorter; returns the length of what is left of it.
+    pub(in crate::net) fn received(
+        &self,
+        outlet: &Outlet,
+        buffer: &mut [u8],
+        stride: usize,
+        source: SocketAddr,
+    ) -> usize {
+        let Some(key) = self.0.key.get() else {
+            return buffer.len();
+        };
+        let stride = stride.max(1);
+        if !buffer.chunks(stride).any(probe::is_marked) {
+            return buffer.len();
+        }
+        let (mut read, mut kept) = (0, 0);
+        while read < buffer.len() {
+            let end = buffer.len().min(read + stride);
+            if probe::is_marked(&buffer[read..end]) {
+                match Message::decode(&buffer[read..end], key) {
+                    Some(Message::Probe { id, size }) => {
+                        outlet.send(&Message::Answer { id, size }.encode(key), source);
+                    }
+                    Some(Message::Answer { id, size }) => {
+                        if let Some(answers) = &self.state().answers {
+                            // overflow: dropped; the next probe's answer says the same.
+                            let _ = answers.try_send((id, size));
+                        }
+                    }
+                    None => {}
+                }
+            } else {
+                buffer.copy_within(read..end, kept);
+                kept += end - read;
+            }
+            read = end;
+        }
+        kept
+    }
+
+    /// The largest datagram up to `limit` that the path carries; `None` if that is not known: no path
+    /// of our own, no key, or nothing but the base size.
+    pub(crate) async fn search(&self, limit: u16) -> Option<u16> {
+        let mut answers = self.listen();
+        // Answers of an earlier search or watch have other ids.
+        let first: u64 = rand::random();
+        let mut search = Search::new(Instant::now(), limit);
+        loop {
+            let until = match search.step(Instant::now()) {
+                Step::Done(size) => return size,
+                Step::Wait(until) => until,
+                Step::Probe(sizes, until) => {
+                    for size in sizes {
+                        self.send(first.wrapping_add(size.into()), size)?;
+                    }
+                    until
+                }
+            };
+            if let Ok(Some((id, size))) = timeout_at(until.into(), answers.recv()).await
+                && id == first.wrapping_add(size.into())
+            {
+                search.answered(size);
+            }
+        }
+    }
+
+    /// Waits until datagrams of this size are known to get through.
+    pub(crate) async fn prove(&self, size: u16) -> Watched {
+        self.watch(size, |verdict| verdict != Verdict::Unknown)
+            .await
+    }
+
+    /// Waits until datagrams of this size get through no longer, though smaller ones do.
+    pub(crate) async fn fails(&self, size: u16) {
+        self.watch(size, |verdict| verdict == Verdict::Swallowed)
+            .await;
+    }
+
+    async fn watch(&self, size: u16, ends: fn(Verdict) -> bool) -> Watched {
+        let mut answers = self.listen();
+        let first: u64 = rand::random();
+        let mut watch = Watch::new(Instant::now());
+        loop {
+            match watch.verdict() {
+                verdict if !ends(verdict) => {}
+                Verdict::Carried => return Watched::Carried,
+                Verdict::Swallowed | Verdict::Unknown => return Watched::Swallowed,
+            }
+            if let Some(number) = watch.begin(Instant::now()) {
+                for size in [size, SMALL] {
+                    let _ = self.send(first.wrapping_add(number), size);
+                }
+            }
+            tokio::select! {
+                answer = answers.recv() => match answer {
+                    Some((id, answered)) => {
+                        watch.answered(id.wrapping_sub(first), answered == size);
+                    }
+                    // Another search or watch has taken over.
+                    None => std::future::pending().await,
+                },
+                () = sleep_until(watch.due().into()) => {}
+            }
+        }
+    }
+
+    fn listen(&self) -> mpsc::Receiver<(u64, u16)> {
+        let (sender, answers) = mpsc::channel(ANSWERS);
+        self.state().answers = Some(sender);
+        answers
+    }
+
+    /// Sends a probe if there is a path and a key.
+    fn send(&self, id: u64, size: u16) -> Option<()> {
+        let key = self.0.key.get()?;
+        let route = self.state().path.clone()?;
+        route
+            .outlet
+            .send(&Message::Probe { id, size }.encode(key), route.destination);
+        Some(())
+    }
+}

@@ -1,0 +1,171 @@
+//! The engine's `Runtime`: Tokio with our sockets. One for each peer connection, since the source
+//! filter is the connection's own.
+
+use super::Network;
+use super::filter::SourceFilter;
+use super::pace::{PacedSocket, Pacing};
+use super::packet::{Outlet, Prober};
+use super::socket::{FilteredSocket, enlarge_buffers};
+use super::turn::{Servers, TurnSocket};
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use webrtc::runtime::{
+    AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpSocket, JoinHandle, Runtime,
+    TokioRuntime,
+};
+
+type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// The engine's longest sleep while a connection is being set up. What DTLS and SCTP want to send when
+/// the layer below them comes up leaves at the engine's next look at its timers, and without this that
+/// takes 50 ms for the first DTLS flight and 200 ms each for SCTP's INIT and the first channel.
+const SET_UP_SLEEP: Duration = Duration::from_millis(2);
+
+/// Finding a host by name. The engine's driver waits for it, and everything else with it.
+const RESOLVE_LIMIT: Duration = Duration::from_secs(3);
+
+/// Whether a connection is being set up; its session says when that is over.
+#[derive(Debug, Clone)]
+pub(crate) struct SetUp(Arc<AtomicBool>);
+
+impl SetUp {
+    /// From now on the engine sleeps as long as it wants to.
+    pub(crate) fn finish(&self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
+/// Tokio with tuned, filtered and, if asked, emulated sockets.
+#[derive(Debug)]
+pub(crate) struct LineRuntime {
+    network: Network,
+    set_up: SetUp,
+    pacing: Pacing,
+    filter: Arc<Mutex<SourceFilter>>,
+    servers: Arc<Servers>,
+    prober: Prober,
+}
+
+impl LineRuntime {
+    pub(crate) fn new(network: Network) -> Self {
+        Self {
+            network,
+            set_up: SetUp(Arc::new(AtomicBool::new(true))),
+            pacing: Pacing::default(),
+            filter: Arc::default(),
+            servers: Arc::default(),
+            prober: Prober::default(),
+        }
+    }
+
+    /// The TURN servers of this connection.
+    pub(crate) fn servers(&self) -> Arc<Servers> {
+        Arc::clone(&self.servers)
+    }
+
+    /// Finds out what the path of this connection carries.
+    pub(crate) fn prober(&self) -> Prober {
+        self.prober.clone()
+    }
+
+    /// Tells this runtime that the peer is a browser.
+    pub(crate) fn pacing(&self) -> Pacing {
+        self.pacing.clone()
+    }
+
+    /// Tells this runtime when the connection is set up.
+    pub(crate) fn set_up(&self) -> SetUp {
+        self.set_up.clone()
+    }
+}
+
+impl Runtime for LineRuntime {
+    fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
+        enlarge_buffers(&socket);
+        let second = socket.try_clone();
+        let wire = TokioRuntime.wrap_udp_socket(socket)?;
+        let (wire, outlet) = match &self.network {
+            Network::Real => (wire, second.ok().map(Outlet::Real)),
+            Network::Emulated(link) => {
+                let link = link.wrap(wire);
+                (link.clone(), Some(Outlet::Emulated(link)))
+            }
+        };
+        let wire = Arc::new(TurnSocket::new(wire, self.servers()));
+        let paced = Arc::new(PacedSocket::new(wire, self.pacing.clone()));
+        Ok(Arc::new(FilteredSocket::new(
+            paced,
+            self.filter.clone(),
+            self.prober.clone(),
+            outlet,
+        )))
+    }
+
+    fn spawn(&self, future: Task) -> Box<dyn JoinHandle> {
+        TokioRuntime.spawn(future)
+    }
+
+    fn spawn_reactor(&self, pool: usize, future: Task) -> Box<dyn JoinHandle> {
+        TokioRuntime.spawn_reactor(pool, future)
+    }
+
+    fn wrap_tcp_listener(
+        &self,
+        listener: std::net::TcpListener,
+    ) -> io::Result<Arc<dyn AsyncTcpListener>> {
+        TokioRuntime.wrap_tcp_listener(listener)
+    }
+
+    fn connect_tcp<'a>(
+        &'a self,
+        remote: SocketAddr,
+    ) -> Pin<Box<dyn Future<Output = io::Result<Arc<dyn AsyncTcpStream>>> + Send + 'a>> {
+        Box::pin(async move { TokioRuntime.connect_tcp(remote).await })
+    }
+
+    fn resolve_host<'a>(
+        &'a self,
+        host: &'a str,
+    ) -> Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'a>> {
+        Box::pin(async move {
+            if let Some(addresses) = self.servers.resolve(host) {
+                return Ok(addresses);
+            }
+            let addresses = tokio::time::timeout(RESOLVE_LIMIT, TokioRuntime.resolve_host(host))
+                .await
+                .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
+            self.servers.resolved(&addresses);
+            Ok(addresses)
+        })
+    }
+
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + 'static>> {
+        let longest = if self.set_up.0.load(Ordering::Relaxed) {
+            SET_UP_SLEEP
+        } else {
+            duration
+        };
+        TokioRuntime.sleep(duration.min(longest))
+    }
+
+    fn interval(&self, period: Duration) -> Box<dyn AsyncInterval> {
+        TokioRuntime.interval(period)
+    }
+
+    fn block_on(&self, future: Pin<Box<dyn Future<Output = ()> + '_>>) {
+        TokioRuntime.block_on(future);
+    }
+
+    fn yield_now(&self) -> Pin<Box<dyn Future<Output = ()> + Send + 'static>> {
+        TokioRuntime.yield_now()
+    }
+
+    fn name(&self) -> &'static str {
+        "peerline"
+    }
+}

@@ -1,0 +1,178 @@
+//! What we need to know of a session description before the engine sees it.
+//!
+//! Pure. A description comes from the peer, so it is checked here: size, number of sections,
+//! fingerprints. Candidates are taken out, because they must pass the filter of
+//! [`candidates`](super::candidates) first.
+
+use crate::pairing::Fingerprint;
+
+/// Largest description. Browsers with every codec stay below 16 KiB.
+pub(crate) const MAX_SDP: usize = 64 << 10;
+
+/// Most media sections: a call of 16 with audio, video and screen.
+const MAX_SECTIONS: usize = 64;
+
+/// Longest username fragment and password (RFC 8839 section 5.4).
+const MAX_ICE_CREDENTIAL: usize = 256;
+
+/// A description of the peer, without its candidates.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Description {
+    /// The text for the engine.
+    pub(crate) sdp: String,
+    /// The candidate attributes that it held, as `candidate:...`.
+    pub(crate) candidates: Vec<String>,
+    /// The username fragment of its first section: the generation of its candidates.
+    pub(crate) ufrag: String,
+    /// The certificate that it announces.
+    pub(crate) fingerprint: Fingerprint,
+}
+
+/// A description that no honest peer sends.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DescriptionError {
+    /// Longer than any real one.
+    #[error("the session description has {0} bytes, more than {MAX_SDP}")]
+    TooLarge(usize),
+    /// More media sections than any real one.
+    #[error("the session description has more than {MAX_SECTIONS} media sections")]
+    TooManySections,
+    /// No username fragment, or one of impossible length.
+    #[error("the session description has no usable ice-ufrag")]
+    NoIceCredentials,
+    /// No SHA-256 fingerprint, or several different ones.
+    #[error("the session description must announce exactly one SHA-256 certificate")]
+    Fingerprint,
+}
+
+impl Description {
+    /// Checks the text of an offer or answer.
+    pub(crate) fn parse(text: &str) -> Result<Self, DescriptionError> {
+        if text.len() > MAX_SDP {
+            return Err(DescriptionError::TooLarge(text.len()));
+        }
+        let mut sdp = String::with_capacity(text.len());
+        let mut candidates = Vec::new();
+        let mut ufrag = None;
+        let mut fingerprint = None;
+        let mut sections = 0;
+        for line in text.lines() {
+            if line.starts_with("m=") {
+                sections += 1;
+            } else if let Some(candidate) = line
+                .strip_prefix("a=")
+                .filter(|a| a.starts_with("candidate:"))
+            {
+                candidates.push(candidate.to_owned());
+                continue;
+            } else if line == "a=end-of-candidates" {
+                continue;
+            } else if let Some(value) = line.strip_prefix("a=ice-ufrag:") {
+                ufrag.get_or_insert(value);
+            } else if let Some(value) = line.strip_prefix("a=fingerprint:") {
+                let announced = value.parse().map_err(|_| DescriptionError::Fingerprint)?;
+                if *fingerprint.get_or_insert(announced) != announced {
+                    return Err(DescriptionError::Fingerprint);
+                }
+            }
+            sdp.push_str(line);
+            sdp.push_str("\r\n");
+        }
+        if sections > MAX_SECTIONS {
+            return Err(DescriptionError::TooManySections);
+        }
+        let ufrag = ufrag
+            .filter(|ufrag| {
+                (4..=MAX_ICE_CREDENTIAL).contains(&ufrag.len()) && !ufrag.contains('\0')
+            })
+            .ok_or(DescriptionError::NoIceCredentials)?
+            .to_owned();
+        let fingerprint = fingerprint.ok_or(DescriptionError::Fingerprint)?;
+        Ok(Self {
+            sdp,
+            candidates,
+            ufrag,
+            fingerprint,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const PRINT: &str = "sha-256 00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF:00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF";
+
+    fn sdp(extra: &str) -> String {
+        format!(
+            "v=0\r\na=fingerprint:{PRINT}\r\nm=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=ice-ufrag:abcd\r\na=mid:0\r\n{extra}"
+        )
+    }
+
+    #[test]
+    fn candidates_are_taken_out_and_the_rest_stays() {
+        let text = sdp("a=candidate:1 1 udp 1 192.0.2.1 9 typ host\r\na=end-of-candidates\r\n");
+        let description = Description::parse(&text).unwrap();
+        assert_eq!(
+            description.candidates,
+            ["candidate:1 1 udp 1 192.0.2.1 9 typ host"]
+        );
+        assert_eq!(description.sdp, sdp(""));
+        assert_eq!(description.ufrag, "abcd");
+    }
+
+    #[test]
+    fn impossible_descriptions_are_refused() {
+        let cases = [
+            (String::new(), DescriptionError::NoIceCredentials),
+            (
+                "x".repeat(MAX_SDP + 1),
+                DescriptionError::TooLarge(MAX_SDP + 1),
+            ),
+            (
+                sdp(&"m=audio 9 x 0\r\n".repeat(MAX_SECTIONS)),
+                DescriptionError::TooManySections,
+            ),
+            (
+                sdp("").replace("abcd", &"a".repeat(300)),
+                DescriptionError::NoIceCredentials,
+            ),
+            (
+                sdp("").replace("abcd", "a\0cd"),
+                DescriptionError::NoIceCredentials,
+            ),
+            (
+                sdp("").replace("sha-256", "sha-1"),
+                DescriptionError::Fingerprint,
+            ),
+            (
+                sdp("").replace(&format!("a=fingerprint:{PRINT}\r\n"), ""),
+                DescriptionError::Fingerprint,
+            ),
+            (
+                sdp(&format!(
+                    "a=fingerprint:{}\r\n",
+                    PRINT.replace("00:11", "00:12")
+                )),
+                DescriptionError::Fingerprint,
+            ),
+        ];
+        for (text, error) in cases {
+            assert_eq!(Description::parse(&text), Err(error));
+        }
+    }
+
+    #[test]
+    fn the_same_fingerprint_may_stand_twice_in_any_case() {
+        let text = sdp(&format!("a=fingerprint:{}\r\n", PRINT.to_lowercase()));
+        assert!(Description::parse(&text).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_or_refused(text in "(a=[a-z:-]{0,20} ?[ -~]{0,40}\r?\n){0,20}") {
+            let _ = Description::parse(&text);
+        }
+    }
+}

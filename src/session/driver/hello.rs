@@ -1,0 +1,77 @@
+//! Who is there: certificates that were announced, used and vouched for, and the two hellos.
+
+use super::{Driver, Ready, Side};
+use crate::pairing::{Engine as EngineKind, Fingerprint};
+use crate::session::control::{ControlMessage, VERSION};
+use crate::session::lanes::MAX_LANES;
+use crate::session::watchdog::Wait;
+use crate::session::{Hello, SessionError};
+use std::time::Instant;
+
+impl Driver {
+    /// Says hello once DTLS is up, having checked whose certificate it used.
+    pub(super) async fn greet(&mut self) -> Result<(), SessionError> {
+        if std::mem::replace(&mut self.greeted, true) {
+            return Ok(());
+        }
+        tracing::info!("DTLS is up");
+        let used = self.engine.remote_fingerprint().await;
+        if used.is_none() || used != self.announced_fingerprint {
+            return Err(SessionError::Tampered(
+                "the certificate is not the one that was announced",
+            ));
+        }
+        let (offerer, answerer) = self.certificates_in_use()?;
+        let hello = ControlMessage::Hello(Hello {
+            version: VERSION,
+            agent: self.config.agent.clone(),
+            engine: EngineKind::Native,
+            intent: self.config.intent,
+            certificates: Some(self.certificates.tag(&offerer, &answerer)),
+            lanes: MAX_LANES,
+            probe: Some(self.lanes.nonce()),
+        });
+        self.control.send(&hello)
+    }
+
+    fn certificates_in_use(&self) -> Result<(Fingerprint, Fingerprint), SessionError> {
+        let (Some(local), Some(remote)) = (self.local_fingerprint, self.announced_fingerprint)
+        else {
+            return Err(SessionError::Protocol("it connected without a description"));
+        };
+        Ok(match self.side {
+            Side::Offerer => (local, remote),
+            Side::Answerer => (remote, local),
+        })
+    }
+
+    pub(super) async fn verify(&mut self, hello: Hello) -> Result<(), SessionError> {
+        let Some(ready) = self.ready.take() else {
+            return Err(SessionError::Protocol("it said hello twice"));
+        };
+        if hello.version != VERSION {
+            return Err(SessionError::Protocol(
+                "it speaks another version of the session protocol",
+            ));
+        }
+        self.greet().await?;
+        let (offerer, answerer) = self.certificates_in_use()?;
+        let vouched = hello.certificates.as_deref();
+        if !vouched.is_some_and(|tag| self.certificates.verify(tag, &offerer, &answerer)) {
+            return Err(SessionError::Tampered(
+                "the other side sees other certificates than we do",
+            ));
+        }
+        tracing::info!(agent = hello.agent, "the other side is verified");
+        self.watchdog.reached(Instant::now(), Wait::Heartbeat);
+        self.engine.set_up_finished();
+        self.lanes
+            .verified(&hello, &self.config, &self.servers, &self.activity);
+        let path = self.engine.path().await;
+        let _ = ready.send(Ok(Ready { hello, path }));
+        for data_channel in self.ports.take_held() {
+            self.accept_channel(data_channel).await?;
+        }
+        Ok(())
+    }
+}

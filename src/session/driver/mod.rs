@@ -1,0 +1,508 @@
+//! The task that owns one session.
+//!
+//! One `select!` over commands, the engine, the control channel, signaling and the clock; every
+//! decision is made by the pure parts ([`negotiation`](super::negotiation),
+//! [`candidates`](super::candidates), [`watchdog`](super::watchdog)) and performed here. It ends when
+//! the session is closed by either side, by a watchdog, or because its [`Session`](super::Session) was
+//! dropped, and it always closes the engine and leaves the room.
+
+mod descriptions;
+mod hello;
+
+use super::candidates::Candidates;
+use super::control::{self, ControlMessage};
+use super::control_line::ControlLine;
+use super::description::Description;
+use super::engine::{Engine, EngineEvent, EngineState};
+use super::lane::FromLane;
+use super::lanes::Lanes;
+use super::link::{Link, LinkEvent};
+use super::negotiation::{Action, Input, Manners, Negotiation};
+use super::ports::Ports;
+use super::watchdog::{Due, Wait, Watchdog};
+use super::{Bye, Hello, IncomingChannel, Path, SessionConfig, SessionError};
+use crate::channel::port::Activity;
+use crate::channel::{Channel, Delivery, Message};
+use crate::pairing::{AbortReason, ByeCode, CertificateKeys, Fingerprint, SealedMessage};
+use signaling_protocol::IceServer;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, oneshot, watch};
+use webrtc::data_channel::DataChannel;
+
+/// How long a side that said goodbye waits for the other to hang up, which it does at once: long enough
+/// for SCTP to repeat lost last words twice (its shortest timeout is 1 s).
+const GOODBYE_LIMIT: Duration = Duration::from_secs(4);
+
+/// Leaving the room and losing the path within this time is leaving for good: a process that died is
+/// missed by the server at once and by ICE after [`ICE_DISCONNECTED`](super::engine::ICE_DISCONNECTED).
+const LEFT: Duration = Duration::from_secs(10);
+
+/// How often it is checked whether a delayed channel may be opened.
+const DELAYED_CHECK: Duration = Duration::from_millis(20);
+
+/// What a [`Session`](super::Session) asks of its driver.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Open {
+        label: String,
+        protocol: String,
+        delivery: Delivery,
+        reply: oneshot::Sender<Result<Channel, SessionError>>,
+    },
+    OpenLane {
+        label: String,
+        protocol: String,
+        reply: super::lanes::Reply,
+    },
+    Path(oneshot::Sender<Option<Path>>),
+    Close(Bye),
+}
+
+/// The peer as it introduced itself, and the way to it.
+#[derive(Debug)]
+pub(crate) struct Ready {
+    pub(crate) hello: Hello,
+    pub(crate) path: Option<Path>,
+}
+
+/// The other ends of what the driver tells its session.
+#[derive(Debug)]
+pub(crate) struct Outlets {
+    pub(crate) channels: mpsc::Sender<IncomingChannel>,
+    pub(crate) ended: watch::Sender<Option<Arc<SessionError>>>,
+}
+
+/// Which side sent the first offer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    Offerer,
+    Answerer,
+}
+
+pub(crate) struct Driver {
+    side: Side,
+    config: SessionConfig,
+    servers: Vec<IceServer>,
+    engine: Engine,
+    lanes: Lanes,
+    link: Link,
+    certificates: CertificateKeys,
+    negotiation: Negotiation,
+    candidates: Candidates,
+    watchdog: Watchdog,
+    activity: Activity,
+    control: ControlLine,
+    ports: Ports,
+    /// Channels to open as soon as no number rests.
+    delayed: VecDeque<Command>,
+    commands: mpsc::Receiver<Command>,
+    outlets: Outlets,
+    ready: Option<oneshot::Sender<Result<Ready, SessionError>>>,
+    local_fingerprint: Option<Fingerprint>,
+    announced_fingerprint: Option<Fingerprint>,
+    greeted: bool,
+    state: EngineState,
+    next_ping: u64,
+    /// When the verified peer left the room.
+    left: Option<Instant>,
+}
+
+enum Event {
+    Command(Option<Command>),
+    Engine(EngineEvent),
+    Control(Option<Message>),
+    Lane(FromLane),
+    Link(LinkEvent),
+    Clock,
+}
+
+/// What a driver is made of.
+pub(crate) struct Parts {
+    pub(crate) side: Side,
+    pub(crate) config: SessionConfig,
+    /// STUN and TURN servers that may be used.
+    pub(crate) servers: Vec<IceServer>,
+    pub(crate) engine: Engine,
+    /// The control channel, if we are the offerer, who opens it.
+    pub(crate) control: Option<Arc<dyn DataChannel>>,
+    pub(crate) link: Link,
+    pub(crate) certificates: CertificateKeys,
+    pub(crate) negotiation: Negotiation,
+    /// Our first offer, if we are the offerer.
+    pub(crate) offer: Option<String>,
+}
+
+impl Driver {
+    pub(crate) fn new(
+        parts: Parts,
+        commands: mpsc::Receiver<Command>,
+        outlets: Outlets,
+        ready: oneshot::Sender<Result<Ready, SessionError>>,
+    ) -> Result<Self, SessionError> {
+        let Parts {
+            side,
+            config,
+            servers,
+            engine,
+            control,
+            link,
+            certificates,
+            negotiation,
+            offer,
+        } = parts;
+        let local = offer.map(|sdp| Description::parse(&sdp)).transpose()?;
+        let activity = Activity::default();
+        let mut driver = Self {
+            side,
+            servers,
+            lanes: Lanes::new(side, engine.prober().clone()),
+            engine,
+            link,
+            certificates,
+            negotiation,
+            candidates: Candidates::new(config.candidate_rules()),
+            config,
+            watchdog: Watchdog::new(Instant::now()),
+            control: ControlLine::new(),
+            ports: Ports::new(activity.clone()),
+            activity,
+            delayed: VecDeque::new(),
+            commands,
+            outlets,
+            ready: Some(ready),
+            local_fingerprint: local.map(|description| description.fingerprint),
+            announced_fingerprint: None,
+            greeted: false,
+            state: EngineState::Checking,
+            next_ping: 0,
+            left: None,
+        };
+        if let Some(control) = control {
+            driver.control.start(control, side, &driver.activity);
+        }
+        Ok(driver)
+    }
+
+    /// Runs the session to its end.
+    pub(crate) async fn run(mut self) {
+        let end = loop {
+            let event = self.next_event().await;
+            if let Err(end) = self.handle(event).await {
+                break end;
+            }
+        };
+        tracing::info!(reason = %end, "session ended");
+        if let Some(bye) = end.last_words() {
+            self.say_goodbye(bye).await;
+        }
+        self.lanes.close().await;
+        self.engine.close().await;
+        self.link.leave().await;
+        match self.ready.take() {
+            Some(ready) => drop(ready.send(Err(end))),
+            None => drop(self.outlets.ended.send_replace(Some(Arc::new(end)))),
+        }
+    }
+
+    async fn next_event(&mut self) -> Event {
+        let delayed = !self.delayed.is_empty();
+        tokio::select! {
+            biased;
+            command = self.commands.recv() => Event::Command(command),
+            () = tokio::time::sleep(DELAYED_CHECK), if delayed => {
+                Event::Command(self.delayed.pop_front())
+            }
+            event = self.engine.next_event() => Event::Engine(event),
+            message = self.control.next() => Event::Control(message),
+            event = self.lanes.next() => Event::Lane(event),
+            event = self.link.next() => Event::Link(event),
+            () = tokio::time::sleep_until(self.watchdog.deadline().into()) => Event::Clock,
+        }
+    }
+
+    async fn handle(&mut self, event: Event) -> Result<(), SessionError> {
+        match event {
+            Event::Command(command) => self.command(command).await,
+            Event::Engine(EngineEvent::Candidate(candidate)) => {
+                self.send_candidate(candidate).await
+            }
+            Event::Engine(EngineEvent::Channel(channel)) => self.channel_opened(channel).await,
+            Event::Engine(EngineEvent::State(state)) => self.state_changed(state).await,
+            Event::Control(Some(message)) => self.control_message(message).await,
+            // The data channel ended, which nobody does to the control channel but a dead engine or
+            // a peer that hung up without a word.
+            Event::Control(None) => Err(SessionError::Lost),
+            Event::Lane(event) => self.lane_event(event),
+            Event::Link(event) => self.link_event(event).await,
+            Event::Clock => self.clock().await,
+        }
+    }
+
+    fn is_verified(&self) -> bool {
+        self.watchdog.waiting_for() == Wait::Heartbeat
+    }
+
+    async fn command(&mut self, command: Option<Command>) -> Result<(), SessionError> {
+        match command {
+            Some(open @ Command::Open { .. }) if self.ports.must_wait() => {
+                // Bounded by its senders, each of which waits for its reply.
+                self.delayed.push_back(open);
+                Ok(())
+            }
+            Some(Command::Open {
+                label,
+                protocol,
+                delivery,
+                reply,
+            }) => {
+                let _ = reply.send(self.open_channel(&label, &protocol, delivery).await);
+                Ok(())
+            }
+            Some(Command::OpenLane {
+                label,
+                protocol,
+                reply,
+            }) => {
+                self.lanes.open(label, protocol, reply);
+                Ok(())
+            }
+            Some(Command::Path(reply)) => {
+                let _ = reply.send(self.engine.path().await);
+                Ok(())
+            }
+            Some(Command::Close(bye)) => {
+                self.ports.flush().await;
+                self.say_goodbye(bye).await;
+                Err(SessionError::Closed)
+            }
+            None => {
+                self.say_goodbye(Bye::new(ByeCode::Cancelled, "the session was dropped"))
+                    .await;
+                Err(SessionError::Closed)
+            }
+        }
+    }
+
+    async fn open_channel(
+        &mut self,
+        label: &str,
+        protocol: &str,
+        delivery: Delivery,
+    ) -> Result<Channel, SessionError> {
+        self.ports.make_room()?;
+        let data_channel = self.engine.open_channel(label, protocol, delivery).await?;
+        Ok(self.ports.opened(label, data_channel))
+    }
+
+    async fn channel_opened(
+        &mut self,
+        data_channel: Arc<dyn DataChannel>,
+    ) -> Result<(), SessionError> {
+        if self.is_verified() {
+            return self.accept_channel(data_channel).await;
+        }
+        if self.control.is_awaited() && data_channel.protocol().await? == control::PROTOCOL {
+            self.control.start(data_channel, self.side, &self.activity);
+            return Ok(());
+        }
+        self.ports.hold(data_channel)
+    }
+
+    async fn accept_channel(
+        &mut self,
+        data_channel: Arc<dyn DataChannel>,
+    ) -> Result<(), SessionError> {
+        let incoming = self.ports.accept(data_channel).await?;
+        // overflow: the application does not accept what the peer opens; that peer goes too far.
+        self.outlets
+            .channels
+            .try_send(incoming)
+            .map_err(|_| SessionError::Protocol("it opened more channels than are accepted"))
+    }
+
+    async fn state_changed(&mut self, state: EngineState) -> Result<(), SessionError> {
+        let now = Instant::now();
+        self.state = state;
+        match state {
+            EngineState::Checking => {}
+            EngineState::IceConnected => {
+                tracing::info!("ICE found a path");
+                self.watchdog.reached(now, Wait::Dtls);
+                self.watchdog.interrupted(now, false);
+            }
+            EngineState::Connected => {
+                self.watchdog.reached(now, Wait::Hello);
+                self.watchdog.interrupted(now, false);
+                self.greet().await?;
+            }
+            EngineState::Disconnected => {
+                tracing::info!("the path stopped working");
+                self.watchdog.interrupted(now, true);
+                self.check_gone(now)?;
+            }
+            EngineState::Failed if self.is_verified() => return Err(SessionError::Lost),
+            EngineState::Failed => return Err(SessionError::Timeout(self.watchdog.waiting_for())),
+        }
+        Ok(())
+    }
+
+    /// A verified peer may leave the room and stay, or lose its path and come back; one that did both is
+    /// gone, and nobody is left to restart ICE with.
+    fn check_gone(&self, now: Instant) -> Result<(), SessionError> {
+        let left = self.left.is_some_and(|left| now - left < LEFT);
+        if left && self.state == EngineState::Disconnected {
+            return Err(SessionError::Gone);
+        }
+        Ok(())
+    }
+
+    async fn control_message(&mut self, message: Message) -> Result<(), SessionError> {
+        let message = match message {
+            Message::Text(text) => ControlMessage::parse(&text),
+            Message::Binary(_) => None,
+        };
+        let message =
+            message.ok_or(SessionError::Protocol("its control message makes no sense"))?;
+        match message {
+            ControlMessage::Hello(hello) => return self.verify(hello).await,
+            ControlMessage::Bye(bye) => return Err(SessionError::Bye(bye)),
+            _ if !self.is_verified() => {
+                return Err(SessionError::Protocol("it spoke before its hello"));
+            }
+            ControlMessage::Ping { id } => self.control.send(&ControlMessage::Pong { id })?,
+            ControlMessage::Offer { sdp } => self.negotiate(Input::Offer(sdp)).await?,
+            ControlMessage::Answer { sdp } => self.negotiate(Input::Answer(sdp)).await?,
+            ControlMessage::IceCandidate { candidate } => self.remote_candidate(candidate).await?,
+            ControlMessage::LaneOffer { lane, packet, sdp } => {
+                if let Some(refusal) = self.lanes.offered(lane, packet, sdp)? {
+                    self.control.send(&refusal)?;
+                }
+            }
+            ControlMessage::LaneAnswer { lane, sdp } => self.lanes.answered(lane, sdp),
+            ControlMessage::LaneCandidate { lane, candidate } => {
+                self.lanes.candidate(lane, candidate);
+            }
+            ControlMessage::LaneClose { lane } => self.lanes.closed(lane),
+            ControlMessage::Pong { .. } | ControlMessage::Unknown => {}
+        }
+        Ok(())
+    }
+
+    async fn link_event(&mut self, event: LinkEvent) -> Result<(), SessionError> {
+        match event {
+            LinkEvent::Message(message) => self.sealed_message(message).await,
+            // The line itself is authenticated, so a server that misbehaves later is only left alone.
+            LinkEvent::Tampered(what) if self.is_verified() => {
+                tracing::warn!(
+                    what,
+                    "the signaling server interferes; it is not used any more"
+                );
+                self.link.abort(AbortReason::Tampered).await;
+                Ok(())
+            }
+            LinkEvent::Tampered(what) => {
+                self.link.abort(AbortReason::Tampered).await;
+                Err(SessionError::Tampered(what))
+            }
+            LinkEvent::PeerLeft | LinkEvent::PeerAway if self.is_verified() => {
+                let now = Instant::now();
+                self.left = Some(now);
+                self.check_gone(now)
+            }
+            // What it has to say waits for it, and what it says will come.
+            LinkEvent::PeerAway => Ok(()),
+            LinkEvent::PeerLeft => Err(SessionError::PeerLeft),
+            // Descriptions are exchanged: the connection may well come up without the server.
+            LinkEvent::Lost => Ok(()),
+        }
+    }
+
+    async fn sealed_message(&mut self, message: SealedMessage) -> Result<(), SessionError> {
+        match message {
+            SealedMessage::Offer { sdp, engine, .. } => {
+                self.meet(engine);
+                self.negotiate(Input::Offer(sdp)).await
+            }
+            SealedMessage::Answer { sdp, engine, .. } => {
+                self.meet(engine);
+                self.negotiate(Input::Answer(sdp)).await
+            }
+            SealedMessage::IceCandidate { candidate } => self.remote_candidate(candidate).await,
+            SealedMessage::Bye { code, message } => Err(SessionError::Bye(Bye { code, message })),
+        }
+    }
+
+    fn lane_event(&mut self, event: FromLane) -> Result<(), SessionError> {
+        self.lanes.heard(&event);
+        match event {
+            FromLane::Say(message) => self.control.send(&message),
+            // overflow: the application accepts no more channels; the lane ends with this one.
+            FromLane::Accepted(incoming) => {
+                let _ = self.outlets.channels.try_send(incoming);
+                Ok(())
+            }
+            FromLane::Swallowed(_) | FromLane::Ended(_) => Ok(()),
+        }
+    }
+
+    async fn clock(&mut self) -> Result<(), SessionError> {
+        let now = Instant::now();
+        if self.activity.take() {
+            self.watchdog.heard(now);
+        }
+        match self.watchdog.due(now) {
+            Some(Due::Ping) => {
+                self.next_ping += 1;
+                self.control
+                    .send(&ControlMessage::Ping { id: self.next_ping })
+            }
+            Some(Due::Restart) if self.link.is_usable() => {
+                tracing::info!("restarting ICE");
+                self.negotiate(Input::Negotiate { restart: true }).await
+            }
+            // The sealed answer is all that is missing, and the server still talks to us.
+            Some(Due::Expired(Wait::Description)) if self.link.is_usable() => {
+                self.link.abort(AbortReason::Tampered).await;
+                Err(SessionError::Tampered(
+                    "the server did not deliver the other side's messages",
+                ))
+            }
+            Some(Due::Expired(wait)) => Err(SessionError::Timeout(wait)),
+            Some(Due::Restart) | None => Ok(()),
+        }
+    }
+
+    /// Says why it ends, and waits until the peer has read it.
+    async fn say_goodbye(&mut self, bye: Bye) {
+        let sealed = SealedMessage::Bye {
+            code: bye.code,
+            message: bye.message.clone(),
+        };
+        if !self.is_verified() {
+            let _ = self.link.send(&sealed).await;
+        }
+        if self.greeted && self.control.send(&ControlMessage::Bye(bye)).is_ok() {
+            // The engine does not wait for what is queued when it closes; the peer's hanging up says
+            // that it has read our last words.
+            let hung_up = async {
+                loop {
+                    tokio::select! {
+                        message = self.control.next() => match message {
+                            // It says goodbye too: both have said all they had to.
+                            Some(Message::Text(text))
+                                if !matches!(ControlMessage::parse(&text), Some(ControlMessage::Bye(_))) => {}
+                            _ => break,
+                        },
+                        event = self.engine.next_event() => if matches!(
+                            event,
+                            EngineEvent::State(EngineState::Failed | EngineState::Disconnected)
+                        ) { break },
+                    }
+                }
+            };
+            let _ = tokio::time::timeout(GOODBYE_LIMIT, hung_up).await;
+        }
+    }
+}

@@ -1,0 +1,350 @@
+//! One lane: a connection of its own for one channel of bulk, from its offer to its end.
+//!
+//! Its descriptions and candidates travel over the verified control channel of the session, so the
+//! fingerprints in them are as good as the session's own; after DTLS the certificate is compared with
+//! them all the same. A lane fails alone: its task says so, and the session goes on.
+
+use super::candidates::Candidates;
+use super::control::ControlMessage;
+use super::description::Description;
+use super::engine::{Engine, EngineEvent, EngineState};
+use super::ports::name_of;
+use super::{IncomingChannel, SessionConfig, SessionError};
+use crate::channel::port::{Activity, Port};
+use crate::channel::{Channel, Delivery};
+use crate::net::packet::{self, ProbeKey, Watched};
+use crate::pairing::Fingerprint;
+use signaling_protocol::{IceCandidate, IceServer};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+use webrtc::data_channel::DataChannel;
+
+/// From the offer of a lane until it can be used. The session has a path, so this is generous: ICE, DTLS and
+/// SCTP take five round trips, and each may lose a packet and wait a second for its repetition.
+const SET_UP_LIMIT: Duration = Duration::from_secs(15);
+
+/// What the session has for a lane.
+#[derive(Debug)]
+pub(super) enum ToLane {
+    Answer(String),
+    Candidate(Option<IceCandidate>),
+}
+
+/// What a lane has for the session.
+#[derive(Debug)]
+pub(super) enum FromLane {
+    /// For the control channel.
+    Say(ControlMessage),
+    /// The peer's channel.
+    Accepted(IncomingChannel),
+    /// Datagrams of this size do not get through (any more).
+    Swallowed(u16),
+    /// Nothing follows from this lane.
+    Ended(u32),
+}
+
+/// What every lane of a session needs.
+#[derive(Debug, Clone)]
+pub(super) struct Common {
+    pub(super) config: SessionConfig,
+    pub(super) servers: Vec<IceServer>,
+    /// The peer is a browser.
+    pub(super) browser: bool,
+    pub(super) key: Option<ProbeKey>,
+    pub(super) activity: Activity,
+    pub(super) outbox: mpsc::Sender<FromLane>,
+}
+
+/// A lane, and its connection.
+pub(super) struct Lane {
+    id: u32,
+    packet: u16,
+    common: Common,
+    inbox: mpsc::Receiver<ToLane>,
+    engine: Engine,
+    candidates: Candidates,
+    announced: Option<Fingerprint>,
+    up: bool,
+}
+
+enum Step {
+    Nothing,
+    /// DTLS is done, with the announced certificate.
+    Up,
+    Channel(Arc<dyn DataChannel>),
+}
+
+/// Opens a lane with a channel on it. `reply` gets the channel once it can be used.
+pub(super) async fn open(
+    id: u32,
+    packet: u16,
+    common: Common,
+    inbox: mpsc::Receiver<ToLane>,
+    (label, protocol): (String, String),
+    reply: oneshot::Sender<Result<Channel, SessionError>>,
+) {
+    let outbox = common.outbox.clone();
+    match Lane::new(id, packet, common, inbox).await {
+        Err(error) => drop(reply.send(Err(error))),
+        Ok(mut lane) => {
+            let ready = timeout(SET_UP_LIMIT, lane.offer(&label, &protocol)).await;
+            match ready.unwrap_or(Err(SessionError::Lost)) {
+                Err(error) => drop(reply.send(Err(error))),
+                Ok((channel, port)) => {
+                    tracing::info!(lane = id, packet, "a lane is up");
+                    let _ = reply.send(Ok(channel));
+                    let end = lane.carry(port, true).await;
+                    tracing::info!(lane = id, ?end, "a lane ended");
+                }
+            }
+            lane.end().await;
+        }
+    }
+    let _ = outbox.send(FromLane::Ended(id)).await;
+}
+
+/// Answers the offer of a lane, and hands its channel over.
+pub(super) async fn answer(
+    id: u32,
+    packet: u16,
+    common: Common,
+    inbox: mpsc::Receiver<ToLane>,
+    offer: String,
+) {
+    let outbox = common.outbox.clone();
+    // What we send on it are acknowledgements: a larger packet is the opener's affair.
+    match Lane::new(id, packet, common, inbox).await {
+        Err(error) => tracing::debug!(%error, lane = id, "a lane could not be made"),
+        Ok(mut lane) => {
+            let accepted = timeout(SET_UP_LIMIT, lane.accept(&offer)).await;
+            match accepted.unwrap_or(Err(SessionError::Lost)) {
+                Err(error) => tracing::debug!(%error, lane = id, "a lane did not come up"),
+                Ok(port) => {
+                    tracing::info!(lane = id, packet, "a lane is up");
+                    let end = lane.carry(port, false).await;
+                    tracing::info!(lane = id, ?end, "a lane ended");
+                }
+            }
+            lane.end().await;
+        }
+    }
+    let _ = outbox.send(FromLane::Ended(id)).await;
+}
+
+impl Lane {
+    async fn new(
+        id: u32,
+        packet: u16,
+        common: Common,
+        inbox: mpsc::Receiver<ToLane>,
+    ) -> Result<Self, SessionError> {
+        let engine = Engine::new(&common.config, &common.servers, packet).await?;
+        if common.browser {
+            engine.peer_is_browser();
+        }
+        if let Some(key) = &common.key {
+            engine.prober().start(key.clone());
+        }
+        Ok(Self {
+            id,
+            packet,
+            candidates: Candidates::new(common.config.candidate_rules()),
+            common,
+            inbox,
+            engine,
+            announced: None,
+            up: false,
+        })
+    }
+
+    async fn offer(
+        &mut self,
+        label: &str,
+        protocol: &str,
+    ) -> Result<(Channel, Port), SessionError> {
+        let data_channel = self
+            .engine
+            .open_channel(label, protocol, Delivery::Reliable)
+            .await?;
+        let sdp = self.engine.make_offer(false).await?;
+        let (lane, packet) = (self.id, self.packet);
+        self.say(ControlMessage::LaneOffer { lane, packet, sdp })
+            .await?;
+        while !matches!(self.step().await?, Step::Up) {}
+        self.prove().await?;
+        let (channel, endpoint) = Channel::with_endpoint(label);
+        let port = Port::accepted(data_channel, endpoint, &self.common.activity);
+        loop {
+            tokio::select! {
+                open = port.is_open() => match open {
+                    true => break,
+                    false => return Err(SessionError::Lost),
+                },
+                step = self.step() => drop(step?),
+            }
+        }
+        self.engine.set_up_finished();
+        Ok((channel.in_packets_of(self.packet), port))
+    }
+
+    /// The lane may go another way than the connection on which its packet size was found.
+    async fn prove(&mut self) -> Result<(), SessionError> {
+        if self.packet <= packet::BASE {
+            return Ok(());
+        }
+        let prober = self.engine.prober().clone();
+        let proof = prober.prove(self.packet);
+        tokio::pin!(proof);
+        loop {
+            tokio::select! {
+                watched = &mut proof => return match watched {
+                    Watched::Carried => Ok(()),
+                    Watched::Swallowed => {
+                        self.tell(FromLane::Swallowed(self.packet)).await;
+                        Err(SessionError::Lost)
+                    }
+                },
+                step = self.step() => drop(step?),
+            }
+        }
+    }
+
+    async fn accept(&mut self, offer: &str) -> Result<Port, SessionError> {
+        self.describe(offer, true).await?;
+        let sdp = self.engine.make_answer().await?;
+        self.say(ControlMessage::LaneAnswer { lane: self.id, sdp })
+            .await?;
+        let mut opened = None;
+        let data_channel = loop {
+            match self.step().await? {
+                Step::Channel(data_channel) => opened = Some(data_channel),
+                Step::Up | Step::Nothing => {}
+            }
+            if let Some(data_channel) = opened.take_if(|_| self.up) {
+                break data_channel;
+            }
+        };
+        self.engine.set_up_finished();
+        let (label, protocol) = name_of(&data_channel).await?;
+        let (channel, endpoint) = Channel::with_endpoint(&label);
+        let channel = channel.in_packets_of(self.packet);
+        let port = Port::accepted(data_channel, endpoint, &self.common.activity);
+        self.tell(FromLane::Accepted(IncomingChannel { channel, protocol }))
+            .await;
+        Ok(port)
+    }
+
+    /// Until the channel or the connection ends. Whoever `sends` large packets watches whether they get
+    /// through.
+    async fn carry(&mut self, mut port: Port, sends: bool) -> Result<(), SessionError> {
+        let prober = self.engine.prober().clone();
+        let packet = self.packet;
+        let watched = sends && packet > packet::BASE;
+        let swallowed = async {
+            match watched {
+                true => prober.fails(packet).await,
+                false => std::future::pending().await,
+            }
+        };
+        let ended = port.ended();
+        tokio::pin!(swallowed, ended);
+        loop {
+            tokio::select! {
+                step = self.step() => match step? {
+                    Step::Nothing | Step::Up => {}
+                    Step::Channel(_) => return Err(SessionError::Protocol("two channels on a lane")),
+                },
+                () = &mut ended => return Ok(()),
+                () = &mut swallowed => {
+                    self.tell(FromLane::Swallowed(packet)).await;
+                    return Err(SessionError::Lost);
+                }
+            }
+        }
+    }
+
+    /// Handles one event. Cancelled, it may have lost what it was about to say, nothing that it read.
+    async fn step(&mut self) -> Result<Step, SessionError> {
+        tokio::select! {
+            event = self.engine.next_event() => match event {
+                EngineEvent::Candidate(candidate) => {
+                    let (lane, candidate) = (self.id, Some(candidate));
+                    self.say(ControlMessage::LaneCandidate { lane, candidate }).await?;
+                }
+                EngineEvent::Channel(data_channel) => return Ok(Step::Channel(data_channel)),
+                EngineEvent::State(EngineState::Connected) if !self.up => {
+                    let used = self.engine.remote_fingerprint().await;
+                    if used.is_none() || used != self.announced {
+                        return Err(SessionError::Tampered("the certificate of a lane is not the announced one"));
+                    }
+                    self.up = true;
+                    return Ok(Step::Up);
+                }
+                // A lane is replaced more quickly than it is repaired.
+                EngineEvent::State(EngineState::Disconnected | EngineState::Failed) => {
+                    return Err(SessionError::Lost);
+                }
+                EngineEvent::State(_) => {}
+            },
+            message = self.inbox.recv() => match message {
+                Some(ToLane::Answer(sdp)) if self.announced.is_none() => self.describe(&sdp, false).await?,
+                Some(ToLane::Answer(_)) => return Err(SessionError::Protocol("it answered a lane twice")),
+                Some(ToLane::Candidate(Some(candidate))) => self.trickled(candidate).await,
+                Some(ToLane::Candidate(None)) => {}
+                None => return Err(SessionError::Closed),
+            },
+        }
+        Ok(Step::Nothing)
+    }
+
+    async fn describe(&mut self, sdp: &str, is_offer: bool) -> Result<(), SessionError> {
+        let description = Description::parse(sdp)?;
+        self.announced = Some(description.fingerprint);
+        match is_offer {
+            true => self.engine.apply_offer(description.sdp).await?,
+            false => self.engine.apply_answer(description.sdp).await?,
+        }
+        for candidate in &description.candidates {
+            self.engine.heard_of(candidate);
+        }
+        for candidate in self
+            .candidates
+            .described(&description.ufrag, description.candidates)
+        {
+            self.add_candidate(candidate).await;
+        }
+        Ok(())
+    }
+
+    async fn trickled(&mut self, candidate: IceCandidate) {
+        self.engine.heard_of(&candidate.candidate);
+        match self.candidates.trickled(candidate) {
+            Ok(Some(candidate)) => self.add_candidate(candidate).await,
+            Ok(None) => {}
+            Err(reason) => tracing::debug!(%reason, "dropped a remote candidate of a lane"),
+        }
+    }
+
+    async fn add_candidate(&self, candidate: IceCandidate) {
+        if let Err(error) = self.engine.add_candidate(candidate).await {
+            tracing::debug!(%error, "the engine refused a remote candidate of a lane");
+        }
+    }
+
+    async fn say(&self, message: ControlMessage) -> Result<(), SessionError> {
+        let said = self.common.outbox.send(FromLane::Say(message)).await;
+        said.map_err(|_| SessionError::Closed)
+    }
+
+    async fn tell(&self, news: FromLane) {
+        // A session that has ended wants to know nothing.
+        let _ = self.common.outbox.send(news).await;
+    }
+
+    async fn end(self) {
+        let _ = self.say(ControlMessage::LaneClose { lane: self.id }).await;
+        self.engine.close().await;
+    }
+}

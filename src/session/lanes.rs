@@ -1,0 +1,252 @@
+//! The lanes of one session: which there are, and how large their packets may be.
+//!
+//! Owned by the driver, which routes control messages here and says what the lanes want said.
+
+use super::control::{ControlMessage, Hello};
+use super::driver::Side;
+use super::lane::{self, Common, FromLane, ToLane};
+use super::{EngineKind, SessionConfig, SessionError};
+use crate::channel::Channel;
+use crate::channel::port::Activity;
+use crate::net::packet::{self, ProbeKey, Prober, SIZES};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use signaling_protocol::{IceCandidate, IceServer};
+use std::collections::HashMap;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::task::AbortOnDropHandle;
+
+/// Extra connections that each side may open at a time.
+pub(crate) const MAX_LANES: u16 = 16;
+
+/// What waits for a lane: an answer and its candidates. More is a peer that floods, and is dropped.
+const INBOX: usize = 72;
+
+/// What lanes have for the driver; they wait while it is full.
+const OUTBOX: usize = 64;
+
+/// How long a session that ends waits for its lanes to close their connections.
+const CLOSING: Duration = Duration::from_secs(1);
+
+/// Bytes that each side contributes to the key for probes.
+const NONCE: usize = 16;
+
+/// What a caller of [`Lanes::open`] waits for.
+pub(super) type Reply = oneshot::Sender<Result<Channel, SessionError>>;
+
+pub(super) struct Lanes {
+    /// What every lane needs, once the peer is verified.
+    common: Option<Common>,
+    prober: Prober,
+    ours: [u8; NONCE],
+    side: Side,
+    /// What the peer takes.
+    allowed: u16,
+    next: u32,
+    open: HashMap<u32, Handle>,
+    outbox: mpsc::Sender<FromLane>,
+    events: mpsc::Receiver<FromLane>,
+    /// The packet size for new lanes; `None` while it is looked for.
+    packet: watch::Sender<Option<u16>>,
+    searching: Option<AbortOnDropHandle<()>>,
+}
+
+struct Handle {
+    inbox: mpsc::Sender<ToLane>,
+    task: AbortOnDropHandle<()>,
+}
+
+impl Lanes {
+    pub(super) fn new(side: Side, prober: Prober) -> Self {
+        let (outbox, events) = mpsc::channel(OUTBOX);
+        Self {
+            common: None,
+            prober,
+            ours: rand::random(),
+            side,
+            allowed: 0,
+            // Each side has its own numbers.
+            next: match side {
+                Side::Offerer => 0,
+                Side::Answerer => 1,
+            },
+            open: HashMap::new(),
+            outbox,
+            events,
+            packet: watch::Sender::new(Some(packet::BASE)),
+            searching: None,
+        }
+    }
+
+    /// Our part of the key for probes, for our hello.
+    pub(super) fn nonce(&self) -> String {
+        URL_SAFE_NO_PAD.encode(self.ours)
+    }
+
+    /// The peer is verified: lanes may be opened, and the size of their packets is looked for.
+    pub(super) fn verified(
+        &mut self,
+        hello: &Hello,
+        config: &SessionConfig,
+        servers: &[IceServer],
+        activity: &Activity,
+    ) {
+        let theirs = hello
+            .probe
+            .as_deref()
+            .and_then(|text| URL_SAFE_NO_PAD.decode(text).ok());
+        // A browser answers no probes, and Chromium's connection dies above some 2,000 bytes.
+        let key = theirs
+            .filter(|theirs| theirs.len() == NONCE && hello.engine == EngineKind::Native)
+            .map(|theirs| match self.side {
+                Side::Offerer => ProbeKey::new(&self.ours, &theirs),
+                Side::Answerer => ProbeKey::new(&theirs, &self.ours),
+            });
+        self.allowed = hello.lanes.min(MAX_LANES);
+        self.common = Some(Common {
+            config: config.clone(),
+            servers: servers.to_vec(),
+            browser: hello.engine == EngineKind::Browser,
+            key: key.clone(),
+            activity: activity.clone(),
+            outbox: self.outbox.clone(),
+        });
+        if let Some(key) = key {
+            self.prober.start(key);
+            self.search(SIZES[0]);
+        }
+    }
+
+    /// Looks for the largest packet up to `limit` on the session's own path.
+    fn search(&mut self, limit: u16) {
+        self.packet.send_replace(None);
+        let (prober, packet) = (self.prober.clone(), self.packet.clone());
+        let search = async move {
+            let found = prober.search(limit).await.unwrap_or(packet::BASE);
+            tracing::info!(packet = found, "the path's packet size");
+            packet.send_replace(Some(found));
+        };
+        self.searching = Some(AbortOnDropHandle::new(tokio::spawn(search)));
+    }
+
+    /// Opens a lane with a channel on it.
+    pub(super) fn open(&mut self, label: String, protocol: String, reply: Reply) {
+        let parity = self.next % 2;
+        let ours = self.open.keys().filter(|id| *id % 2 == parity).count();
+        let Some(common) = self.common.clone().filter(|_| ours < self.allowed.into()) else {
+            let _ = reply.send(Err(SessionError::Protocol("it takes no more lanes")));
+            return;
+        };
+        let id = self.next;
+        self.next += 2;
+        let (inbox, messages) = mpsc::channel(INBOX);
+        let mut packet = self.packet.subscribe();
+        let task = async move {
+            let found = packet
+                .wait_for(Option::is_some)
+                .await
+                .ok()
+                .and_then(|found| *found);
+            let packet = found.unwrap_or(packet::BASE);
+            lane::open(id, packet, common, messages, (label, protocol), reply).await;
+        };
+        self.start(id, inbox, task);
+    }
+
+    fn start(
+        &mut self,
+        id: u32,
+        inbox: mpsc::Sender<ToLane>,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) {
+        let task = AbortOnDropHandle::new(tokio::spawn(task));
+        self.open.insert(id, Handle { inbox, task });
+    }
+
+    /// The peer opens a lane; what to answer at once, if it may not.
+    pub(super) fn offered(
+        &mut self,
+        id: u32,
+        packet: u16,
+        sdp: String,
+    ) -> Result<Option<ControlMessage>, SessionError> {
+        let theirs = |id: &u32| id % 2 != self.next % 2;
+        if !theirs(&id) || self.open.contains_key(&id) {
+            return Err(SessionError::Protocol("it used the number of another lane"));
+        }
+        let full = self.open.keys().filter(|id| theirs(id)).count() >= MAX_LANES.into();
+        let Some(common) = self.common.clone().filter(|_| !full) else {
+            return Ok(Some(ControlMessage::LaneClose { lane: id }));
+        };
+        // It names a size for its own packets only; ours are acknowledgements.
+        let packet = packet.clamp(packet::BASE, SIZES[0]);
+        let (inbox, messages) = mpsc::channel(INBOX);
+        self.start(id, inbox, lane::answer(id, packet, common, messages, sdp));
+        Ok(None)
+    }
+
+    pub(super) fn answered(&mut self, id: u32, sdp: String) {
+        self.route(id, ToLane::Answer(sdp));
+    }
+
+    pub(super) fn candidate(&mut self, id: u32, candidate: Option<IceCandidate>) {
+        self.route(id, ToLane::Candidate(candidate));
+    }
+
+    /// The peer closed a lane, or refuses it. Its task ends when its inbox does.
+    pub(super) fn closed(&mut self, id: u32) {
+        if let Some(handle) = self.open.get_mut(&id) {
+            handle.inbox = mpsc::channel(1).0;
+        }
+    }
+
+    fn route(&self, id: u32, message: ToLane) {
+        // A lane that has just ended may still get candidates; one that is flooded loses some.
+        if let Some(handle) = self.open.get(&id) {
+            let _ = handle.inbox.try_send(message);
+        }
+    }
+
+    /// What a lane has for the driver. Cancelled, it has lost nothing.
+    pub(super) async fn next(&mut self) -> FromLane {
+        match self.events.recv().await {
+            Some(event) => event,
+            // We keep a sender ourselves.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Takes note of what concerns the lanes themselves.
+    pub(super) fn heard(&mut self, event: &FromLane) {
+        match event {
+            FromLane::Ended(id) => drop(self.open.remove(id)),
+            FromLane::Swallowed(size) => {
+                tracing::info!(packet = size, "packets of this size do not get through");
+                let known = *self.packet.borrow();
+                if known == Some(*size) {
+                    self.search(size - 1);
+                }
+            }
+            FromLane::Say(_) | FromLane::Accepted(_) => {}
+        }
+    }
+
+    /// Ends all lanes and waits until their connections are closed.
+    pub(super) async fn close(&mut self) {
+        self.searching = None;
+        let tasks: Vec<_> = self.open.drain().map(|(_, handle)| handle.task).collect();
+        let all = async {
+            for task in tasks {
+                let _ = task.await;
+            }
+        };
+        // They may have something to say, which nobody wants to hear any more.
+        let hear = async { while self.events.recv().await.is_some() {} };
+        tokio::select! {
+            () = all => {}
+            () = hear => {}
+            () = tokio::time::sleep(CLOSING) => {}
+        }
+    }
+}

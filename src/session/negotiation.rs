@@ -1,0 +1,305 @@
+//! Who offers, who answers, and what happens when both offer at once.
+//!
+//! Pure: inputs in, actions out, no engine and no clock. The driver performs the actions one at a time
+//! and reports what the engine produced as the next input, so two negotiation steps never overlap.
+//! This is perfect negotiation (W3C WebRTC section 10.7) with one difference: our engine has no
+//! implicit rollback, so the polite side rolls back explicitly before it applies a colliding offer.
+
+/// Whether this side yields when both sides offer at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Manners {
+    /// Drops its own offer, answers the other's, then offers again.
+    Polite,
+    /// Ignores the other's offer and waits for its answer.
+    Impolite,
+}
+
+/// What happens to the negotiation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Input {
+    /// This side wants to offer: first contact, new tracks, or an ICE restart.
+    Negotiate { restart: bool },
+    /// The engine made and applied our offer.
+    OfferMade(String),
+    /// The engine applied the peer's offer and made and applied our answer.
+    AnswerMade(String),
+    /// The engine applied the peer's answer.
+    AnswerApplied,
+    /// The peer's offer arrived.
+    Offer(String),
+    /// The peer's answer arrived.
+    Answer(String),
+}
+
+/// What the driver must do, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// Create an offer and apply it; answered by [`Input::OfferMade`].
+    MakeOffer { restart: bool },
+    /// Roll our own offer back.
+    Rollback,
+    /// Apply this offer, create an answer and apply it; answered by [`Input::AnswerMade`].
+    MakeAnswer(String),
+    /// Apply this answer; answered by [`Input::AnswerApplied`].
+    ApplyAnswer(String),
+    /// Send our offer to the peer.
+    SendOffer(String),
+    /// Send our answer to the peer.
+    SendAnswer(String),
+}
+
+/// The peer broke the rules of offer and answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Violation {
+    /// An answer arrived that nobody had asked for.
+    #[error("the peer answered an offer that was never made")]
+    UnexpectedAnswer,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Nothing is under way.
+    Stable,
+    /// The engine is making our offer.
+    Offering,
+    /// Our offer was sent.
+    AwaitingAnswer,
+    /// The engine is answering the peer's offer.
+    Answering,
+    /// The engine is applying the peer's answer.
+    Finishing,
+}
+
+/// The negotiation of one peer connection.
+#[derive(Debug)]
+pub(crate) struct Negotiation {
+    manners: Manners,
+    state: State,
+    /// An offer that must follow when the state is stable again; whether it restarts ICE.
+    wanted: Option<bool>,
+    /// The peer's offer that was ignored, so that what it trickles afterwards is ignored too.
+    ignoring: bool,
+}
+
+impl Negotiation {
+    pub(crate) fn new(manners: Manners) -> Self {
+        Self {
+            manners,
+            state: State::Stable,
+            wanted: None,
+            ignoring: false,
+        }
+    }
+
+    /// A negotiation whose first offer has already been made and sent.
+    pub(crate) fn offered() -> Self {
+        Self {
+            state: State::AwaitingAnswer,
+            ..Self::new(Manners::Impolite)
+        }
+    }
+
+    /// Manners may change once: when the first message of the peer says what it is.
+    pub(crate) fn set_manners(&mut self, manners: Manners) {
+        self.manners = manners;
+    }
+
+    /// Whether candidates that arrive now belong to an offer that was ignored.
+    pub(crate) fn ignores_candidates(&self) -> bool {
+        self.ignoring
+    }
+
+    /// Takes one input.
+    pub(crate) fn handle(&mut self, input: Input) -> Result<Vec<Action>, Violation> {
+        let actions = match (self.state, input) {
+            (_, Input::Negotiate { restart }) => {
+                self.wanted = Some(self.wanted.unwrap_or(false) || restart);
+                Vec::new()
+            }
+            (_, Input::OfferMade(sdp)) => {
+                self.state = State::AwaitingAnswer;
+                vec![Action::SendOffer(sdp)]
+            }
+            (_, Input::AnswerMade(sdp)) => {
+                self.state = State::Stable;
+                vec![Action::SendAnswer(sdp)]
+            }
+            (_, Input::AnswerApplied) => {
+                self.state = State::Stable;
+                Vec::new()
+            }
+            (State::AwaitingAnswer, Input::Offer(_)) if self.manners == Manners::Impolite => {
+                self.ignoring = true;
+                Vec::new()
+            }
+            (State::AwaitingAnswer, Input::Offer(sdp)) => {
+                self.wanted.get_or_insert(false);
+                self.state = State::Answering;
+                vec![Action::Rollback, Action::MakeAnswer(sdp)]
+            }
+            (_, Input::Offer(sdp)) => {
+                self.ignoring = false;
+                self.state = State::Answering;
+                vec![Action::MakeAnswer(sdp)]
+            }
+            (State::AwaitingAnswer, Input::Answer(sdp)) => {
+                self.ignoring = false;
+                self.state = State::Finishing;
+                vec![Action::ApplyAnswer(sdp)]
+            }
+            (_, Input::Answer(_)) => return Err(Violation::UnexpectedAnswer),
+        };
+        if self.state == State::Stable
+            && let Some(restart) = self.wanted.take()
+        {
+            self.state = State::Offering;
+            return Ok([actions, vec![Action::MakeOffer { restart }]].concat());
+        }
+        Ok(actions)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A side whose engine always succeeds. Returns what it sends.
+    struct Side {
+        negotiation: Negotiation,
+        name: &'static str,
+        offers: u32,
+        rollbacks: u32,
+        settled: Vec<String>,
+    }
+
+    impl Side {
+        fn new(manners: Manners, name: &'static str) -> Self {
+            let negotiation = Negotiation::new(manners);
+            Self {
+                negotiation,
+                name,
+                offers: 0,
+                rollbacks: 0,
+                settled: Vec::new(),
+            }
+        }
+
+        fn handle(&mut self, input: Input) -> Vec<Input> {
+            let mut sent = Vec::new();
+            let mut inputs = std::collections::VecDeque::from([input]);
+            while let Some(input) = inputs.pop_front() {
+                for action in self.negotiation.handle(input).unwrap() {
+                    match action {
+                        Action::MakeOffer { .. } => {
+                            self.offers += 1;
+                            inputs.push_back(Input::OfferMade(format!(
+                                "{}{}",
+                                self.name, self.offers
+                            )));
+                        }
+                        Action::Rollback => self.rollbacks += 1,
+                        Action::MakeAnswer(offer) => {
+                            self.settled.push(offer.clone());
+                            inputs.push_back(Input::AnswerMade(offer));
+                        }
+                        Action::ApplyAnswer(offer) => {
+                            self.settled.push(offer);
+                            inputs.push_back(Input::AnswerApplied);
+                        }
+                        Action::SendOffer(sdp) => sent.push(Input::Offer(sdp)),
+                        Action::SendAnswer(sdp) => sent.push(Input::Answer(sdp)),
+                    }
+                }
+            }
+            sent
+        }
+    }
+
+    const NEGOTIATE: Input = Input::Negotiate { restart: false };
+
+    #[test]
+    fn every_interleaving_of_two_offers_settles_the_same_on_both_sides() {
+        // Each bit decides which side's next message is delivered, or which side begins to offer.
+        for order in 0u32..1 << 10 {
+            let mut sides = [
+                Side::new(Manners::Impolite, "i"),
+                Side::new(Manners::Polite, "p"),
+            ];
+            let mut wires = [
+                std::collections::VecDeque::new(),
+                std::collections::VecDeque::new(),
+            ];
+            let mut unstarted = [true, true];
+            for step in 0..40 {
+                let choice = if step < 10 {
+                    (order >> step & 1) as usize
+                } else {
+                    step % 2
+                };
+                let input = if std::mem::take(&mut unstarted[choice]) {
+                    Some(NEGOTIATE)
+                } else {
+                    wires[choice].pop_front()
+                };
+                if let Some(input) = input {
+                    let sent = sides[choice].handle(input);
+                    wires[1 - choice].extend(sent);
+                }
+            }
+            assert!(wires.iter().all(|wire| wire.is_empty()), "order {order:b}");
+            let [impolite, polite] = &sides;
+            assert_eq!(impolite.settled, polite.settled, "order {order:b}");
+            assert!(impolite.settled.contains(&"i1".into()), "order {order:b}");
+            assert!(
+                impolite.settled.iter().any(|sdp| sdp.starts_with('p')),
+                "order {order:b}"
+            );
+            assert_eq!(impolite.rollbacks, 0);
+        }
+    }
+
+    #[test]
+    fn wishes_that_come_while_busy_are_one_offer_afterwards() {
+        let mut negotiation = Negotiation::new(Manners::Polite);
+        assert_eq!(
+            negotiation.handle(NEGOTIATE).unwrap(),
+            [Action::MakeOffer { restart: false }]
+        );
+        negotiation.handle(Input::OfferMade("1".into())).unwrap();
+        assert_eq!(negotiation.handle(NEGOTIATE).unwrap(), []);
+        assert_eq!(
+            negotiation
+                .handle(Input::Negotiate { restart: true })
+                .unwrap(),
+            []
+        );
+        assert_eq!(negotiation.handle(NEGOTIATE).unwrap(), []);
+        negotiation.handle(Input::Answer("1".into())).unwrap();
+        assert_eq!(
+            negotiation.handle(Input::AnswerApplied).unwrap(),
+            [Action::MakeOffer { restart: true }]
+        );
+    }
+
+    #[test]
+    fn an_answer_to_nothing_is_a_violation() {
+        for manners in [Manners::Polite, Manners::Impolite] {
+            let mut negotiation = Negotiation::new(manners);
+            assert_eq!(
+                negotiation.handle(Input::Answer("x".into())),
+                Err(Violation::UnexpectedAnswer)
+            );
+        }
+    }
+
+    #[test]
+    fn an_ignored_offer_takes_its_candidates_with_it_until_the_answer() {
+        let mut negotiation = Negotiation::new(Manners::Impolite);
+        negotiation.handle(NEGOTIATE).unwrap();
+        negotiation.handle(Input::OfferMade("1".into())).unwrap();
+        assert_eq!(negotiation.handle(Input::Offer("2".into())).unwrap(), []);
+        assert!(negotiation.ignores_candidates());
+        negotiation.handle(Input::Answer("1".into())).unwrap();
+        assert!(!negotiation.ignores_candidates());
+    }
+}

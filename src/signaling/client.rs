@@ -1,0 +1,178 @@
+//! The handle to a room.
+
+use super::actor::{Actor, Ends, QUEUE};
+use super::error::{Lost, Refusal, SendError, SignalingError, Unreachable};
+use super::line::Line;
+use super::server_url::ServerUrl;
+use super::transport::{Incoming, Transport};
+use signaling_protocol::{ClientMessage, Join, Joined, ServerMessage};
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time;
+
+/// Time for everything from the look-up of the name to the server's answer to `join`. Longer than three
+/// lost SYNs (1, 3 and 7 s), shorter than the patience of somebody who looks at a prompt.
+pub(super) const JOIN_LIMIT: Duration = Duration::from_secs(10);
+
+/// A membership in a room.
+///
+/// A task of its own moves the messages. Dropping the handle makes that task send what was queued, leave
+/// the room and end, within two seconds; [`leave`](Self::leave) waits for it.
+#[derive(Debug)]
+pub struct Signaling {
+    outgoing: mpsc::Sender<ClientMessage>,
+    incoming: mpsc::Receiver<Result<ServerMessage, Lost>>,
+    lost: Option<Lost>,
+    trouble: watch::Receiver<Option<Lost>>,
+    /// Bytes in the largest message that the server takes.
+    limit: usize,
+    task: JoinHandle<()>,
+}
+
+impl Signaling {
+    /// Connects to a server and enters a room, within 10 seconds.
+    pub async fn join(server: &ServerUrl, join: Join) -> Result<(Self, Joined), SignalingError> {
+        let unreachable = |cause| SignalingError::Unreachable {
+            server: server.clone(),
+            cause,
+        };
+        let entered = async {
+            let mut line = Line::connect(server).await.map_err(unreachable)?;
+            let joined = match ask(&mut line, join.clone()).await {
+                // A proxy may let a WebSocket open and then cut it.
+                Err(SignalingError::Lost(lost)) if lost.is_passing() => {
+                    match line.fall_back().await {
+                        true => ask(&mut line, join.clone()).await?,
+                        false => return Err(SignalingError::Lost(lost)),
+                    }
+                }
+                joined => joined?,
+            };
+            Ok(Self::start(line, join, joined))
+        };
+        time::timeout(JOIN_LIMIT, entered)
+            .await
+            .unwrap_or_else(|_| Err(unreachable(Unreachable::Timeout)))
+    }
+
+    /// Enters a room over an open connection.
+    pub(super) async fn enter(
+        mut transport: impl Transport,
+        join: Join,
+    ) -> Result<(Self, Joined), SignalingError> {
+        let joined = ask(&mut transport, join.clone()).await?;
+        Ok(Self::start(transport, join, joined))
+    }
+
+    fn start(transport: impl Transport, join: Join, joined: Joined) -> (Self, Joined) {
+        let (outgoing, to_send) = mpsc::channel(QUEUE);
+        let (received, incoming) = mpsc::channel(QUEUE);
+        let (troubled, trouble) = watch::channel(None);
+        let ends = Ends {
+            to_send,
+            received,
+            trouble: troubled,
+        };
+        let place = joined.resume.clone().map(|token| (join, token));
+        let task = tokio::spawn(Actor::new(transport, ends, place).run());
+        let limit = joined.limits.message_bytes as usize;
+        let signaling = Self {
+            outgoing,
+            incoming,
+            lost: None,
+            trouble,
+            limit,
+            task,
+        };
+        (signaling, joined)
+    }
+
+    /// Why there is no connection to the server now; it is being restored, unless [`next`](Self::next) has
+    /// said that it is lost for good. `None` while there is one.
+    pub fn trouble(&self) -> Option<Lost> {
+        self.trouble.borrow().clone()
+    }
+
+    /// Ends when the place in the room was given back, or its time to do so is over: two seconds after this
+    /// handle is dropped. A process that ends earlier leaves its place taken until the server misses it.
+    pub fn left(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut trouble = self.trouble.clone();
+        // The sender is the task's.
+        async move { while trouble.changed().await.is_ok() {} }
+    }
+
+    /// Sends a message; waits while the queue is full. Cancelled, it has sent nothing. Messages are sent in
+    /// order, and again if the connection breaks under them; that one was sent does not mean that anybody got
+    /// it.
+    pub async fn send(&self, message: ClientMessage) -> Result<(), SendError> {
+        let size = message.to_json().len();
+        if size > self.limit {
+            return Err(SendError::TooLarge {
+                size,
+                limit: self.limit,
+            });
+        }
+        self.outgoing
+            .send(message)
+            .await
+            .map_err(|_| SendError::Lost)
+    }
+
+    /// The next message from the server, or why there will be none any more. Cancelled, it has taken
+    /// nothing. It must be called for as long as the handle is kept: a member that does not read is
+    /// thrown out by its server.
+    pub async fn next(&mut self) -> Result<ServerMessage, Lost> {
+        if let Some(lost) = &self.lost {
+            return Err(lost.clone());
+        }
+        // Without a last word the task was cut off, as when its runtime shuts down.
+        let next = self.incoming.recv().await.unwrap_or(Err(Lost::Closed));
+        if let Err(lost) = &next {
+            self.lost = Some(lost.clone());
+        }
+        next
+    }
+
+    /// Sends what was queued, leaves the room and closes the connection, within two seconds.
+    pub async fn leave(self) {
+        let Self {
+            outgoing,
+            incoming,
+            task,
+            ..
+        } = self;
+        drop((outgoing, incoming));
+        // An error means that the task was cut off, so there is nothing left to wait for.
+        let _ = task.await;
+    }
+}
+
+/// Asks to be let in, as one who may come back.
+async fn ask(transport: &mut impl Transport, mut join: Join) -> Result<Joined, SignalingError> {
+    join.resumable = true;
+    transport
+        .send(None, &ClientMessage::Join(join))
+        .await
+        .map_err(SignalingError::Lost)?;
+    loop {
+        match transport.receive().await.map_err(SignalingError::Lost)? {
+            Incoming::Message { message, .. } => match message {
+                ServerMessage::Joined(joined) => return Ok(joined),
+                ServerMessage::Error {
+                    code,
+                    message,
+                    retry,
+                } => {
+                    return Err(SignalingError::Refused(Refusal::new(code, &message, retry)));
+                }
+                ServerMessage::Draining { .. } => {}
+                _ => {
+                    let early = "a message came before the answer to join".to_owned();
+                    return Err(SignalingError::Lost(Lost::Protocol(early)));
+                }
+            },
+            Incoming::Alive | Incoming::Unknown { .. } => {}
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! Joining a room on a signaling server, and getting messages to the other peers in it:
+//! `docs/protocol.md` section 1.
+//!
+//! [`Signaling`] is a handle to a task that owns one connection: a WebSocket, or an event stream or polls
+//! where the network refuses one. The task keeps the connection alive, comes back to its place when it is
+//! lost, without losing or repeating a message, and leaves the room when the handle is dropped; it knows
+//! nothing of what the messages mean. [`memory`] has the same rooms inside a process, with a server that can
+//! be made hostile.
+
+mod actor;
+mod backoff;
+mod client;
+mod dial;
+mod error;
+mod http;
+mod keepalive;
+mod ledger;
+mod line;
+pub mod memory;
+mod requests;
+mod server_url;
+mod sse;
+mod tls;
+mod transport;
+mod websocket;
+
+pub use client::Signaling;
+pub use error::{Lost, Refusal, SendError, SignalingError, Unreachable};
+pub use server_url::{ServerUrl, ServerUrlError};

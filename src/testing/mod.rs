@@ -1,0 +1,127 @@
+//! Two connected sessions inside one process, on a network as bad as a test wants it.
+//!
+//! Signaling is [in memory](crate::signaling::memory), the data goes over loopback sockets, and an
+//! [emulated link](crate::net::link) with a seed stands between them if asked for.
+//!
+//! ```
+//! # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use peerline::channel::Delivery;
+//! use peerline::testing::Pair;
+//!
+//! let mut pair = Pair::connect().await?;
+//! let channel = pair.guest.open("greeting", "", Delivery::Reliable).await?;
+//! channel.send_text("hello".into()).await?;
+//! let mut incoming = pair.host.accept().await.expect("the guest opened a channel");
+//! assert_eq!(incoming.channel.recv().await, Some(peerline::channel::Message::Text("hello".into())));
+//! # Ok(()) }
+//! ```
+
+use crate::net::link::LinkConfig;
+use crate::net::{EmulatedLink, Network};
+use crate::pairing::Code;
+use crate::session::{Session, SessionConfig, SessionError};
+use crate::signaling::memory::Server;
+use signaling_protocol::Join;
+
+/// A host and a guest that are connected to each other.
+#[derive(Debug)]
+pub struct Pair {
+    /// The side that made the code.
+    pub host: Session,
+    /// The side that was given it.
+    pub guest: Session,
+    /// The server that introduced them.
+    pub server: Server,
+}
+
+/// How a [`Pair`] is connected.
+#[derive(Debug, Clone, Default)]
+pub struct PairConfig {
+    /// The signaling server.
+    pub server: Server,
+    /// The host's session. Loopback addresses are always used.
+    pub host: SessionConfig,
+    /// The guest's session.
+    pub guest: SessionConfig,
+}
+
+impl PairConfig {
+    /// Both directions in this condition, each with its own seed. Returns the links, to be cut and
+    /// looked at: what the host sends, then what the guest sends.
+    pub fn emulate(&mut self, condition: &LinkConfig) -> [EmulatedLink; 2] {
+        let links = [0, 1].map(|direction| {
+            let seed = condition.seed.wrapping_mul(2).wrapping_add(direction);
+            EmulatedLink::new(LinkConfig {
+                seed,
+                ..condition.clone()
+            })
+        });
+        self.host.network = Network::Emulated(links[0].clone());
+        self.guest.network = Network::Emulated(links[1].clone());
+        links
+    }
+}
+
+impl Pair {
+    /// Connects two sessions over loopback.
+    ///
+    /// # Errors
+    /// See [`connect_both`].
+    pub async fn connect() -> Result<Self, SessionError> {
+        Self::connect_with(PairConfig::default()).await
+    }
+
+    /// Connects two sessions as configured.
+    ///
+    /// # Errors
+    /// See [`connect_both`].
+    pub async fn connect_with(config: PairConfig) -> Result<Self, SessionError> {
+        let server = config.server.clone();
+        let (host, guest) = connect_both(config, None).await;
+        Ok(Self {
+            host: host?,
+            guest: guest?,
+            server,
+        })
+    }
+}
+
+/// Connects two sessions and returns what each side made of it. A guest with `guess` in place of the
+/// right code shows what happens to one that guesses.
+pub async fn connect_both(
+    config: PairConfig,
+    guess: Option<Code>,
+) -> (Result<Session, SessionError>, Result<Session, SessionError>) {
+    let PairConfig {
+        server,
+        mut host,
+        mut guest,
+    } = config;
+    host.loopback = true;
+    guest.loopback = true;
+    let create = Join {
+        create: Some(true),
+        capacity: Some(2),
+        ..Join::default()
+    };
+    let (signaling, joined) = match server.join(create).await {
+        Ok(entered) => entered,
+        Err(error) => return (Err(error.into()), Err(SessionError::PeerLeft)),
+    };
+    let code =
+        Code::generate(joined.room.as_str()).expect("servers pick rooms that codes can name");
+    let guest_code = guess.unwrap_or_else(|| code.clone());
+    let join = Join {
+        room: Some(joined.room.clone()),
+        create: Some(false),
+        ..Join::default()
+    };
+    let guest = async {
+        let (signaling, joined) = server.join(join).await?;
+        Session::guest(signaling, &joined, &guest_code, guest).await
+    };
+    tokio::join!(
+        Session::host(signaling, &joined, code.clone(), host, || ()),
+        guest
+    )
+}

@@ -1,0 +1,69 @@
+//! What a transfer needs to know of extra lanes: who opens them, and how many there shall be.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::channel::Channel;
+use crate::session::LaneOpener;
+
+use super::label::LANE_PROTOCOL;
+
+/// Most lanes of one transfer at a time, besides the first, which shares its connection with everything
+/// else.
+pub const MAX_LANES: u16 = 16;
+
+/// Opens connections of their own for bulk.
+#[async_trait]
+pub trait OpenLane: Send + Sync {
+    /// How many the other side takes at a time.
+    fn most(&self) -> u16;
+
+    /// A channel with this label on a connection of its own; `None` if that did not work.
+    async fn open(&self, label: String) -> Option<Channel>;
+}
+
+#[async_trait]
+impl OpenLane for LaneOpener {
+    fn most(&self) -> u16 {
+        Self::most(self)
+    }
+
+    async fn open(&self, label: String) -> Option<Channel> {
+        let opened = Self::open(self, label, LANE_PROTOCOL).await;
+        opened
+            .inspect_err(|error| tracing::info!(%error, "a lane could not be opened"))
+            .ok()
+    }
+}
+
+/// How many lanes a transfer uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LaneCount {
+    /// As many as raise its rate.
+    #[default]
+    Auto,
+    /// This many.
+    Exactly(u16),
+}
+
+/// The extra lanes of a sender.
+pub struct Lanes {
+    /// Opens them; without one there are none.
+    pub opener: Option<Box<dyn OpenLane>>,
+    /// How many there shall be.
+    pub count: LaneCount,
+    /// A packet's time to the other side and back: what is measured must be measured for longer.
+    pub round_trip: Duration,
+}
+
+impl Lanes {
+    /// No lane but the first.
+    pub fn none() -> Self {
+        Self {
+            opener: None,
+            count: LaneCount::Auto,
+            round_trip: Duration::ZERO,
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! `<out>/.peerline/<id>/`: what belongs to one unfinished transfer.
+//!
+//! `lock` is locked by the process that works in there, `journal` says what is on disk, `tree` holds
+//! it. Everything is opened relative to handles and no symbolic link is followed: what somebody
+//! planted there leads nowhere.
+
+use std::io::{self, Read as _, Write as _};
+
+use cap_fs_ext::{DirExt as _, FollowSymlinks, OpenOptionsFollowExt as _};
+use cap_std::fs::{Dir, DirBuilder, OpenOptions};
+
+use super::disk;
+use super::journal::MAX_LENGTH;
+use crate::transfer::label::TransferId;
+use crate::transfer::safe_path::STAGING;
+
+const LOCK: &str = "lock";
+const JOURNAL: &str = "journal";
+const NEW_JOURNAL: &str = "journal.new";
+const TREE: &str = "tree";
+
+/// How often another transfer that ends may take the directory away while this one begins.
+const AREA_ATTEMPTS: usize = 16;
+
+/// Unfinished transfers that are looked at in one directory; more than anybody keeps.
+const MAX_AREAS: usize = 1000;
+
+/// The directory of one transfer, locked. Dropping it removes it, unless it is to be kept.
+#[derive(Debug)]
+pub(super) struct Area {
+    id: TransferId,
+    out: Dir,
+    /// `.peerline`.
+    base: Dir,
+    own: Dir,
+    tree: Dir,
+    /// Held until the end of this process at the latest, however it ends.
+    _lock: std::fs::File,
+    keep: bool,
+}
+
+/// What is there under an identifier.
+#[derive(Debug)]
+pub(super) enum Opened {
+    Free(Area),
+    /// Another process, or another transfer of this one, works in there.
+    InUse,
+}
+
+impl Area {
+    /// A new one, that nobody else may enter, and that is not to be kept yet.
+    pub(super) fn create(out: &Dir) -> io::Result<Self> {
+        let id = TransferId::random();
+        let base = make(out, &id)?;
+        let open = || -> io::Result<Self> {
+            let own = base.open_dir_nofollow(id.as_str())?;
+            let lock = own.open_with(LOCK, options().write(true).create_new(true))?;
+            let lock = lock.into_std();
+            if !disk::lock(&lock)? {
+                return Err(io::ErrorKind::ResourceBusy.into());
+            }
+            own.create_dir_with(TREE, &builder(0o700))?;
+            Ok(Self {
+                id: id.clone(),
+                out: out.try_clone()?,
+                base: base.try_clone()?,
+                tree: own.open_dir_nofollow(TREE)?,
+                own,
+                _lock: lock,
+                keep: false,
+            })
+        };
+        open().inspect_err(|_| {
+            let _ = base.remove_dir_all(id.as_str());
+            let _ = out.remove_dir(STAGING);
+        })
+    }
+
+    /// One that is there, to be kept.
+    pub(super) fn open(out: &Dir, id: &TransferId) -> io::Result<Opened> {
+        let base = out.open_dir_nofollow(STAGING)?;
+        let own = base.open_dir_nofollow(id.as_str())?;
+        let lock = own
+            .open_with(LOCK, options().read(true).write(true))?
+            .into_std();
+        if !disk::lock(&lock)? {
+            return Ok(Opened::InUse);
+        }
+        Ok(Opened::Free(Self {
+            id: id.clone(),
+            out: out.try_clone()?,
+            tree: own.open_dir_nofollow(TREE)?,
+            base,
+            own,
+            _lock: lock,
+            keep: true,
+        }))
+    }
+
+    /// The identifiers of all transfers below `out`, in order.
+    pub(super) fn ids(out: &Dir) -> io::Result<Vec<TransferId>> {
+        let base = match out.open_dir_nofollow(STAGING) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            opened => opened?,
+        };
+        let mut ids = Vec::new();
+        for entry in base.entries()?.take(MAX_AREAS) {
+            let name = entry?.file_name();
+            ids.extend(name.to_str().and_then(TransferId::parse));
+        }
+        ids.sort_by(|one, other| one.as_str().cmp(other.as_str()));
+        Ok(ids)
+    }
+
+    /// Takes away what cannot be opened: it has no lock, no tree, or is no directory.
+    pub(super) fn remove_broken(out: &Dir, id: &TransferId) -> io::Result<()> {
+        let base = out.open_dir_nofollow(STAGING)?;
+        if base.symlink_metadata(id.as_str())?.is_dir() {
+            base.remove_dir_all(id.as_str())?;
+        } else {
+            base.remove_file(id.as_str())?;
+        }
+        let _ = out.remove_dir(STAGING);
+        Ok(())
+    }
+
+    pub(super) fn id(&self) -> &TransferId {
+        &self.id
+    }
+
+    /// The target directory.
+    pub(super) fn out(&self) -> &Dir {
+        &self.out
+    }
+
+    /// The directory whose entries will be moved to the target directory.
+    pub(super) fn tree(&self) -> &Dir {
+        &self.tree
+    }
+
+    /// What is in there stays when this is dropped.
+    pub(super) fn keep(&mut self) {
+        self.keep = true;
+    }
+
+    /// What is in there goes when this is dropped.
+    pub(super) fn discard(&mut self) {
+        self.keep = false;
+    }
+
+    /// The journal and when it was written to last.
+    pub(super) fn journal(&self) -> io::Result<(Vec<u8>, Option<std::time::SystemTime>)> {
+        let file = self
+            .own
+            .open_with(JOURNAL, options().read(true))?
+            .into_std();
+        let metadata = file.metadata()?;
+        // A pipe in its place must not block us, nor a device feed us for ever.
+        if !metadata.is_file() || metadata.len() > MAX_LENGTH {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        let mut bytes = Vec::new();
+        file.take(MAX_LENGTH).read_to_end(&mut bytes)?;
+        Ok((bytes, metadata.modified().ok()))
+    }
+
+    /// Begins a journal; it is durable when it is synced.
+    pub(super) fn begin_journal(&self, bytes: &[u8]) -> io::Result<std::fs::File> {
+        let file = self
+            .own
+            .open_with(JOURNAL, options().write(true).create_new(true))?;
+        let mut file = file.into_std();
+        file.write_all(bytes)?;
+        Ok(file)
+    }
+
+    /// Puts another journal in the place of the one that is there; it is durable when this returns.
+    pub(super) fn replace_journal(&self, bytes: &[u8]) -> io::Result<std::fs::File> {
+        match self.own.remove_file(NEW_JOURNAL) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let file = self
+            .own
+            .open_with(NEW_JOURNAL, options().write(true).create_new(true))?;
+        let mut file = file.into_std();
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        self.own.rename(NEW_JOURNAL, &self.own, JOURNAL)?;
+        disk::sync_dir(&self.own)?;
+        Ok(file)
+    }
+
+    /// The directories that must be synced for this one to be found again.
+    pub(super) fn way_here(&self) -> io::Result<Vec<std::fs::File>> {
+        [&self.own, &self.base, &self.out]
+            .into_iter()
+            .map(|dir| Ok(disk::reopen(dir)?.into_std()))
+            .collect()
+    }
+}
+
+impl Drop for Area {
+    /// Best effort: what cannot be removed is in nobody's way, since names are never used twice.
+    fn drop(&mut self) {
+        if self.keep {
+            return;
+        }
+        let _ = self.base.remove_dir_all(self.id.as_str());
+        // Only when no other transfer is under way.
+        let _ = self.out.remove_dir(STAGING);
+    }
+}
+
+/// Makes `.peerline` unless it is there, and this transfer's directory in it, which must not be
+/// there.
+fn make(out: &Dir, id: &TransferId) -> io::Result<Dir> {
+    let builder = builder(0o700);
+    let attempt = || -> io::Result<Dir> {
+        match out.create_dir_with(STAGING, &builder) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        // Fails on a symbolic link, which could lead anywhere.
+        let base = out.open_dir_nofollow(STAGING)?;
+        base.create_dir_with(id.as_str(), &builder)?;
+        Ok(base)
+    };
+    let mut result = attempt();
+    for _ in 1..AREA_ATTEMPTS {
+        match &result {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => result = attempt(),
+            _ => break,
+        }
+    }
+    result
+}
+
+fn options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.follow(FollowSymlinks::No);
+    #[cfg(unix)]
+    {
+        use cap_std::fs::OpenOptionsExt as _;
+        options.mode(0o600);
+        options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
+    }
+    options
+}
+
+/// What makes directories with this mode, narrowed by the umask.
+pub(super) fn builder(mode: u16) -> DirBuilder {
+    let mut builder = DirBuilder::new();
+    #[cfg(unix)]
+    {
+        use cap_std::fs::DirBuilderExt as _;
+        builder.mode(mode.into());
+    }
+    #[cfg(not(unix))]
+    let _ = (mode, &mut builder);
+    builder
+}

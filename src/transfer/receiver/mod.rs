@@ -1,0 +1,460 @@
+//! Receiving: the manifest, the user's decision, the blocks, and the move into place.
+
+mod area;
+mod assembler;
+mod disk;
+mod journal;
+mod lanes;
+mod partial;
+mod prepare;
+mod resume;
+mod staging;
+mod state;
+mod syncer;
+mod target;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::Channels;
+use super::digest::Digest;
+use super::error::{Fault, TransferError};
+use super::event::{Event, Events, Summary};
+use super::label::{Label, TransferId};
+use super::lanes::MAX_LANES;
+use super::manifest::Manifest;
+use super::message::ControlMessage;
+use super::wire::{LaneEnd, end, next_control, thread_failed};
+use crate::channel::{Channel, ChannelReceiver, ChannelSender, Message};
+use lanes::{FromLane, LaneSet};
+use state::{Action, ReceiverState};
+use target::Existing;
+use writer::{Disk, Job, Report};
+
+pub use partial::{DiscardError, Leftover, Partial, PartialState, discard, partials};
+
+/// Progress is told at most this often.
+const PROGRESS: Duration = Duration::from_millis(100);
+
+/// Bytes of lane messages that the sender may have on their way to the disk thread: 40 MiB a second at
+/// 100 ms. The engine and our queues hold this much without closing SCTP's window, which all channels
+/// share.
+const WINDOW: u64 = 4 << 20;
+
+/// How long the sender may take to read the receipt, after which it closes its channels: longer than
+/// the receipt's first repetition, which SCTP sends after 1 s.
+const RECEIPT: Duration = Duration::from_secs(5);
+
+/// Where to receive to, and what to do there.
+#[derive(Debug, Clone)]
+pub struct ReceiveOptions {
+    /// An existing directory.
+    pub out: PathBuf,
+    /// Replace existing files, and merge into existing directories.
+    pub overwrite: bool,
+}
+
+/// What the user says to an offer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// Receive it.
+    Accept,
+    /// Do not, for a reason that the sender is shown.
+    Decline(String),
+}
+
+/// Receives one transfer below `options.out`, if `decide` accepts the offer. Nothing is created
+/// before that, and before the whole manifest has been found valid, free of collisions with
+/// existing files, and no larger than the free space. Nothing is in place before everything is
+/// verified and synced; on any failure nothing new is, except that a failing disk can interrupt the
+/// merge into existing directories between two files.
+///
+/// What was verified by then stays below `options.out/.peerline`, also when this process is killed, and
+/// [`Event::Kept`] says so; the next transfer of the same files into the same directory goes on from
+/// there ([`partials`], [`discard`]).
+///
+/// Cancelled, it tells the sender; it cannot be stopped any more once files are being moved into place. When the connection is lost then, the files are in place and
+/// this returns `Ok`, though the sender could not be told. It watches no clock: when the other side
+/// falls silent, the owner of the channels closes them, and this ends with
+/// [`TransferError::Closed`].
+pub async fn receive(
+    channels: Channels,
+    options: ReceiveOptions,
+    decide: impl AsyncFnOnce(&Manifest) -> Decision,
+    events: mpsc::Sender<Event>,
+    cancel: CancellationToken,
+) -> Result<Summary, TransferError> {
+    receive_from(channels, None, options, decide, events, cancel).await
+}
+
+/// As [`receive`], and takes blocks from every lane of the transfer that comes through `more`.
+pub async fn receive_over(
+    channels: Channels,
+    more: mpsc::Receiver<Channel>,
+    options: ReceiveOptions,
+    decide: impl AsyncFnOnce(&Manifest) -> Decision,
+    events: mpsc::Sender<Event>,
+    cancel: CancellationToken,
+) -> Result<Summary, TransferError> {
+    receive_from(channels, Some(more), options, decide, events, cancel).await
+}
+
+async fn receive_from(
+    channels: Channels,
+    more: Option<mpsc::Receiver<Channel>>,
+    options: ReceiveOptions,
+    decide: impl AsyncFnOnce(&Manifest) -> Decision,
+    events: mpsc::Sender<Event>,
+    cancel: CancellationToken,
+) -> Result<Summary, TransferError> {
+    let label = Label::parse(channels.control.label());
+    let (control, incoming) = channels.control.split();
+    let takes_more = more.is_some();
+    let lanes = LaneSet::new(channels.lane, more.unwrap_or_else(|| mpsc::channel(1).1));
+    let Some(Label::Control(id)) = label else {
+        return end(
+            &control,
+            Err(TransferError::protocol("a strange channel label")),
+        )
+        .await;
+    };
+    let mut receiver = Receiver {
+        state: ReceiverState::new(),
+        options,
+        id,
+        resumed: 0,
+        left: None,
+        control: control.clone(),
+        incoming,
+        lanes,
+        takes_more,
+        lane_end: LaneEnd::default(),
+        events: Events(events),
+        committing: None,
+    };
+    let mut disk = None;
+    let result = tokio::select! {
+        biased;
+        () = cancel.cancelled() => Err(TransferError::Cancelled),
+        result = receiver.run(decide, &mut disk) => result,
+    };
+    if let Some(disk) = disk {
+        let closed = disk.close().await;
+        if let (Err(_), true, Some(summary)) = (&result, closed.committed, receiver.summary()) {
+            receiver.receipt(&summary).await;
+            return Ok(summary);
+        }
+        receiver.leave(closed.left);
+    }
+    if let (Err(_), Some(left)) = (&result, receiver.left.take()) {
+        receiver.events.emit(Event::Kept(left)).await;
+    }
+    if result.is_ok() {
+        // Closing our side first could overtake the receipt.
+        let _ = timeout(RECEIPT, receiver.sender_closed()).await;
+    }
+    end(&control, result).await
+}
+
+struct Receiver {
+    state: ReceiverState,
+    options: ReceiveOptions,
+    id: TransferId,
+    /// Bytes that were here before.
+    resumed: u64,
+    /// What stays here if this fails.
+    left: Option<Leftover>,
+    control: ChannelSender,
+    incoming: ChannelReceiver,
+    lanes: LaneSet,
+    /// Whether extra lanes may come.
+    takes_more: bool,
+    lane_end: LaneEnd,
+    events: Events,
+    /// What will have been received when the files are in place, and when it was accepted.
+    committing: Option<(Summary, Instant)>,
+}
+
+impl Receiver {
+    async fn run(
+        &mut self,
+        decide: impl AsyncFnOnce(&Manifest) -> Decision,
+        disk: &mut Option<Disk>,
+    ) -> Result<Summary, TransferError> {
+        let manifest = loop {
+            if let Action::Decide(manifest) = self.before_blocks().await? {
+                break manifest;
+            }
+        };
+        let existing = if self.options.overwrite {
+            Existing::Replace
+        } else {
+            Existing::Keep
+        };
+        let search = self.search(&manifest, existing).await?;
+        self.events.emit(Event::Offered(manifest.clone())).await;
+        if let Decision::Decline(reason) = self.decision(decide(&manifest)).await? {
+            self.tell(ControlMessage::Decline {
+                reason: reason.clone(),
+            })
+            .await;
+            return Err(TransferError::Declined {
+                by: Fault::Us,
+                reason,
+            });
+        }
+        let disk = disk.insert(self.start_disk(&manifest, existing, search));
+        self.prepare(&manifest, disk).await?;
+
+        self.state.accept();
+        self.tell(ControlMessage::Accept {
+            window: Some(WINDOW),
+            lanes: self.takes_more.then_some(MAX_LANES),
+        })
+        .await;
+        self.events.emit(Event::Accepted).await;
+        self.blocks(&manifest, disk).await
+    }
+
+    /// The next action while the lane must be silent.
+    async fn before_blocks(&mut self) -> Result<Action, TransferError> {
+        loop {
+            tokio::select! {
+                biased;
+                message = next_control(&mut self.incoming) => return self.state.control(message?),
+                message = self.lanes.next(&self.id), if self.lane_end.is_open() => match message? {
+                    FromLane::Message(..) => {
+                        return Err(TransferError::protocol("data before it was accepted"));
+                    }
+                    FromLane::Ended(_) => self.lane_end.ended(),
+                },
+                () = self.lane_end.grace_over() => return Err(TransferError::Closed),
+            }
+        }
+    }
+
+    /// The user's decision, unless the sender ends the transfer first.
+    async fn decision(
+        &mut self,
+        decision: impl Future<Output = Decision>,
+    ) -> Result<Decision, TransferError> {
+        tokio::pin!(decision);
+        loop {
+            tokio::select! {
+                biased;
+                decision = &mut decision => return Ok(decision),
+                action = self.before_blocks() => drop(action?),
+            }
+        }
+    }
+
+    async fn blocks(
+        &mut self,
+        manifest: &Manifest,
+        disk: &mut Disk,
+    ) -> Result<Summary, TransferError> {
+        let begun = Instant::now();
+        let mut progress = Progress {
+            bytes: self.resumed,
+            files: 0,
+            told: begun,
+        };
+        let mut control_open = true;
+        let mut job = None;
+        loop {
+            let mut action = Action::Nothing;
+            match self.lanes.is_open() {
+                true => self.lane_end.reopened(),
+                false => self.lane_end.ended(),
+            }
+            tokio::select! {
+                biased;
+                message = next_control(&mut self.incoming), if control_open => match message {
+                    // Too late to undo anything.
+                    Err(TransferError::Closed) if self.state.has_everything() => control_open = false,
+                    message => action = self.state.control(message?)?,
+                },
+                batch = disk.reports.recv() => match batch {
+                    None => return Err(thread_failed(&mut disk.thread).await),
+                    Some(batch) => for report in batch {
+                        match self.report(report, manifest, &mut progress).await? {
+                            Next::Go(Action::Nothing) => {}
+                            Next::Go(next) => action = next,
+                            Next::Done(summary) => return Ok(summary),
+                        }
+                    },
+                },
+                permit = disk.jobs.reserve(), if job.is_some() => {
+                    // An error means that the thread has ended: its report says why.
+                    if let (Ok(permit), Some(job)) = (permit, job.take()) {
+                        let told = match &job {
+                            Job::Message(lane, _) => self.lanes.credit(*lane),
+                            Job::LaneEnded(lane) => Some(self.lanes.account(*lane)),
+                            _ => None,
+                        };
+                        permit.send(job);
+                        if let Some(told) = told {
+                            self.tell(told).await;
+                        }
+                    }
+                }
+                message = self.lanes.next(&self.id), if job.is_none() && !self.state.has_everything() => {
+                    job = Some(match message? {
+                        FromLane::Message(lane, bytes) => Job::Message(lane, bytes),
+                        FromLane::Ended(lane) => Job::LaneEnded(lane),
+                    });
+                }
+                () = self.lane_end.grace_over(), if !self.state.has_everything() => {
+                    return Err(TransferError::Closed);
+                }
+            }
+            match action {
+                Action::LaneLost(lane) => self.lanes.lost(lane),
+                Action::Commit(digest) => {
+                    if let Some(Job::Message(..)) = job.replace(Job::Commit) {
+                        return Err(TransferError::protocol("data after the last block"));
+                    }
+                    let summary = Summary {
+                        lanes: self.lanes.used,
+                        packet: self.lanes.packet,
+                        ..summary_of(manifest, digest, self.resumed)
+                    };
+                    self.committing = Some((summary, begun));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    async fn report(
+        &mut self,
+        report: Report,
+        manifest: &Manifest,
+        progress: &mut Progress,
+    ) -> Result<Next, TransferError> {
+        match report {
+            Report::Verified { bytes } => {
+                progress.bytes += u64::from(bytes);
+                self.tell_progress(progress, manifest).await;
+            }
+            Report::File { file, digest } => {
+                progress.files += 1;
+                let entry = &manifest.entries()[file as usize];
+                let (path, size) = (entry.path.as_str().to_owned(), entry.size());
+                self.events.emit(Event::File { path, size, digest }).await;
+                self.tell_progress(progress, manifest).await;
+            }
+            Report::Damaged(id) => {
+                let path = manifest.entries()[id.file as usize]
+                    .path
+                    .as_str()
+                    .to_owned();
+                self.state.damaged(id, &path)?;
+                self.tell(ControlMessage::Resend {
+                    file: id.file,
+                    block: id.block,
+                })
+                .await;
+                self.events
+                    .emit(Event::Resent {
+                        path,
+                        block: id.block,
+                    })
+                    .await;
+            }
+            Report::Complete(digest) => return Ok(Next::Go(self.state.verified(digest)?)),
+            Report::Committed => {
+                let summary = self.summary().expect("committed only when told to");
+                self.receipt(&summary).await;
+                return Ok(Next::Done(summary));
+            }
+            Report::Left(left) => self.leave(Some(left)),
+            Report::Ready { .. } | Report::Have { .. } => {}
+            Report::Failed(error) => return Err(error),
+        }
+        Ok(Next::Go(Action::Nothing))
+    }
+
+    async fn tell_progress(&self, progress: &mut Progress, manifest: &Manifest) {
+        let now = Instant::now();
+        if now.duration_since(progress.told) >= PROGRESS {
+            progress.told = now;
+            let (bytes, files) = (progress.bytes, progress.files);
+            self.events.progress(bytes, manifest.bytes(), files);
+            self.tell(ControlMessage::Progress { bytes, files }).await;
+        }
+    }
+
+    /// A channel that takes nothing more also ends for reading, which is where it is noticed.
+    async fn tell(&self, message: ControlMessage) {
+        let _ = self.control.send(Message::Text(message.to_text())).await;
+    }
+
+    async fn receipt(&self, summary: &Summary) {
+        let Summary {
+            digest,
+            bytes,
+            files,
+            ..
+        } = *summary;
+        self.tell(ControlMessage::Receipt {
+            digest,
+            bytes,
+            files,
+        })
+        .await;
+    }
+
+    async fn sender_closed(&mut self) {
+        while self.incoming.recv().await.is_some() {}
+    }
+
+    fn summary(&self) -> Option<Summary> {
+        self.committing.map(|(summary, begun)| Summary {
+            elapsed: begun.elapsed(),
+            ..summary
+        })
+    }
+}
+
+enum Next {
+    Go(Action),
+    Done(Summary),
+}
+
+struct Progress {
+    bytes: u64,
+    files: u32,
+    told: Instant,
+}
+
+fn summary_of(manifest: &Manifest, digest: Digest, resumed: u64) -> Summary {
+    Summary {
+        bytes: manifest.bytes(),
+        resumed,
+        files: manifest.files(),
+        directories: manifest.directories(),
+        digest,
+        elapsed: Duration::ZERO,
+        lanes: 1,
+        packet: None,
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, TransferError> + Send + 'static,
+) -> Result<T, TransferError> {
+    match spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(TransferError::io(
+            Path::new("disk"),
+            std::io::Error::other(error),
+        )),
+    }
+}

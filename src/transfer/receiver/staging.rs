@@ -1,0 +1,485 @@
+//! Where files are until all of them are verified: `<out>/.peerline/<id>/tree`.
+//!
+//! Everything is opened relative to the handle of that directory, which this transfer has made
+//! itself, and `cap-std` lets no path and no symbolic link lead out of it. Dropping a [`Staging`]
+//! removes it; [`Staging::end`] keeps what is durable.
+
+use std::io::{self, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use cap_fs_ext::{DirExt as _, FollowSymlinks, OpenOptionsFollowExt as _};
+use cap_std::fs::{Dir, OpenOptions};
+
+use super::area::{Area, builder};
+use super::disk;
+use super::journal::Encoder;
+use super::syncer::{Syncer, Targets};
+use crate::transfer::digest::Digest;
+use crate::transfer::error::TransferError;
+use crate::transfer::kept::Kept;
+use crate::transfer::label::TransferId;
+use crate::transfer::manifest::{Entry, Kind, Manifest};
+use crate::transfer::safe_path::STAGING;
+use crate::transfer::sender::BlockId;
+
+/// Up to this many entries are synced one by one; beyond, one `syncfs` is cheaper, though it also
+/// waits for what other programs wrote.
+const SYNC_ONE_BY_ONE: usize = 64;
+
+/// Files and directories of one group that are synced one by one; beyond, one `syncfs`. It also bounds
+/// the files that are open.
+const GROUP_ONE_BY_ONE: usize = 16;
+
+/// Modes when the sender gave none (a browser), before the umask.
+const DEFAULT_FILE: u16 = 0o666;
+const DEFAULT_DIRECTORY: u16 = 0o777;
+
+/// The staging directory of one transfer.
+#[derive(Debug)]
+pub(super) struct Staging {
+    manifest: Arc<Manifest>,
+    /// For messages only.
+    out_path: PathBuf,
+    area: Area,
+    syncer: Syncer,
+    unsynced: Unsynced,
+    /// The directory that was written to last: the files of one come together.
+    parent: Option<(String, Dir)>,
+    /// The file that is being written.
+    open: Option<OpenFile>,
+}
+
+#[derive(Debug)]
+struct OpenFile {
+    index: u32,
+    file: std::fs::File,
+    position: u64,
+}
+
+/// What was written or made since the last group.
+#[derive(Debug, Default)]
+struct Unsynced {
+    /// Files that are closed otherwise.
+    files: Vec<std::fs::File>,
+    /// Directories, below the tree, in which something was made; the tree itself is empty.
+    made_in: Vec<String>,
+    /// There is more than is kept here.
+    more: bool,
+    /// The way to the tree is durable.
+    found: bool,
+}
+
+/// What stays on disk of a transfer that did not end well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Left {
+    pub(super) id: TransferId,
+    pub(super) bytes: u64,
+}
+
+impl Staging {
+    /// Makes the staging directory and begins its journal; nobody else may enter it.
+    pub(super) fn create(
+        out_path: &Path,
+        out: &Dir,
+        manifest: Arc<Manifest>,
+    ) -> Result<Self, TransferError> {
+        let create = || -> io::Result<(Area, Syncer)> {
+            let area = Area::create(out)?;
+            let (encoder, bytes) = Encoder::begin(&manifest, &Kept::default());
+            let journal = area.begin_journal(&bytes)?;
+            Ok((area, Syncer::start(journal, encoder, 0)?))
+        };
+        match create() {
+            Ok((area, syncer)) => Ok(Self::new(out_path, area, manifest, syncer)),
+            Err(error) => Err(failure(out_path, STAGING, &manifest, error)),
+        }
+    }
+
+    /// Goes on in one that is there.
+    pub(super) fn new(
+        out_path: &Path,
+        area: Area,
+        manifest: Arc<Manifest>,
+        syncer: Syncer,
+    ) -> Self {
+        Self {
+            manifest,
+            out_path: out_path.to_owned(),
+            area,
+            syncer,
+            unsynced: Unsynced::default(),
+            parent: None,
+            open: None,
+        }
+    }
+
+    /// The target directory.
+    pub(super) fn out(&self) -> &Dir {
+        self.area.out()
+    }
+
+    /// What the target directory is called.
+    pub(super) fn out_path(&self) -> &Path {
+        &self.out_path
+    }
+
+    /// The directory whose entries will be moved to the target directory.
+    pub(super) fn tree(&self) -> &Dir {
+        self.area.tree()
+    }
+
+    /// A block has been written and is what it should be: it will be durable, and in the journal.
+    pub(super) fn verified(
+        &mut self,
+        id: BlockId,
+        digest: Digest,
+        bytes: u32,
+    ) -> Result<(), TransferError> {
+        self.syncer.verified(id, digest, bytes);
+        let now = Instant::now();
+        let given = self
+            .syncer
+            .is_due(now)
+            .and_then(|due| if due { self.give_group(now) } else { Ok(()) });
+        given.map_err(|e| failure(&self.out_path, STAGING, &self.manifest, e))
+    }
+
+    /// The transfer ends early: makes durable what was verified, and keeps it unless there is
+    /// nothing.
+    pub(super) fn end(mut self) -> Option<Left> {
+        let flush = |staging: &mut Self| -> io::Result<()> {
+            staging.syncer.wait()?;
+            if staging.syncer.has_pending() {
+                staging.give_group(Instant::now())?;
+                staging.syncer.wait()?;
+            }
+            Ok(())
+        };
+        if let Err(error) = flush(&mut self) {
+            tracing::info!(%error, "not everything that was received is kept");
+        }
+        let bytes = self.syncer.synced();
+        (bytes > 0).then(|| {
+            self.area.keep();
+            let id = self.area.id().clone();
+            Left { id, bytes }
+        })
+    }
+
+    /// Everything is in place: what is left here is of no use.
+    pub(super) fn remove(mut self) {
+        self.open = None;
+        self.area.discard();
+    }
+
+    fn give_group(&mut self, now: Instant) -> io::Result<()> {
+        let Unsynced {
+            files,
+            made_in,
+            more,
+            found,
+        } = std::mem::take(&mut self.unsynced);
+        let mut targets = Targets::default();
+        let one_by_one = files.len() + made_in.len() <= GROUP_ONE_BY_ONE && !more;
+        if one_by_one || !disk::SYNCS_FILE_SYSTEM {
+            targets.files = files;
+            if let Some(open) = &self.open {
+                targets.files.push(open.file.try_clone()?);
+            }
+            let mut paths: Vec<&str> = made_in.iter().flat_map(|path| ancestors(path)).collect();
+            paths.retain(|path| !path.is_empty());
+            paths.sort_unstable();
+            paths.dedup();
+            for path in paths {
+                let dir = disk::reopen(&self.area.tree().open_dir(path)?)?;
+                targets.directories.push(dir.into_std());
+            }
+            if !made_in.is_empty() {
+                let tree = disk::reopen(self.area.tree())?;
+                targets.directories.push(tree.into_std());
+            }
+            if !found {
+                targets.directories.extend(self.area.way_here()?);
+            }
+        } else {
+            targets.everything = Some(disk::reopen(self.area.tree())?.into_std());
+        }
+        self.unsynced.found = true;
+        self.syncer.give(targets, now)
+    }
+
+    /// Makes all directories, parents first.
+    pub(super) fn make_directories(&mut self) -> Result<(), TransferError> {
+        let manifest = self.manifest.clone();
+        for entry in directories_by_depth(&manifest) {
+            let mode = entry.mode.unwrap_or(DEFAULT_DIRECTORY);
+            // The owner keeps access: what was received can be completed, moved and removed.
+            let builder = builder(mode | 0o700);
+            let made = self
+                .parent_of(entry)
+                .and_then(|(parent, name)| make_directory(parent, name, &builder));
+            self.unsynced.made_in(entry.path.split().0);
+            self.check(entry, made)?;
+        }
+        Ok(())
+    }
+
+    /// Writes a piece of a file, which is made with its first piece.
+    pub(super) fn write(
+        &mut self,
+        index: u32,
+        position: u64,
+        data: &[u8],
+    ) -> Result<(), TransferError> {
+        let manifest = self.manifest.clone();
+        let entry = &manifest.entries()[index as usize];
+        let written = self.open_file(index, entry).and_then(|open| {
+            if open.position != position {
+                open.file.seek(SeekFrom::Start(position))?;
+            }
+            open.file.write_all(data)?;
+            open.position = position + data.len() as u64;
+            Ok(())
+        });
+        self.check(entry, written)
+    }
+
+    /// A file is verified: gives it its time and mode, and makes it durable unless that is done for
+    /// all.
+    pub(super) fn finish_file(&mut self, index: u32) -> Result<(), TransferError> {
+        let manifest = self.manifest.clone();
+        let entry = &manifest.entries()[index as usize];
+        let one_by_one = self.syncs_one_by_one();
+        let finished = self.open_file(index, entry).and_then(|open| {
+            if let Some(time) = entry.mtime.and_then(system_time) {
+                open.file.set_modified(time)?;
+            }
+            restrict(&open.file, entry.mode.unwrap_or(DEFAULT_FILE))?;
+            if one_by_one {
+                open.file.sync_all()
+            } else {
+                Ok(())
+            }
+        });
+        if let Some(open) = self.open.take()
+            && !one_by_one
+        {
+            self.unsynced.file(open.file);
+        }
+        self.check(entry, finished)
+    }
+
+    /// All files are verified: gives the directories their times and makes everything durable.
+    pub(super) fn finish(&mut self) -> Result<(), TransferError> {
+        self.open = None;
+        let manifest = self.manifest.clone();
+        let one_by_one = self.syncs_one_by_one();
+        for entry in directories_by_depth(&manifest).into_iter().rev() {
+            let finished = self.parent_of(entry).and_then(|(parent, name)| {
+                let dir = parent.open_dir_nofollow(name)?;
+                if let Some(time) = entry.mtime.and_then(system_time) {
+                    // Not every system can do this to a directory, and nothing depends on it.
+                    let _ = disk::reopen(&dir).and_then(|file| file.into_std().set_modified(time));
+                }
+                if one_by_one {
+                    disk::sync_dir(&dir)
+                } else {
+                    Ok(())
+                }
+            });
+            self.check(entry, finished)?;
+        }
+        if one_by_one {
+            return self.sync_implied();
+        }
+        disk::sync_file_system(self.area.tree())
+            .map(drop)
+            .map_err(|e| TransferError::io(&self.out_path, e))
+    }
+
+    /// Directories that no entry names, and the tree itself.
+    fn sync_implied(&self) -> Result<(), TransferError> {
+        let parents = self
+            .manifest
+            .entries()
+            .iter()
+            .filter_map(|entry| entry.path.split().0);
+        let mut parents: Vec<&str> = parents.flat_map(ancestors).collect();
+        parents.sort_unstable();
+        parents.dedup();
+        let sync = || -> io::Result<()> {
+            for parent in &parents {
+                disk::sync_dir(&self.area.tree().open_dir(parent)?)?;
+            }
+            disk::sync_dir(self.area.tree())
+        };
+        sync().map_err(|e| TransferError::io(&self.out_path, e))
+    }
+
+    fn syncs_one_by_one(&self) -> bool {
+        self.manifest.entries().len() <= SYNC_ONE_BY_ONE || !disk::SYNCS_FILE_SYSTEM
+    }
+
+    fn open_file(&mut self, index: u32, entry: &Entry) -> io::Result<&mut OpenFile> {
+        match self.open.take() {
+            Some(open) if open.index == index => Ok(self.open.insert(open)),
+            other => {
+                if let Some(open) = other {
+                    self.unsynced.file(open.file);
+                }
+                let (parent, name) = self.parent_of(entry)?;
+                let mode = entry.mode.unwrap_or(DEFAULT_FILE) | 0o600;
+                let file = match parent.open_with(name, options(mode).create_new(true)) {
+                    // Another file came in between, or it is of an earlier attempt.
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                        parent.open_with(name, &options(mode))?
+                    }
+                    opened => {
+                        let file = opened?;
+                        self.unsynced.made_in(entry.path.split().0);
+                        file
+                    }
+                };
+                let file = file.into_std();
+                Ok(self.open.insert(OpenFile {
+                    index,
+                    file,
+                    position: 0,
+                }))
+            }
+        }
+    }
+
+    /// The directory that holds an entry, made if no entry names it, and the entry's name in there.
+    fn parent_of<'e>(&mut self, entry: &'e Entry) -> io::Result<(&Dir, &'e str)> {
+        let (parent, name) = entry.path.split();
+        let Some(parent) = parent else {
+            return Ok((self.area.tree(), name));
+        };
+        if self.parent.as_ref().is_none_or(|(path, _)| path != parent) {
+            let tree = self.area.tree();
+            let dir = match tree.open_dir(parent) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    tree.create_dir_all(parent)?;
+                    tree.open_dir(parent)?
+                }
+                opened => opened?,
+            };
+            self.parent = Some((parent.to_owned(), dir));
+        }
+        let (_, dir) = self.parent.as_ref().expect("set above");
+        Ok((dir, name))
+    }
+
+    fn check<T>(&self, entry: &Entry, result: io::Result<T>) -> Result<T, TransferError> {
+        let path = entry.path.as_str();
+        result.map_err(|error| failure(&self.out_path, path, &self.manifest, error))
+    }
+}
+
+impl Unsynced {
+    /// A file that has been written to and is not open any more.
+    fn file(&mut self, file: std::fs::File) {
+        if self.files.len() < GROUP_ONE_BY_ONE {
+            self.files.push(file);
+        } else if disk::SYNCS_FILE_SYSTEM {
+            self.more = true;
+        } else {
+            // Failing later, with the group, would say no more.
+            let _ = file.sync_data();
+        }
+    }
+
+    /// Something was made in this directory.
+    fn made_in(&mut self, parent: Option<&str>) {
+        let parent = parent.unwrap_or_default();
+        if self.more || self.made_in.last().is_some_and(|last| last == parent) {
+            return;
+        }
+        if self.made_in.len() >= GROUP_ONE_BY_ONE && disk::SYNCS_FILE_SYSTEM {
+            self.more = true;
+        } else {
+            self.made_in.push(parent.to_owned());
+        }
+    }
+}
+
+/// A failure at `path` below the target directory.
+fn failure(out: &Path, path: &str, manifest: &Manifest, error: io::Error) -> TransferError {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => TransferError::NoSpace {
+            path: out.to_owned(),
+            needed: manifest.bytes(),
+            free: 0,
+        },
+        _ => TransferError::io(&out.join(path), error),
+    }
+}
+
+/// Makes a directory, unless it is there of an earlier attempt.
+fn make_directory(parent: &Dir, name: &str, builder: &cap_std::fs::DirBuilder) -> io::Result<()> {
+    match parent.create_dir_with(name, builder) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            // Whatever else it could be was swept away; this fails if it is no directory.
+            parent.open_dir_nofollow(name).map(drop)
+        }
+        made => made,
+    }
+}
+
+fn directories_by_depth(manifest: &Manifest) -> Vec<&Entry> {
+    let is_directory = |entry: &&Entry| entry.kind == Kind::Directory;
+    let mut directories: Vec<&Entry> = manifest.entries().iter().filter(is_directory).collect();
+    directories.sort_by_key(|entry| entry.path.components().count());
+    directories
+}
+
+/// `a/b/c`, `a/b`, `a`.
+fn ancestors(path: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(path), |path| {
+        path.rsplit_once('/').map(|(parent, _)| parent)
+    })
+}
+
+/// Milliseconds since 1970; `None` beyond what the system can represent.
+fn system_time(milliseconds: i64) -> Option<SystemTime> {
+    let distance = Duration::from_millis(milliseconds.unsigned_abs());
+    if milliseconds >= 0 {
+        UNIX_EPOCH.checked_add(distance)
+    } else {
+        UNIX_EPOCH.checked_sub(distance)
+    }
+}
+
+/// The mode is narrowed by the umask, as for every file a program makes.
+fn options(mode: u16) -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.write(true).follow(FollowSymlinks::No);
+    #[cfg(unix)]
+    {
+        use cap_std::fs::OpenOptionsExt as _;
+        options.mode(mode.into());
+    }
+    #[cfg(not(unix))]
+    let _ = mode;
+    options
+}
+
+/// Takes away what the owner was given to write the file.
+#[cfg(unix)]
+fn restrict(file: &std::fs::File, mode: u16) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    if mode & 0o600 == 0o600 {
+        return Ok(());
+    }
+    let mut permissions = file.metadata()?.permissions();
+    permissions.set_mode(permissions.mode() & u32::from(mode));
+    file.set_permissions(permissions)
+}
+
+#[cfg(not(unix))]
+fn restrict(_: &std::fs::File, _: u16) -> io::Result<()> {
+    Ok(())
+}

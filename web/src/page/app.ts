@@ -1,0 +1,229 @@
+/** The page: a link or a person starts a line, and the views follow its events. */
+import { Line, PeerlineError, type FailureCode, type Hello, type LineOptions, type SourceEntry, parseCode } from "peerline";
+import { Activity } from "./activity.js";
+import { chooser } from "./chooser.js";
+import { ConnectionCard } from "./connection.js";
+import { button, focusOn, h, swap, uniqueId } from "./dom.js";
+import { home } from "./home.js";
+import { refuseStrayFiles } from "./stray.js";
+import { incomingCard, outgoingCard, type TransferWatcher } from "./transfer.js";
+import { WaitingView, making } from "./waiting.js";
+
+const activity = new Activity();
+const main = document.querySelector("main") ?? document.body;
+/** A question that waits for an answer, above whatever is going on. */
+const question = h("div", {});
+const view = h("div", {});
+let current: Line | undefined;
+
+/** What a person did themselves, or was told in the words of a transfer; how the line ended after that is no news. */
+const PERSONAL: readonly FailureCode[] = ["cancelled", "declined"];
+const NO_NEWS: readonly FailureCode[] = [...PERSONAL, "timeout", "peer-gone"];
+
+function show(...content: readonly HTMLElement[]): void {
+  view.replaceChildren(...content);
+  const heading = view.querySelector<HTMLElement>("h1");
+  if (heading !== null) focusOn(heading);
+}
+
+function start(): void {
+  current = undefined;
+  view.replaceChildren(home({ send: host, join, invite: () => host([]) }));
+}
+
+function host(entries: SourceEntry[]): void {
+  const intent = entries.length > 0 ? "send-files" : "receive-files";
+  const line = Line.host({ intent } satisfies LineOptions);
+  const lineView = new LineView(line, entries);
+  let waiting: WaitingView | undefined;
+  show(making(() => line.close()));
+  line.on("code", (shown) => {
+    waiting = new WaitingView(shown, entries, () => line.close());
+    show(waiting.element);
+  });
+  line.on("visitor", (visit) => waiting?.visited(visit));
+  line.on("state", (state) => {
+    if (state === "pairing") show(lineView.element);
+    if (state !== "waiting" || waiting === undefined) return;
+    // A guest that gave up before it showed its guess, or was shut out: the code still waits for the right one.
+    waiting.ready();
+    if (!waiting.element.isConnected) show(waiting.element);
+  });
+  use(line, lineView, button("primary", "Make a new code", () => host(entries)));
+}
+
+function join(code: string): void {
+  let line: Line;
+  try {
+    line = Line.join(code);
+  } catch (error) {
+    return fail(error instanceof PeerlineError ? error : new PeerlineError("bad-code", String(error)));
+  }
+  const lineView = new LineView(line, []);
+  show(lineView.element);
+  use(line, lineView);
+}
+
+/** `again` is offered if the line fails before there is a connection. */
+function use(line: Line, lineView: LineView, again?: HTMLButtonElement): void {
+  const before = current;
+  current = line;
+  before?.close();
+  line.on("closed", (error) => {
+    if (current !== line) return;
+    current = undefined;
+    if (lineView.used) return lineView.close(error);
+    if (error === undefined) return start();
+    fail(error, again);
+  });
+}
+
+function fail(error: PeerlineError, again?: HTMLButtonElement): void {
+  show(h("div", { class: "narrow" }, failure(error, again)));
+}
+
+function failure(error: PeerlineError, again?: HTMLButtonElement): HTMLElement {
+  return h(
+    "section",
+    { class: "card failure", role: "alert" },
+    h("h1", {}, error.message),
+    h("p", {}, error.hint),
+    h("div", { class: "actions" }, again, button(again === undefined ? "primary" : "plain", "Start again", start)),
+  );
+}
+
+/** What is shown from the first contact with the other side until the end. */
+class LineView {
+  readonly element = h("div", { class: "narrow" });
+  readonly #transfers = h("div", { class: "transfers" });
+  readonly #hint = h("p", { class: "lead" });
+  readonly #chooser = h("div", { class: "after" });
+  readonly #watcher: TransferWatcher;
+  /** Whether there was a connection, so that there may be something to keep on the screen. */
+  used = false;
+  /** Whether the last transfer ended because a person of either side wanted it to. */
+  #wanted = false;
+
+  constructor(
+    private readonly line: Line,
+    entries: readonly SourceEntry[],
+  ) {
+    this.element.append(h("h1", { class: "offscreen" }, "Connection"), new ConnectionCard(line).element, this.#hint, this.#transfers, this.#chooser);
+    this.#watcher = {
+      started: () => activity.started(),
+      stopped: () => activity.stopped(),
+      moved: (part) => activity.moved(part),
+      path: () => line.path?.kind,
+      over: (error) => (this.#wanted = error !== undefined && PERSONAL.includes(error.code)),
+    };
+    line.on("connected", (peer) => {
+      this.used = true;
+      this.#welcome(peer, entries);
+      if (entries.length > 0) this.#send(entries);
+    });
+    line.on("transfer", (transfer) => {
+      this.#wanted = false;
+      this.#hint.textContent = "";
+      this.#transfers.prepend(incomingCard(transfer, this.#watcher));
+    });
+  }
+
+  /** The line is gone; what was transferred stays on the screen. */
+  close(error: PeerlineError | undefined): void {
+    this.#hint.textContent = "";
+    const told = error === undefined || (this.#wanted && NO_NEWS.includes(error.code));
+    const end = told ? h("div", { class: "actions" }, button("primary", "Start again", start)) : failure(error);
+    swap(this.#chooser, end, end);
+  }
+
+  #welcome(peer: Hello, entries: readonly SourceEntry[]): void {
+    const takesFiles = peer.engine === "browser" || peer.intent === "receive-files" || peer.intent === "any";
+    if (peer.intent === "send-files") this.#hint.textContent = "Waiting for the other side to offer its files…";
+    else if (entries.length === 0 && takesFiles) this.#hint.textContent = "The other side is ready for your files.";
+    else if (!takesFiles) this.#hint.textContent = "The other side did not come for files; this page cannot help it.";
+    if (takesFiles) this.#chooser.replaceChildren(this.#chooserOf());
+  }
+
+  #chooserOf(): HTMLElement {
+    const trouble = h("p", { class: "trouble", role: "alert" });
+    const failed = (error: PeerlineError): void => void (trouble.textContent = `${error.message} ${error.hint}`);
+    const chosen = (entries: SourceEntry[]): void => {
+      trouble.textContent = "";
+      this.#send(entries);
+    };
+    return h("section", { "aria-label": "Send files" }, chooser({ chosen, failed }), trouble);
+  }
+
+  #send(entries: readonly SourceEntry[]): void {
+    this.#wanted = false;
+    this.#hint.textContent = "";
+    this.#transfers.prepend(outgoingCard(this.line.send(entries), this.#watcher));
+  }
+}
+
+/** A code in the address is used once and taken out of it, so that it stays in no history and on no shared screen. */
+function followLink(): void {
+  const code = decodeURIComponentSafely(location.hash.slice(1));
+  if (code === "") return;
+  history.replaceState(null, "", location.pathname + location.search);
+  if (current === undefined) join(code);
+  else askFor(code);
+}
+
+/** What had the keyboard before the question. */
+let before: Element | null = null;
+
+/** There is a line already: only the person can say which one they want. */
+function askFor(code: string): void {
+  const id = uniqueId();
+  const title = h("h2", { id }, "Open this link?");
+  if (!question.contains(document.activeElement)) before = document.activeElement;
+  const away = (): void => {
+    question.replaceChildren();
+    if (before instanceof HTMLElement && before.isConnected) before.focus();
+  };
+  const go = (): void => {
+    question.replaceChildren();
+    join(code);
+  };
+  const words = h("p", {}, "It leads to another line. Opening it ends the one you have here, and what it transfers.");
+  const actions = [button("primary", "Open it", go), button("plain", "Stay here", away)];
+  try {
+    parseCode(code);
+  } catch (error) {
+    if (!(error instanceof PeerlineError)) throw error;
+    title.textContent = "This link cannot be opened";
+    words.textContent = `${error.message} ${error.hint}`;
+    actions.shift();
+  }
+  question.replaceChildren(h("section", { class: "card question", "aria-labelledby": id }, title, words, h("div", { class: "actions" }, ...actions)));
+  focusOn(title);
+}
+
+function decodeURIComponentSafely(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+/**
+ * How long a page that is left stays for its goodbye. The browser hangs up the moment the event is over, and a goodbye
+ * that arrives together with the hanging up is mostly not read; the network has threads of its own and goes on meanwhile.
+ */
+const GOODBYE_MS = 60;
+
+function leave(): void {
+  if (current === undefined) return;
+  current.close();
+  const until = performance.now() + GOODBYE_MS;
+  while (performance.now() < until);
+}
+
+window.addEventListener("pagehide", leave);
+window.addEventListener("hashchange", followLink);
+refuseStrayFiles();
+main.replaceChildren(question, view);
+start();
+followLink();

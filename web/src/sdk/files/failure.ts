@@ -1,0 +1,20 @@
+/** What a `cancel` of the other side means for a person here. */
+import { type FailureCode, PeerlineError } from "../errors.js";
+import { type CancelCode, type Cancel } from "./messages.js";
+
+const MEANINGS: Readonly<Record<CancelCode, readonly [FailureCode, string]>> = {
+  cancelled: ["cancelled", "The other side cancelled this transfer."],
+  "no-space": ["storage", "The other side has not enough space."],
+  exists: ["storage", "The other side already has files of these names."],
+  "bad-manifest": ["protocol", "The other side refused these names."],
+  "bad-block": ["verification", "Data was damaged again and again on its way."],
+  "source-changed": ["source-changed", "A file changed on the other side while it was sent."],
+  io: ["storage", "The other side could not read or write its files."],
+  protocol: ["protocol", "The other side stopped because of a protocol error."],
+};
+
+/** The failure for a `cancel`. */
+export function failureOfCancel({ code }: Cancel): PeerlineError {
+  const [failure, message] = MEANINGS[code];
+  return new PeerlineError(failure, message);
+}

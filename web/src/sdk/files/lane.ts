@@ -1,0 +1,138 @@
+/**
+ * Records on a lane (docs/protocol.md 5.2): blocks cut into messages, and messages put together to blocks. Pure. One copy
+ * on either side: into the message, and out of it into the block.
+ */
+import type { Bytes } from "../bytes.js";
+import { Malformed } from "../json.js";
+import type { Ledger } from "./ledger.js";
+
+/** A whole block with the digest that its sender claims. */
+export interface Block {
+  readonly file: number;
+  readonly block: number;
+  readonly bytes: Bytes;
+  readonly digest: Bytes;
+}
+
+/** Longest data channel message: protocol section 6. */
+const LONGEST_MESSAGE = 65_535;
+const HEADER = 16;
+const DIGEST = 32;
+const LAST = 0x8000_0000;
+/** A record shorter than this is not worth its header: it waits for the next message. */
+const LEAST_PIECE = 1024;
+/** Buffers kept for blocks to come: about as many as are being hashed and written. */
+const MOST_SPARE = 4;
+
+/** Cuts blocks into messages; small blocks share one. */
+export class LaneWriter {
+  readonly #message = new Uint8Array(LONGEST_MESSAGE);
+  readonly #view = new DataView(this.#message.buffer);
+  #used = 0;
+
+  /** Yields the messages that became full while `block` was added. Each is valid until the next one is asked for. */
+  *add({ file, block, bytes, digest }: Block): Generator<Bytes> {
+    let offset = 0;
+    while (offset < bytes.length) {
+      const left = bytes.length - offset;
+      if (this.#room < Math.min(left + DIGEST, LEAST_PIECE)) yield* this.flush();
+      const last = this.#room >= left + DIGEST;
+      // The last record carries at least one byte beside the digest.
+      const length = last ? left : Math.min(left - 1, this.#room);
+      this.#record(file, block, offset, last ? length + LAST : length, bytes.subarray(offset, offset + length));
+      if (last) this.#append(digest);
+      offset += length;
+    }
+  }
+
+  /** Yields what is left over. */
+  *flush(): Generator<Bytes> {
+    if (this.#used === 0) return;
+    const message = this.#message.subarray(0, this.#used);
+    this.#used = 0;
+    yield message;
+  }
+
+  get #room(): number {
+    return LONGEST_MESSAGE - this.#used - HEADER;
+  }
+
+  #record(file: number, block: number, offset: number, flags: number, data: Uint8Array): void {
+    [file, block, offset, flags].forEach((word, i) => this.#view.setUint32(this.#used + 4 * i, word));
+    this.#used += HEADER;
+    this.#append(data);
+  }
+
+  #append(data: Uint8Array): void {
+    this.#message.set(data, this.#used);
+    this.#used += data.length;
+  }
+}
+
+interface Open {
+  readonly file: number;
+  readonly block: number;
+  readonly bytes: Bytes;
+  filled: number;
+}
+
+/** Puts blocks together. Buffers of blocks are used again once they are given back. */
+export class LaneReader {
+  #open: Open | undefined;
+  readonly #spare: ArrayBuffer[] = [];
+
+  constructor(
+    private readonly blockSize: number,
+    private readonly ledger: Pick<Ledger, "blockLength" | "has">,
+  ) {}
+
+  /** Reads one message and returns the blocks that it made whole. @throws Malformed */
+  read(message: ArrayBuffer): Block[] {
+    if (message.byteLength > LONGEST_MESSAGE) throw new Malformed("lane message too long");
+    const view = new DataView(message);
+    const whole: Block[] = [];
+    let at = 0;
+    while (at < message.byteLength) {
+      if (message.byteLength - at <= HEADER) throw new Malformed("record is cut off");
+      const flags = view.getUint32(at + 12);
+      const last = flags >= LAST;
+      const length = last ? flags - LAST : flags;
+      const end = at + HEADER + length + (last ? DIGEST : 0);
+      if (length === 0 || end > message.byteLength) throw new Malformed("record is cut off");
+      const open = this.#expect(view.getUint32(at), view.getUint32(at + 4), view.getUint32(at + 8), length);
+      open.bytes.set(new Uint8Array(message, at + HEADER, length), open.filled);
+      open.filled += length;
+      if (last !== (open.filled === open.bytes.length)) throw new Malformed("block has another length");
+      if (last) whole.push(this.#close(open, new Uint8Array(message.slice(end - DIGEST, end))));
+      at = end;
+    }
+    return whole;
+  }
+
+  /** Takes back the buffer of a block that is written. */
+  recycle({ bytes }: Block): void {
+    if (bytes.buffer.byteLength === this.blockSize && this.#spare.length < MOST_SPARE) this.#spare.push(bytes.buffer);
+  }
+
+  #expect(file: number, block: number, offset: number, length: number): Open {
+    const open = this.#open ?? this.#begin(file, block);
+    if (open.file !== file || open.block !== block) throw new Malformed("records of two blocks are mixed");
+    if (offset !== open.filled || length > open.bytes.length - offset) throw new Malformed("record does not fit its block");
+    return open;
+  }
+
+  #begin(file: number, block: number): Open {
+    const length = this.ledger.blockLength(file, block);
+    if (length === undefined) throw new Malformed("no such block");
+    if (this.ledger.has(file, block)) throw new Malformed("block was already there");
+    const buffer = length > this.blockSize / 2 ? (this.#spare.pop() ?? new ArrayBuffer(this.blockSize)) : new ArrayBuffer(length);
+    const open = { file, block, bytes: new Uint8Array(buffer, 0, length), filled: 0 };
+    this.#open = open;
+    return open;
+  }
+
+  #close({ file, block, bytes }: Open, digest: Bytes): Block {
+    this.#open = undefined;
+    return { file, block, bytes, digest };
+  }
+}

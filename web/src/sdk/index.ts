@@ -1,0 +1,21 @@
+/**
+ * Peerline for browsers: direct, end-to-end encrypted lines to terminals and other tabs.
+ * @packageDocumentation
+ */
+export { Line, type LineEvents, type LineOptions, type LineState, type ShownCode, type Visit } from "./line.js";
+export { type Code, completeCode, findWord, formatCode, linkOf, parseCode } from "./code.js";
+export { PeerlineError, type FailureCode } from "./errors.js";
+export { Events } from "./events.js";
+export { Channel, type ChannelData, type ChannelEvents } from "./channel.js";
+export type { Engine, Hello, Intent } from "./control.js";
+export type { Role } from "./keys.js";
+export type { Path } from "./path.js";
+export type { Entry, Manifest } from "./files/manifest.js";
+export { type SourceEntry, sourceOfDrop, sourceOfFiles } from "./files/source.js";
+export { type OutgoingEvents, type OutgoingTransfer, type Receipt } from "./files/outgoing.js";
+export { type IncomingEvents, type IncomingTransfer } from "./files/incoming.js";
+export type { Progress } from "./files/rate.js";
+export type { Delivery, Sink } from "./files/sink.js";
+export { canPick, pickSink } from "./files/sink-picked.js";
+export { downloadSink } from "./files/saving.js";
+export { cleaned } from "./text.js";

@@ -1,0 +1,364 @@
+/**
+ * One peer connection from the first offer to the bye (docs/protocol.md section 3). It is given sealed messages and
+ * gives sealed messages; it knows nothing of codes or of the server.
+ */
+import { concat, equal, fromBase64Url, toBase64Url } from "./bytes.js";
+import { Channel, type ChannelData } from "./channel.js";
+import { type ByeCode, type Hello, type Intent, type Negotiating, type SealedMessage, parseControlMessage } from "./control.js";
+import { Events } from "./events.js";
+import { PeerlineError, asFailure } from "./errors.js";
+import { Malformed } from "./json.js";
+import { type Keys, type Role, otherRole, tag } from "./keys.js";
+import { Negotiation } from "./negotiation.js";
+import { type Path, pathOf } from "./path.js";
+import { fingerprintOf } from "./sdp.js";
+
+/** What a session is made from. */
+export interface SessionOptions {
+  readonly role: Role;
+  readonly keys: Keys;
+  readonly iceServers: readonly RTCIceServer[];
+  readonly agent: string;
+  readonly intent: Intent;
+  readonly transport: RTCIceTransportPolicy;
+  /** Sends over the server; returns whether the server is still there. */
+  readonly signal: (message: SealedMessage) => boolean;
+}
+
+/** Events of a {@link Session}. */
+export interface SessionEvents {
+  /** The other side is verified; channels may be used. */
+  connected: Hello;
+  /** The path broke; ICE looks for another one. */
+  interrupted: undefined;
+  /** It came back. */
+  resumed: undefined;
+  /** Path or round trip changed. */
+  path: Path;
+  /** The other side opened a channel. */
+  channel: Channel;
+  /** The end; nothing follows. */
+  closed: PeerlineError | undefined;
+}
+
+/** ICE, then DTLS and SCTP: protocol section 6. */
+const ICE_LIMIT_MS = 30_000;
+const DTLS_LIMIT_MS = 15_000;
+/** Protocol 3.3. */
+const PING_MS = 5_000;
+const SILENCE_LIMIT_MS = 15_000;
+/** Chromium reports `disconnected` about 5 s after the last packet; most short gaps heal within 3 s more. */
+const RESTART_AFTER_MS = 3_000;
+/** The polite side leaves the restart to the other one, unless that does not come. */
+const POLITE_RESTART_AFTER_MS = 6_000;
+/** Leaving the server and losing the path within this time is leaving; Chromium notices the path after about 5 s. */
+const LEFT_MS = 10_000;
+const PATH_MS = 2_000;
+/** For a guest that waits for the host's hello: long enough that no channel is new any more. */
+const HELLO_AFTER_MS = 500;
+const MOST_CHANNELS = 64;
+const LONGEST_BYE = 512;
+const CONTROL_PROTOCOL = "peerline/1";
+/** How long a bye may take to leave before the connection is closed all the same. */
+const BYE_LIMIT_MS = 1_000;
+
+/** A connection to the other side. */
+export class Session extends Events<SessionEvents> {
+  readonly connection: RTCPeerConnection;
+  #control: Channel | undefined;
+  readonly #negotiation: Negotiation;
+  #theirs: Hello | undefined;
+  #heardAt = performance.now();
+  #beatAt = performance.now();
+  #pings = 0;
+  #channels = 1;
+  #leftAt: number | undefined;
+  #saidHello = false;
+  #saidBye = false;
+  #closed = false;
+  #timers = new Map<string, ReturnType<typeof setTimeout>>();
+
+  constructor(private readonly options: SessionOptions) {
+    super();
+    const connection = new RTCPeerConnection({
+      iceServers: [...options.iceServers],
+      iceTransportPolicy: options.transport,
+      bundlePolicy: "max-bundle",
+    });
+    this.connection = connection;
+    this.#negotiation = new Negotiation(connection, {
+      role: options.role,
+      send: (message) => this.#signal(message),
+      failed: (error) => this.#fail(error),
+    });
+    connection.oniceconnectionstatechange = () => this.#iceChanged();
+    connection.onconnectionstatechange = () => {
+      if (connection.connectionState === "failed" && this.#theirs === undefined) this.#end(noPath());
+    };
+    connection.onnegotiationneeded = () => {
+      if (this.#theirs !== undefined) this.#negotiation.offer();
+    };
+    connection.ondatachannel = ({ channel }) => this.#accept(channel);
+    this.#after("ice", ICE_LIMIT_MS, () => this.#end(noPath()));
+    if (options.role === "host") return;
+    this.#adopt(connection.createDataChannel("control", { ordered: true, protocol: CONTROL_PROTOCOL }));
+    this.#negotiation.offer();
+  }
+
+  /** What the other side said of itself, once connected. */
+  get peer(): Hello | undefined {
+    return this.#theirs;
+  }
+
+  /** A message that came sealed over the server. */
+  receive(message: SealedMessage): void {
+    if (this.#closed) return;
+    if (message.type === "bye") return this.#endByPeer(message.code, message.message);
+    if (message.type === "offer" || message.type === "answer") this.#negotiation.engine = message.engine;
+    this.#negotiation.receive(message);
+  }
+
+  /** The server says that the other side left it. That it left us too is certain once the path breaks. */
+  partnerLeft(): void {
+    this.#leftAt = performance.now();
+    if (isBroken(this.connection.iceConnectionState)) this.#goneIfLeft();
+  }
+
+  /** Opens a channel. @throws PeerlineError before the other side is verified */
+  open(label: string, init: RTCDataChannelInit): Channel {
+    if (this.#theirs === undefined || this.#closed) throw new PeerlineError("peer-gone", "There is no connection.");
+    if (this.#channels >= MOST_CHANNELS) throw new PeerlineError("protocol", "Too many channels are open.");
+    return this.#track(this.connection.createDataChannel(label, init));
+  }
+
+  /** Says bye and closes. */
+  close(code: ByeCode, message: string): void {
+    this.#bye(code, message);
+    this.#end(undefined);
+  }
+
+  // --- Negotiation ---------------------------------------------------------------------------------------------
+
+  /**
+   * Over the server while it is there, because the path that `control` uses may be the one that broke; over `control`
+   * otherwise, so that a server that went away interrupts nothing.
+   */
+  #signal(message: Negotiating): void {
+    if (this.#closed) return;
+    const { agent, signal } = this.options;
+    const sent = signal(message.type === "ice-candidate" ? message : { ...message, agent, engine: "browser" });
+    if (!sent && this.#control?.open === true) this.#control.send(JSON.stringify(message));
+  }
+
+  // --- Control -------------------------------------------------------------------------------------------------
+
+  /** Takes the control channel: the guest's own, or the first one of its protocol that the host is given. */
+  #adopt(raw: RTCDataChannel): void {
+    const control = new Channel(raw, () => this.#heard());
+    this.#control = control;
+    control.on("closed", () => this.#end(new PeerlineError("peer-gone", "The other side closed the connection.")));
+    // Until then the channel holds what comes. One that closes instead ends the session by itself.
+    const ready = control.ready().then(() => this.#negotiation.settled());
+    ready.then(() => this.#greet(control), () => undefined);
+  }
+
+  /**
+   * The guest says hello first. Chromium can lose what the other side sends on a channel that it has only just been
+   * given, so a host answers the guest's hello, or speaks up after a while.
+   */
+  #greet(control: Channel): void {
+    if (this.#closed) return;
+    if (this.options.role === "guest") this.#hello(control);
+    else this.#after("hello", HELLO_AFTER_MS, () => this.#hello(control));
+    control.read((data) => this.#receiveControl(control, data));
+  }
+
+  #hello(control: Channel): void {
+    if (this.#closed || this.#saidHello) return;
+    this.#saidHello = true;
+    const { agent, intent, role } = this.options;
+    const certificates = toBase64Url(this.#certificates(role));
+    control.send(JSON.stringify({ type: "hello", version: 1, agent, engine: "browser", intent, certificates } satisfies Hello));
+  }
+
+  /** Tag of `role` over the fingerprints of offerer and answerer; the guest made the first offer. */
+  #certificates(role: Role): Uint8Array {
+    const ours = fingerprintOf(this.connection.localDescription?.sdp ?? "");
+    const theirs = fingerprintOf(this.connection.remoteDescription?.sdp ?? "");
+    const both = this.options.role === "guest" ? concat(ours, theirs) : concat(theirs, ours);
+    return tag(this.options.keys.certificates[role], both);
+  }
+
+  #receiveControl(control: Channel, data: ChannelData): void {
+    if (this.#closed) return;
+    try {
+      if (typeof data !== "string") throw new Malformed("control message is not text");
+      const message = parseControlMessage(data);
+      if (message.type === "hello") return this.#welcome(control, message);
+      if (message.type === "bye") return this.#endByPeer(message.code, message.message);
+      if (this.#theirs === undefined) throw new Malformed("control message before hello");
+      switch (message.type) {
+        case "ping":
+          return control.send(JSON.stringify({ type: "pong", id: message.id }));
+        case "offer":
+        case "answer":
+        case "ice-candidate":
+          return this.#negotiation.receive(message);
+        case "pong":
+        case "unknown":
+          return;
+      }
+    } catch (error) {
+      this.#fail(error instanceof Malformed ? new PeerlineError("protocol", error.message) : asFailure(error, "protocol"));
+    }
+  }
+
+  #welcome(control: Channel, hello: Hello): void {
+    if (this.#theirs !== undefined) throw new Malformed("second hello");
+    if (hello.version !== 1) throw new PeerlineError("peer-version", "The other side speaks another version.");
+    const expected = this.#certificates(otherRole(this.options.role));
+    if (!equal(fromBase64Url(hello.certificates ?? ""), expected)) {
+      throw new PeerlineError("tampered", "The other side's certificate is not the one that was agreed on.");
+    }
+    this.#theirs = hello;
+    this.#hello(control);
+    this.#clear("ice");
+    this.#every("beat", PING_MS, () => this.#beat());
+    this.#every("path", PATH_MS, () => void this.#measure());
+    void this.#measure();
+    this.emit("connected", hello);
+  }
+
+  #heard(): void {
+    this.#heardAt = performance.now();
+  }
+
+  #beat(): void {
+    const now = performance.now();
+    // This device slept: the silence says nothing about the other side.
+    if (now - this.#beatAt > 2 * PING_MS) this.#heardAt = now;
+    this.#beatAt = now;
+    if (now - this.#heardAt > SILENCE_LIMIT_MS) return this.#end(new PeerlineError("peer-gone", "The other side went silent."));
+    if (this.#control?.open === true) this.#control.send(JSON.stringify({ type: "ping", id: this.#pings++ }));
+  }
+
+  // --- Path ----------------------------------------------------------------------------------------------------
+
+  #iceChanged(): void {
+    const state = this.connection.iceConnectionState;
+    if (state === "connected" || state === "completed") {
+      this.#clear("restart");
+      if (this.#theirs !== undefined) return this.emit("resumed", undefined);
+      return this.#after("ice", DTLS_LIMIT_MS, () => this.#end(new PeerlineError("timeout", "The two sides met but could not agree on keys.")));
+    }
+    if (this.#theirs === undefined || !isBroken(state)) return;
+    if (this.#goneIfLeft()) return;
+    this.emit("interrupted", undefined);
+    const wait = this.#negotiation.polite ? POLITE_RESTART_AFTER_MS : RESTART_AFTER_MS;
+    this.#every("restart", wait, () => this.#negotiation.offer({ iceRestart: true }));
+  }
+
+  #goneIfLeft(): boolean {
+    const gone = this.#leftAt !== undefined && performance.now() - this.#leftAt < LEFT_MS;
+    if (gone) this.#end(new PeerlineError("peer-gone", "The other side closed the connection."));
+    return gone;
+  }
+
+  async #measure(): Promise<void> {
+    const path = pathOf((await this.connection.getStats()) as unknown as ReadonlyMap<string, unknown>);
+    if (path !== undefined && !this.#closed) this.emit("path", path);
+  }
+
+  // --- Channels ------------------------------------------------------------------------------------------------
+
+  #accept(raw: RTCDataChannel): void {
+    if (this.#control === undefined && raw.protocol === CONTROL_PROTOCOL) return this.#adopt(raw);
+    if (this.#channels >= MOST_CHANNELS) return raw.close();
+    const channel = this.#track(raw);
+    if (this.#theirs !== undefined) return this.emit("channel", channel);
+    // Streams are not ordered among each other: a channel may overtake the hello. It is not read until then.
+    const off = this.on("connected", () => {
+      off();
+      this.emit("channel", channel);
+    });
+  }
+
+  #track(raw: RTCDataChannel): Channel {
+    this.#channels++;
+    const channel = new Channel(raw, () => this.#heard());
+    channel.on("closed", () => this.#channels--);
+    return channel;
+  }
+
+  // --- The end -------------------------------------------------------------------------------------------------
+
+  #fail(error: PeerlineError): void {
+    const code: ByeCode = error.code === "tampered" ? "tampered" : "protocol";
+    this.#bye(code, error.message);
+    this.#end(error);
+  }
+
+  #endByPeer(code: ByeCode, message: string): void {
+    const reasons: Partial<Record<ByeCode, PeerlineError>> = {
+      tampered: new PeerlineError("tampered", "The other side found that the connection was tampered with."),
+      declined: new PeerlineError("declined", "The other side declined."),
+      protocol: new PeerlineError("protocol", `The other side stopped: ${message.slice(0, 200)}`),
+      internal: new PeerlineError("peer-gone", `The other side stopped: ${message.slice(0, 200)}`),
+      timeout: new PeerlineError("timeout", "The other side stopped waiting."),
+      "wrong-code": new PeerlineError("wrong-code", "The code did not match."),
+      cancelled: new PeerlineError("cancelled", "The other side cancelled."),
+    };
+    this.#end(reasons[code]);
+  }
+
+  #bye(code: ByeCode, message: string): void {
+    const bye = { type: "bye", code, message: message.slice(0, LONGEST_BYE) } as const;
+    this.#saidBye = true;
+    if (this.#control?.open === true) this.#control.send(JSON.stringify(bye));
+    else this.options.signal(bye);
+  }
+
+  #end(error: PeerlineError | undefined): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#negotiation.stop();
+    for (const name of [...this.#timers.keys()]) this.#clear(name);
+    const { connection } = this;
+    // The other side closes when it has read our bye; a lost one must not keep the connection.
+    if (this.#saidBye && this.#control?.open === true) {
+      const limit = setTimeout(() => connection.close(), BYE_LIMIT_MS);
+      this.#control.on("closed", () => {
+        clearTimeout(limit);
+        connection.close();
+      });
+    } else {
+      connection.close();
+    }
+    this.emit("closed", error);
+  }
+
+  // --- Timers, owned by the session ------------------------------------------------------------------------------
+
+  #after(name: string, ms: number, run: () => void): void {
+    this.#clear(name);
+    this.#timers.set(name, setTimeout(run, ms));
+  }
+
+  #every(name: string, ms: number, run: () => void): void {
+    this.#clear(name);
+    this.#timers.set(name, setInterval(run, ms));
+  }
+
+  #clear(name: string): void {
+    clearInterval(this.#timers.get(name));
+    this.#timers.delete(name);
+  }
+}
+
+function isBroken(state: RTCIceConnectionState): boolean {
+  return state === "disconnected" || state === "failed";
+}
+
+function noPath(): PeerlineError {
+  return new PeerlineError("no-path", "The two devices found no way to each other.");
+}

@@ -1,0 +1,294 @@
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { mkdir, mkdtemp, readdir, writeFile } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import type { Browser } from "playwright-core";
+import { LIMIT_MS, Server, launch, person, withFolder } from "./browser.js";
+import { Cli, type Ended, errorOf } from "./cli.js";
+import { acceptDownload, complete, offerFiles, phrase, sha256, shownCode, unzip, wrongCode } from "./view.js";
+
+type Person = Awaited<ReturnType<typeof person>>;
+
+/** Enough that a transfer is still in its middle when something happens to it. */
+const LARGE = 96 * 1024 * 1024;
+
+async function fileIn(folder: string, name: string, size: number): Promise<string> {
+  const path = join(folder, name);
+  await writeFile(path, randomBytes(size));
+  return path;
+}
+
+/** A directory with everything that programs get wrong. Returns its path. */
+async function treeIn(folder: string): Promise<string> {
+  const tree = join(folder, "träum 🦀");
+  await mkdir(join(tree, "empty directory"), { recursive: true });
+  await mkdir(join(tree, "日本", "深い"), { recursive: true });
+  await writeFile(join(tree, "empty"), "");
+  await writeFile(join(tree, "日本", "深い", "שלום.txt"), "right to left");
+  await writeFile(join(tree, "<img src=x onerror=alert(1)>.txt"), "markup is text");
+  await writeFile(join(tree, "large.bin"), randomBytes(3 * 1024 * 1024 + 1));
+  for (let i = 0; i < 50; i++) await writeFile(join(tree, `small ${i}.txt`), `number ${i}`);
+  return tree;
+}
+
+function same(tree: string, copy: string): void {
+  execFileSync("diff", ["-r", tree, copy]);
+}
+
+function assertDone(ended: Ended): void {
+  assert.equal(ended.exit, 0, JSON.stringify(ended.said.at(-1)));
+  const done = ended.said.at(-1);
+  assert.equal(done?.event, "done");
+  assert.equal(done["path"], "direct");
+}
+
+const ADDRESSES: readonly [string, readonly string[]][] = [
+  ["hidden addresses", []],
+  ["visible addresses", ["--disable-features=WebRtcHideLocalIpsWithMdns"]],
+];
+
+for (const [name, flags] of ADDRESSES) {
+  describe(`terminal and page with ${name}`, { timeout: 8 * LIMIT_MS }, () => {
+    let browser: Browser;
+    let server: Server;
+    before(async () => {
+      [browser, server] = await Promise.all([launch(...flags), Server.start()]);
+    });
+    after(async () => {
+      await browser.close();
+      await server.kill();
+    });
+
+    test("a file from the terminal to the page", () =>
+      withFolder(async (folder) => {
+        const file = await fileIn(folder, "there.bin", 8 * 1024 * 1024 + 12_345);
+        const cli = new Cli("send-file", file, "--server", server.url);
+        const { page, context, troubles } = await person(browser);
+        await page.goto(await cli.link());
+        await page.getByText("The other side wants to send you 1 file, 8.0 MiB.").first().waitFor();
+        await page.getByText(/Connected to a terminal · direct/).waitFor();
+        const got = await acceptDownload(page);
+        await complete(page);
+        assertDone(await cli.ends());
+        assert.equal(got.name, "there.bin");
+        assert.equal(await sha256(got.path), await sha256(file));
+        assert.equal((await cli.hears("peer"))["engine"], "browser");
+        assert.deepEqual(troubles, []);
+        await context.close();
+      }));
+
+    test("a directory from the terminal to the page", () =>
+      withFolder(async (folder) => {
+        const tree = await treeIn(folder);
+        const cli = new Cli("send-file", tree, "--server", server.url);
+        const { page, context, troubles } = await person(browser);
+        await page.goto(await cli.link());
+        const got = await acceptDownload(page);
+        await complete(page);
+        assertDone(await cli.ends());
+        assert.equal(got.name, "träum 🦀.zip");
+        const unpacked = join(folder, "unpacked");
+        unzip(got.path, unpacked);
+        same(tree, join(unpacked, basename(tree)));
+        assert.deepEqual(troubles, []);
+        await context.close();
+      }));
+
+    test("a file from the page to the terminal, by code and server", () =>
+      withFolder(async (folder) => {
+        const file = await fileIn(folder, "back.bin", 8 * 1024 * 1024 + 54_321);
+        const out = join(folder, "out");
+        const { page, context, troubles } = await person(browser);
+        await offerFiles(page, server.url, file);
+        const cli = new Cli("receive-file", await shownCode(page), "--server", server.url, "--yes", "--out", out);
+        await complete(page);
+        assertDone(await cli.ends());
+        assert.equal(await sha256(join(out, "back.bin")), await sha256(file));
+        assert.deepEqual(await readdir(out), ["back.bin"]);
+        assert.deepEqual(troubles, []);
+        await context.close();
+      }));
+
+    test("a directory from the page to the terminal, by the line that the page shows", () =>
+      withFolder(async (folder) => {
+        const tree = await treeIn(folder);
+        const out = await mkdtemp(join(folder, "out-"));
+        const { page, context, troubles } = await person(browser);
+        await offerFiles(page, server.url, tree, "Choose a folder");
+        const line = (await page.getByText(/^peer-cli receive-file /).textContent()) ?? "";
+        const [, verb, link] = /^peer-cli (receive-file) '(\S+)'$/.exec(line) ?? [];
+        const cli = new Cli(verb ?? line, link ?? line, "--yes", "--out", out);
+        await complete(page);
+        assertDone(await cli.ends());
+        // A page is told of files only: an empty directory stays behind.
+        await mkdir(join(out, basename(tree), "empty directory"));
+        same(tree, join(out, basename(tree)));
+        assert.deepEqual(troubles, []);
+        await context.close();
+      }));
+  });
+}
+
+describe("the server inside the terminal's sender", { timeout: 4 * LIMIT_MS }, () => {
+  let browser: Browser;
+  before(async () => void (browser = await launch()));
+  after(() => browser.close());
+
+  for (const [name, address] of [
+    ["the printed link", (link: string) => link],
+    ["localhost", (link: string) => Object.assign(new URL(link), { hostname: "localhost" }).href],
+  ] as const) {
+    test(`the page receives from ${name}`, () =>
+      withFolder(async (folder) => {
+        const file = await fileIn(folder, "file.bin", 2 * 1024 * 1024 + 1);
+        const cli = new Cli("send-file", file);
+        const { page, context, troubles } = await person(browser);
+        await page.goto(address(await cli.link()));
+        const got = await acceptDownload(page);
+        await complete(page);
+        assertDone(await cli.ends());
+        assert.equal(await sha256(got.path), await sha256(file));
+        assert.deepEqual(troubles, []);
+        await context.close();
+      }));
+  }
+});
+
+describe("what can go wrong between a terminal and a page", { timeout: 12 * LIMIT_MS }, () => {
+  let browser: Browser;
+  let server: Server;
+  before(async () => {
+    [browser, server] = await Promise.all([launch(), Server.start()]);
+  });
+  after(async () => {
+    await browser.close();
+    await server.kill();
+  });
+
+  /** Runs `use` with a person and a file of `size` bytes. */
+  const withFile = (size: number, use: (file: string, somebody: Person) => Promise<void>) => (): Promise<void> =>
+    withFolder(async (folder) => {
+      const somebody = await person(browser);
+      await use(await fileIn(folder, "file.bin", size), somebody);
+      await somebody.context.close();
+    });
+
+  /** A transfer from the terminal to the page that has not reached its half. */
+  async function toTheMiddle(file: string, { page }: Person, at = server): Promise<{ cli: Cli; download: Promise<{ path: string }> }> {
+    const cli = new Cli("send-file", file, "--server", at.url);
+    await page.goto(await cli.link());
+    const download = acceptDownload(page);
+    // Most tests end before there is a download.
+    download.catch(() => undefined);
+    await cli.isInTheMiddle();
+    return { cli, download };
+  }
+
+  test("a wrong code on the page burns the terminal's", withFile(10, async (file, { page }) => {
+    const cli = new Cli("send-file", file, "--server", server.url);
+    await page.goto(wrongCode(await cli.link()));
+    await page.getByRole("alert").getByText("The code is wrong.").waitFor();
+    const ended = await cli.ends();
+    assert.deepEqual([ended.exit, errorOf(ended)], [6, "wrong-code"]);
+  }));
+
+  test("a wrong code on the terminal burns the page's", withFile(10, async (file, { page }) => {
+    const link = await offerFiles(page, server.url, file);
+    const cli = new Cli("receive-file", wrongCode(link), "--yes", "--out", `${file}.out`);
+    const ended = await cli.ends();
+    assert.deepEqual([ended.exit, errorOf(ended)], [6, "wrong-code"]);
+    await page.getByRole("alert").getByText("Somebody tried a wrong code, so yours was burned.").waitFor();
+  }));
+
+  test("the page declines", withFile(10, async (file, { page }) => {
+    const cli = new Cli("send-file", file, "--server", server.url);
+    await page.goto(await cli.link());
+    await page.getByRole("button", { name: "Decline" }).click();
+    const ended = await cli.ends();
+    assert.deepEqual([ended.exit, errorOf(ended)], [3, "declined"]);
+    await page.getByText("You declined these files.").first().waitFor();
+  }));
+
+  test("nobody at the terminal accepts", withFile(10, async (file, { page }) => {
+    const link = await offerFiles(page, server.url, file);
+    const ended = await new Cli("receive-file", link, "--out", `${file}.out`).ends();
+    assert.deepEqual([ended.exit, errorOf(ended)], [3, "declined"]);
+    await page.getByText("The other side declined these files.").first().waitFor();
+  }));
+
+  test("the terminal's file exists already", withFile(10, async (file, { page }) => {
+    const link = await offerFiles(page, server.url, file);
+    const ended = await new Cli("receive-file", link, "--yes", "--out", join(file, "..")).ends();
+    assert.deepEqual([ended.exit, errorOf(ended)], [9, "exists"]);
+    await page.getByText("The other side already has files of these names.").first().waitFor();
+  }));
+
+  test("the tab is closed in the middle", withFile(LARGE, async (file, somebody) => {
+    const { cli } = await toTheMiddle(file, somebody);
+    await somebody.page.close();
+    assert.equal((await cli.ends(20_000)).exit, 4);
+  }));
+
+  test("the tab crashes in the middle", withFile(LARGE, async (file, somebody) => {
+    const { cli } = await toTheMiddle(file, somebody);
+    const devtools = await somebody.context.newCDPSession(somebody.page);
+    const crashed = somebody.page.waitForEvent("crash");
+    // It cannot answer any more.
+    devtools.send("Page.crash").catch(() => undefined);
+    await crashed;
+    assert.equal((await cli.ends(20_000)).exit, 4);
+  }));
+
+  test("the terminal's sender is killed in the middle", withFile(LARGE, async (file, somebody) => {
+    const { cli } = await toTheMiddle(file, somebody);
+    await cli.kill();
+    await somebody.page.getByText("The other side closed the connection.").first().waitFor();
+    await somebody.page.getByRole("button", { name: "Start again" }).waitFor();
+  }));
+
+  test("the terminal's receiver is killed in the middle", withFile(LARGE, async (file, { page }) => {
+    const link = await offerFiles(page, server.url, file);
+    const cli = new Cli("receive-file", link, "--yes", "--out", `${file}.out`);
+    await cli.isInTheMiddle();
+    await cli.kill();
+    await page.getByText("The other side closed the connection.").first().waitFor();
+  }));
+
+  test("the page cancels in the middle", withFile(LARGE, async (file, somebody) => {
+    const { cli } = await toTheMiddle(file, somebody);
+    await somebody.page.getByRole("button", { name: "Cancel" }).click();
+    const ended = await cli.ends();
+    assert.deepEqual([ended.exit, errorOf(ended)], [4, "peer-cancelled"]);
+  }));
+
+  test("the server is killed in the middle, from terminal to page", withFile(LARGE, async (file, somebody) => {
+    const doomed = await Server.start();
+    const { cli, download } = await toTheMiddle(file, somebody, doomed);
+    await doomed.kill();
+    assert.equal(await sha256((await download).path), await sha256(file));
+    assertDone(await cli.ends());
+    await complete(somebody.page);
+  }));
+
+  test("the server is killed in the middle, from page to terminal", withFile(LARGE, async (file, { page }) => {
+    const doomed = await Server.start();
+    const link = await offerFiles(page, doomed.url, file);
+    const cli = new Cli("receive-file", link, "--yes", "--out", `${file}.out`);
+    await cli.isInTheMiddle();
+    await doomed.kill();
+    assertDone(await cli.ends());
+    assert.equal(await sha256(join(`${file}.out`, "file.bin")), await sha256(file));
+    await complete(page);
+  }));
+
+  test("both sides show the same words", withFile(10, async (file, { page }) => {
+    const cli = new Cli("send-file", file, "--server", server.url, "--verify");
+    await page.goto(await cli.link());
+    await page.getByRole("button", { name: "Accept" }).waitFor();
+    assert.equal(await phrase(page), (await cli.hears("phrase"))["phrase"]);
+    await acceptDownload(page);
+    assertDone(await cli.ends());
+  }));
+});

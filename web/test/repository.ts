@@ -1,0 +1,8 @@
+/** Files that the Rust tests read too. They are found from the package, wherever the tests were bundled to. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+
+/** Reads JSON at `path` below the repository's root. */
+export function repositoryJson<Shape>(path: string): Shape {
+  return JSON.parse(readFileSync(join(process.cwd(), "..", path), "utf8")) as Shape;
+}

@@ -1,0 +1,292 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { concat, toBase64Url } from "../src/sdk/bytes.js";
+import { Channel } from "../src/sdk/channel.js";
+import type { PeerlineError } from "../src/sdk/errors.js";
+import { blockDigest } from "../src/sdk/files/digest.js";
+import { IncomingTransfer } from "../src/sdk/files/incoming.js";
+import { Inbox } from "../src/sdk/files/inbox.js";
+import type { Manifest } from "../src/sdk/files/manifest.js";
+import { OutgoingTransfer } from "../src/sdk/files/outgoing.js";
+import { DownloadSink } from "../src/sdk/files/sink-download.js";
+import type { Delivery, Sink } from "../src/sdk/files/sink.js";
+import { sourceOfFiles } from "../src/sdk/files/source.js";
+import { BlobStore } from "../src/sdk/files/store-blob.js";
+import type { Session } from "../src/sdk/session.js";
+
+type Message = string | ArrayBuffer;
+/** Changes or drops (`undefined`) a message on its way. */
+type Meddle = (message: Message, label: string) => Message | undefined;
+
+/** As much of a data channel as `Channel` uses; messages take one turn of the event loop. */
+class Wire {
+  readyState: RTCDataChannelState = "open";
+  bufferedAmount = 0;
+  bufferedAmountLowThreshold = 0;
+  binaryType = "arraybuffer";
+  onmessage?: (event: { data: Message }) => void;
+  onclose?: () => void;
+  other: Wire | undefined;
+  constructor(
+    readonly label: string,
+    readonly protocol: string,
+    private readonly meddle: Meddle,
+  ) {}
+
+  send(data: string | ArrayBufferView<ArrayBuffer>): void {
+    const copy = typeof data === "string" ? data : data.buffer.slice(data.byteOffset, data.byteOffset + data.byteLength);
+    const message = this.meddle(copy, this.label);
+    setImmediate(() => message !== undefined && this.other?.onmessage?.({ data: message }));
+  }
+
+  close(): void {
+    for (const end of [this, this.other]) {
+      setImmediate(() => {
+        if (end === undefined || end.readyState === "closed") return;
+        end.readyState = "closed";
+        end.onclose?.();
+      });
+    }
+  }
+}
+
+function wires(label: string, protocol: string, meddle: Meddle): [Channel, Channel] {
+  const [a, b] = [new Wire(label, protocol, meddle), new Wire(label, protocol, (message) => message)];
+  [a.other, b.other] = [b, a];
+  const channel = (wire: Wire): Channel => new Channel(wire as unknown as RTCDataChannel, () => undefined);
+  return [channel(a), channel(b)];
+}
+
+interface Run {
+  readonly outgoing: OutgoingTransfer;
+  readonly incoming: Promise<IncomingTransfer>;
+}
+
+/** Sends `files` to an inbox. */
+function run(files: readonly File[], meddle: Meddle = (message) => message): Run {
+  let offered: (transfer: IncomingTransfer) => void = () => undefined;
+  const incoming = new Promise<IncomingTransfer>((resolve) => (offered = resolve));
+  const inbox = new Inbox((transfer) => offered(transfer));
+  const session = {
+    open: (label: string, { protocol = "" }: RTCDataChannelInit) => {
+      const [ours, theirs] = wires(label, protocol, meddle);
+      assert.ok(inbox.take(theirs));
+      return ours;
+    },
+  };
+  return { outgoing: OutgoingTransfer.start(session as unknown as Session, sourceOfFiles(files)), incoming };
+}
+
+const SIZE = 2 * 1024 * 1024 + 77;
+const BYTES = Uint8Array.from({ length: SIZE }, (_, i) => (i * 13) % 253);
+
+function file(name = "file.bin", bytes: Uint8Array<ArrayBuffer> = BYTES): File {
+  return new File([bytes], name, { lastModified: 1_700_000_000_000 });
+}
+
+async function blobOf(delivery: Delivery): Promise<Uint8Array> {
+  assert.ok(delivery.kind === "download");
+  return new Uint8Array(await delivery.blob.arrayBuffer());
+}
+
+/** Changes one byte in the data of the first `times` lane messages of a block. */
+function damaging(times: number): Meddle {
+  let left = times;
+  return (message, label) => {
+    if (label.startsWith("lane/") && typeof message !== "string" && left > 0 && new DataView(message).getUint32(8) === 0) {
+      left--;
+      const bytes = new Uint8Array(message);
+      bytes[100] = (bytes[100] ?? 0) ^ 1;
+    }
+    return message;
+  };
+}
+
+test("a file goes through and both sides hold one digest", async () => {
+  const { outgoing, incoming } = run([file(), file("empty", new Uint8Array())]);
+  const transfer = await incoming;
+  assert.deepEqual(transfer.manifest.entries.map(({ path }) => path), ["file.bin", "empty"]);
+  const ended = Promise.all([outgoing.once("done"), transfer.once("done")]);
+  await transfer.accept(new DownloadSink(new BlobStore()));
+  const [receipt, { digest, bytes, files, delivery }] = await ended;
+  assert.deepEqual(receipt, { digest, bytes, files });
+  assert.equal(bytes, SIZE);
+  assert.ok(delivery.kind === "download" && delivery.name === "files.zip");
+});
+
+/** A receiver that has something already: it tells, and takes what comes then. */
+async function receiverThatHas(have: readonly object[]): Promise<{ told: string[]; blocks: number[]; outgoing: OutgoingTransfer }> {
+  const told: string[] = [];
+  const blocks: number[] = [];
+  let answered: () => void = () => undefined;
+  const end = new Promise<void>((resolve) => (answered = resolve));
+  let control: Channel | undefined;
+  const session = {
+    open: (label: string, { protocol = "" }: RTCDataChannelInit) => {
+      const [ours, theirs] = wires(label, protocol, (message) => message);
+      if (label.startsWith("files/")) control = theirs;
+      theirs.read((data) => {
+        if (typeof data !== "string") return void blocks.push(new DataView(data).getUint32(4));
+        const message = JSON.parse(data) as { type: string };
+        told.push(data);
+        if (message.type === "entries") for (const one of have) control?.send(JSON.stringify(one));
+        if (message.type === "checked") control?.send('{"type":"accept"}');
+        if (message.type === "complete" || message.type === "cancel") answered();
+      });
+      return ours;
+    },
+  };
+  const outgoing = OutgoingTransfer.start(session as unknown as Session, sourceOfFiles([file()]));
+  await end;
+  return { told, blocks: [...new Set(blocks)], outgoing };
+}
+
+async function digestsOf(...blocks: readonly number[]): Promise<string> {
+  const digests = await Promise.all(blocks.map((block) => blockDigest(BYTES.slice(block << 20, (block + 1) << 20))));
+  return toBase64Url(concat(...digests));
+}
+
+test("what a receiver has and we still have is not sent again", async () => {
+  const wrong = { type: "have", blocks: [{ file: 0, from: 2, digests: await digestsOf(0) }], last: true };
+  const { told, blocks } = await receiverThatHas([{ type: "have", blocks: [{ file: 0, from: 0, digests: await digestsOf(0, 1) }] }, wrong]);
+  assert.ok(told[0]?.includes('"resume":true'));
+  assert.deepEqual(told.slice(2, 4), ['{"type":"changed","blocks":[{"file":0,"from":2,"count":1}]}', '{"type":"checked"}']);
+  assert.deepEqual(blocks, [2]);
+  const { told: plain } = await receiverThatHas([{ type: "have", blocks: [], last: true }]);
+  assert.equal(told.at(-1), plain.at(-1), "the same digest as of a whole transfer");
+});
+
+test("a receiver that has what cannot be is refused", async () => {
+  const digests = await digestsOf(0);
+  for (const blocks of [
+    [{ file: 0, from: 3, digests }],
+    [{ file: 1, from: 0, digests }],
+    [{ file: 0, from: 1, digests }, { file: 0, from: 1, digests }],
+    [{ file: 0, from: 0, digests: "AA" }],
+  ]) {
+    const { told } = await receiverThatHas([{ type: "have", blocks, last: true }]);
+    assert.match(told.at(-1) ?? "", /"type":"cancel","code":"protocol"/);
+  }
+});
+
+test("a damaged block is asked for again and then right", async () => {
+  const { outgoing, incoming } = run([file()], damaging(2));
+  const transfer = await incoming;
+  const ended = Promise.all([outgoing.once("done"), transfer.once("done")]);
+  await transfer.accept(new DownloadSink(new BlobStore()));
+  const [, done] = await ended;
+  assert.deepEqual(await blobOf(done.delivery), BYTES);
+});
+
+test("a block that stays damaged ends the transfer on both sides", async () => {
+  const { outgoing, incoming } = run([file("small", BYTES.slice(0, 5000))], damaging(4));
+  const transfer = await incoming;
+  const ended = Promise.all([outgoing.once("failed"), transfer.once("failed")]);
+  await transfer.accept(new DownloadSink(new BlobStore()));
+  assert.deepEqual((await ended).map(({ code }) => code), ["verification", "verification"]);
+});
+
+function replacing(type: string, change: (message: Record<string, unknown>) => object | undefined): Meddle {
+  return (message) => {
+    if (typeof message !== "string") return message;
+    const fields = JSON.parse(message) as Record<string, unknown>;
+    if (fields["type"] !== type) return message;
+    const changed = change(fields);
+    return changed === undefined ? undefined : JSON.stringify(changed);
+  };
+}
+
+test("another digest for the whole is found out", async () => {
+  const { outgoing, incoming } = run([file()], replacing("complete", (message) => ({ ...message, digest: "0".repeat(64) })));
+  const transfer = await incoming;
+  const ended = Promise.all([outgoing.once("failed"), transfer.once("failed")]);
+  await transfer.accept(new DownloadSink(new BlobStore()));
+  assert.deepEqual((await ended).map(({ code }) => code), ["verification", "verification"]);
+});
+
+const BAD_OFFERS: readonly [string, Meddle][] = [
+  ["a climbing path", replacing("entries", (message) => ({ ...message, entries: [{ kind: "file", path: "../x", size: SIZE }] }))],
+  ["another size than offered", replacing("entries", (message) => ({ ...message, entries: [{ kind: "file", path: "x", size: 1 }] }))],
+  ["entries from elsewhere", replacing("entries", (message) => ({ ...message, from: 1 }))],
+  ["a later version", replacing("offer", (message) => ({ ...message, version: 9 }))],
+  ["something that is not JSON", (message) => (typeof message === "string" ? "{" : message)],
+];
+for (const [name, meddle] of BAD_OFFERS) {
+  test(`an offer with ${name} never reaches the person`, async () => {
+    const { outgoing, incoming } = run([file()], meddle);
+    const winner = await Promise.race([incoming.then(() => "offered"), outgoing.once("failed").then(({ code }) => code)]);
+    assert.equal(winner, "protocol");
+  });
+}
+
+test("data before the acceptance ends the transfer", async () => {
+  const [ours, theirs] = wires("lane/12345678/0", "peerline-lane/1", (message) => message);
+  const [control, theirControl] = wires("files/12345678", "peerline-files/1", (message) => message);
+  const transfer = new IncomingTransfer(theirControl, theirs, () => undefined);
+  ours.send(new Uint8Array(17));
+  const told = new Promise((resolve) => control.read(resolve));
+  assert.equal((await transfer.once("failed")).code, "protocol");
+  assert.match(String(await told), /"cancel".*"protocol"/);
+});
+
+test("declining and cancelling reach the other side", async () => {
+  const declined = run([file()]);
+  const no = declined.outgoing.once("failed");
+  (await declined.incoming).decline();
+  assert.equal((await no).code, "declined");
+
+  const cancelled = run([file()]);
+  const transfer = await cancelled.incoming;
+  const gone = transfer.once("failed");
+  cancelled.outgoing.cancel();
+  assert.equal((await gone).code, "cancelled");
+});
+
+/** A sink that fails at one step and notes whether it was cleaned up. */
+class FailingSink implements Sink {
+  aborted = false;
+  constructor(
+    private readonly at: "open" | "write" | "finish",
+    private readonly error: Error,
+  ) {}
+  open(_manifest: Manifest): Promise<void> {
+    return this.at === "open" ? Promise.reject(this.error) : Promise.resolve();
+  }
+  write(): Promise<void> {
+    return this.at === "write" ? Promise.reject(this.error) : Promise.resolve();
+  }
+  finish(): Promise<Delivery> {
+    return this.at === "finish" ? Promise.reject(this.error) : Promise.resolve({ kind: "placed" });
+  }
+  async abort(): Promise<void> {
+    this.aborted = true;
+  }
+}
+
+for (const at of ["open", "write", "finish"] as const) {
+  test(`a disk that fails at ${at} fails both sides and is never called complete`, async () => {
+    const { outgoing, incoming } = run([file()]);
+    const transfer = await incoming;
+    const ended: Promise<PeerlineError[]> = Promise.all([outgoing.once("failed"), transfer.once("failed")]);
+    const sink = new FailingSink(at, new DOMException("full", "QuotaExceededError"));
+    await transfer.accept(sink).catch(() => undefined);
+    assert.deepEqual((await ended).map(({ code }) => code), ["storage", "storage"]);
+    assert.equal(sink.aborted, at !== "open");
+  });
+}
+
+test("a source that shrank is noticed before anything wrong is sent", async () => {
+  const shrinking = file();
+  const { outgoing, incoming } = run([shrinking]);
+  Object.defineProperty(shrinking, "slice", { value: () => new Blob([new Uint8Array(3)]) });
+  const transfer = await incoming;
+  const ended = Promise.all([outgoing.once("failed"), transfer.once("failed")]);
+  await transfer.accept(new DownloadSink(new BlobStore()));
+  assert.deepEqual((await ended).map(({ code }) => code), ["source-changed", "source-changed"]);
+});
+
+test("files of one name get numbers, names no receiver takes are refused", () => {
+  const names = sourceOfFiles([file("a.txt"), file("A.txt"), file("a.txt"), file("b")]).map(({ path }) => path);
+  assert.deepEqual(names, ["a.txt", "A (2).txt", "a (3).txt", "b"]);
+  assert.throws(() => sourceOfFiles([file("a:b")]), { code: "unsupported" });
+});
