@@ -158,7 +158,10 @@ describe("what can go wrong between two pages", { timeout: 5 * LIMIT_MS }, () =>
     await b.page.getByRole("button", { name: "Accept" }).click();
     await b.page.getByText(/ of 64\.0 MiB/).waitFor();
     await a.page.close();
-    await b.page.getByText("The other side closed the connection.").first().waitFor();
+    // Its goodbye comes through, or the browser hangs up before: which of them is a race that neither side can decide.
+    await b.page.getByText(/^(The other side (cancelled|closed the connection)|The connection was lost)\./).first().waitFor();
+    await b.page.getByRole("button", { name: "Start again" }).waitFor();
+    assert.equal(await b.page.getByText(/^Complete and verified/).count(), 0);
   }));
 
   test("cancelling in the middle tells the other side and the line stays", both(64 * 1024 * 1024, async (file) => {
