@@ -32,7 +32,6 @@ pub(super) async fn name_of(
 }
 
 /// Every channel but the control channel and those of lanes.
-#[derive(Debug)]
 pub(super) struct Ports {
     activity: Activity,
     accepted: Vec<Port>,
