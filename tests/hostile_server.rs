@@ -5,12 +5,16 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use peerline::channel::{Delivery, Message};
+use peerline::net::link::LinkConfig;
 use peerline::pairing::Code;
-use peerline::session::SessionError;
+use peerline::session::{Healing, SessionError};
 use peerline::signaling::memory::{Relayed, Server};
 use peerline::testing::{PairConfig, connect_both};
 use signaling_protocol::ServerMessage;
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::task::JoinSet;
 
@@ -147,6 +151,117 @@ async fn interference_before_the_connection_ends_both_sides() {
                 host.err(),
                 guest.err()
             ),
+        }
+    }
+}
+
+/// What a server may do to every record behind an interruption.
+#[derive(Debug, Clone, Copy)]
+enum Later {
+    Drop,
+    Repeat,
+    Flip,
+    Reflect,
+    /// Offers, answers and candidates of before in front of each.
+    Replay,
+}
+
+fn hostile_later(attack: Later, armed: Arc<AtomicBool>) -> Server {
+    let mut before = Vec::new();
+    Server::with_tap(move |relayed| {
+        let ServerMessage::Sealed { data, .. } = &relayed.message else {
+            return vec![relayed];
+        };
+        if !armed.load(Ordering::SeqCst) {
+            before.push(relayed.clone());
+            return vec![relayed];
+        }
+        match attack {
+            Later::Drop => vec![],
+            Later::Repeat => vec![relayed.clone(), relayed],
+            Later::Flip => {
+                let mut bytes = URL_SAFE_NO_PAD.decode(data).expect("records are base64url");
+                let last = bytes.len() - 1;
+                bytes[last] ^= 1;
+                vec![with_data(relayed, &bytes)]
+            }
+            Later::Reflect => {
+                let (from, data) = (relayed.to.clone(), data.clone());
+                vec![Relayed {
+                    to: relayed.from,
+                    from: from.clone(),
+                    message: ServerMessage::Sealed { from, data },
+                }]
+            }
+            Later::Replay => {
+                let old = before.iter().filter(|old| old.to == relayed.to);
+                old.cloned().chain([relayed.clone()]).collect()
+            }
+        }
+    })
+}
+
+/// ICE has given up, and only the server could bring both together again.
+#[tokio::test(flavor = "multi_thread")]
+async fn interference_with_a_restart_of_ice_leads_nowhere() {
+    const TIMES: u32 = 8;
+    let mut cases = JoinSet::new();
+    for attack in [
+        Later::Drop,
+        Later::Repeat,
+        Later::Flip,
+        Later::Reflect,
+        Later::Replay,
+    ] {
+        cases.spawn(async move {
+            let armed = Arc::<AtomicBool>::default();
+            let mut config = PairConfig {
+                server: hostile_later(attack, armed.clone()),
+                ..PairConfig::default()
+            };
+            for side in [&mut config.host, &mut config.guest] {
+                side.healing = Healing::default().faster(TIMES);
+            }
+            let links = config.emulate(&LinkConfig::default());
+            let (host, guest) = connect_both(config, None).await;
+            let (mut host, guest) = (host.unwrap(), guest.unwrap());
+            let ours = guest.open("kept", "", Delivery::Reliable).await.unwrap();
+            let mut theirs = host.accept().await.unwrap().channel;
+            armed.store(true, Ordering::SeqCst);
+            links.iter().for_each(|link| link.set_outage(true));
+            ours.send_text("said in the dark".into()).await.unwrap();
+            // Not a wait for something to happen: this is how long the network is gone.
+            tokio::time::sleep(Duration::from_secs(40) / TIMES).await;
+            links.iter().for_each(|link| link.set_outage(false));
+            let heard = theirs.recv().await;
+            if heard.is_some() {
+                return (attack, heard, None);
+            }
+            let ends = tokio::join!(host.ended(), guest.ended());
+            (attack, heard, Some(ends))
+        });
+    }
+    while let Some(case) = tokio::time::timeout(LIMIT, cases.join_next())
+        .await
+        .expect("every side ends or goes on")
+    {
+        let (attack, heard, ends) = case.unwrap();
+        println!("{attack:?}: {heard:?} {ends:?}");
+        match (heard, ends) {
+            // What came through before it was noticed was enough.
+            (Some(heard), _) => {
+                assert_eq!(heard, Message::Text("said in the dark".into()));
+                assert!(
+                    matches!(attack, Later::Repeat),
+                    "{attack:?}: nobody noticed"
+                );
+            }
+            (None, Some((host, guest))) => {
+                for end in [host, guest] {
+                    assert!(matches!(&*end, SessionError::Lost), "{attack:?}: {end}");
+                }
+            }
+            (None, None) => unreachable!("one of them is there"),
         }
     }
 }

@@ -5,7 +5,9 @@
 use bytes::Bytes;
 use peerline::channel::{Delivery, Message, Stream};
 use peerline::net::link::LinkConfig;
-use peerline::session::{Bye, ByeCode, PathKind, Session, SessionError, Wait};
+use peerline::session::{
+    Bye, ByeCode, Cause, Connectivity, Healing, PathKind, Session, SessionError,
+};
 use peerline::testing::{Pair, PairConfig};
 use sha2::{Digest, Sha256};
 use std::time::{Duration, Instant};
@@ -257,27 +259,103 @@ async fn an_outage_of_eight_seconds_is_healed_by_an_ice_restart() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_peer_that_vanishes_is_noticed() {
+    // With and without a server by which the others could be found again.
+    for stopped in [true, false] {
+        let mut config = hasty(8);
+        let links = config.emulate(&LinkConfig::default());
+        let pair = connect(config).await;
+        if stopped {
+            pair.server.stop();
+        }
+        let watches = [&pair.host, &pair.guest].map(Session::connectivity);
+        links.iter().for_each(|link| link.set_outage(true));
+        for (session, mut watch) in [&pair.host, &pair.guest].into_iter().zip(watches) {
+            let told = within("the news", watch.wait_for(is_interrupted)).await;
+            let Connectivity::Interrupted(interruption) = *told.unwrap() else {
+                unreachable!("it was waited for");
+            };
+            let end = within("the end", session.ended()).await;
+            match &*end {
+                SessionError::Lost => assert!(
+                    interruption.until <= Instant::now(),
+                    "it gave up before its time"
+                ),
+                // The other one gave up before, and the server said so.
+                SessionError::Gone => assert!(!stopped),
+                end => panic!("{end}"),
+            }
+        }
+    }
+}
+
+/// A pair that heals and gives up as many times faster, so that nobody waits for real outages.
+fn hasty(times: u32) -> PairConfig {
     let mut config = PairConfig::default();
+    for side in [&mut config.host, &mut config.guest] {
+        side.healing = Healing::default().faster(times);
+    }
+    config
+}
+
+fn is_interrupted(now: &Connectivity) -> bool {
+    matches!(now, Connectivity::Interrupted(_))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_after_which_ice_has_given_up_is_healed_and_loses_nothing() {
+    const TIMES: u32 = 5;
+    let mut config = hasty(TIMES);
     let links = config.emulate(&LinkConfig::default());
-    let pair = connect(config).await;
-    pair.server.stop();
-    let gone = Instant::now();
+    let mut pair = connect(config).await;
+    let channel = pair
+        .guest
+        .open("kept", "", Delivery::Reliable)
+        .await
+        .unwrap();
+    let mut kept = within("the channel", pair.host.accept())
+        .await
+        .unwrap()
+        .channel;
+    let mut watches = [&pair.host, &pair.guest].map(Session::connectivity);
     links.iter().for_each(|link| link.set_outage(true));
-    for session in [&pair.host, &pair.guest] {
-        let end = within("the end", session.ended()).await;
+    // More than the window of SCTP, so that some of it is on its way and some is not.
+    let sending = tokio::spawn(async move {
+        for number in 0..80u8 {
+            channel
+                .send(Bytes::from(vec![number; 60_000]))
+                .await
+                .unwrap();
+        }
+    });
+    for watch in &mut watches {
+        let told = *within("the news", watch.wait_for(is_interrupted))
+            .await
+            .unwrap();
         assert!(
-            matches!(
-                &*end,
-                SessionError::Lost | SessionError::Timeout(Wait::Heartbeat)
-            ),
-            "{end}"
+            matches!(told, Connectivity::Interrupted(now) if now.cause == Cause::PathLost),
+            "{told:?}"
         );
     }
-    assert!(
-        gone.elapsed() < Duration::from_secs(45),
-        "{:?}",
-        gone.elapsed()
-    );
+    // Not a wait for something to happen: this is how long the network is gone, 40 s made shorter.
+    tokio::time::sleep(Duration::from_secs(40) / TIMES).await;
+    links.iter().for_each(|link| link.set_outage(false));
+    let back = Instant::now();
+    for watch in &mut watches {
+        within("the path", watch.wait_for(|now| !is_interrupted(now)))
+            .await
+            .unwrap();
+    }
+    println!("a path was found after {:?}", back.elapsed());
+    for number in 0..80u8 {
+        let message = within("a message", kept.recv()).await;
+        let expected = Message::Binary(Bytes::from(vec![number; 60_000]));
+        assert!(message == Some(expected), "message {number}");
+    }
+    println!("everything was there after {:?}", back.elapsed());
+    sending.await.unwrap();
+    // New channels and lanes are opened on it as before.
+    echo(&pair.guest, &mut pair.host, 1 << 20).await;
+    close_both(pair).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use peerline::session::{Bye, ByeCode, EngineKind, Intent, Path, Session, SessionError};
 use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::causes::last_words;
 use crate::connect::Context;
 use crate::exit::{Exit, Failure};
 use crate::server::Embedded;
 use crate::ui::{Answer, Event, Route};
+use crate::watch;
 
 /// A connected session, with the server that it may need for another path.
 pub(crate) struct Line {
@@ -18,6 +20,8 @@ pub(crate) struct Line {
     embedded: Option<Embedded>,
     /// The path when it was connected.
     first: Option<Path>,
+    /// Says when the other side cannot be reached.
+    _watch: AbortOnDropHandle<()>,
 }
 
 impl Line {
@@ -43,7 +47,9 @@ impl Line {
         });
         let fit = fits(context.intent, peer.intent);
         let first = session.first_path().cloned();
+        let watch = watch::watch(context.ui.clone(), &session);
         let line = Self {
+            _watch: watch,
             session,
             embedded,
             first,

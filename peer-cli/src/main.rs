@@ -16,6 +16,7 @@ mod line;
 mod logging;
 mod server;
 mod ui;
+mod watch;
 
 use std::env;
 use std::ffi::OsString;

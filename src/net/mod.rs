@@ -1,14 +1,15 @@
 //! The `Runtime` under every peer connection: sockets that are large enough, deaf to strangers, and
 //! in tests lossy and slow on purpose.
 //!
-//! The WebRTC engine asks its runtime to wrap each UDP socket. `LineRuntime` uses that seam five
+//! The WebRTC engine asks its runtime to wrap each UDP socket. `LineRuntime` uses that seam six
 //! times: it raises the kernel's socket buffers (the default of 208 KiB overflows under one burst of
 //! segmentation offload, which costs SCTP nine tenths of its throughput), it drops datagrams from
 //! addresses that never proved they know the ICE password (`filter`), it sends to browsers no faster than they
 //! listen (`pace`), it proves which datagrams the path carries (`packet`), it carries TURN in TCP and TLS
-//! streams (`turn`), and it can put an emulated
+//! streams (`turn`), it lets the engine's clock run ahead after an outage (`clock`), and it can put an emulated
 //! [`link`] in front of the wire. This module knows nothing of sessions or signaling.
 
+mod clock;
 mod emulated;
 pub(crate) mod filter;
 pub mod link;
@@ -19,6 +20,7 @@ mod runtime;
 mod socket;
 pub(crate) mod turn;
 
+pub(crate) use clock::Clock;
 pub use emulated::EmulatedLink;
 pub(crate) use nonces::NonceCountingProvider;
 pub(crate) use pace::Pacing;

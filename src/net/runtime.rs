@@ -2,6 +2,7 @@
 //! filter is the connection's own.
 
 use super::Network;
+use super::clock::Clock;
 use super::filter::SourceFilter;
 use super::pace::{PacedSocket, Pacing};
 use super::packet::{Outlet, Prober};
@@ -13,7 +14,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use webrtc::runtime::{
     AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpSocket, JoinHandle, Runtime,
     TokioRuntime,
@@ -49,6 +50,7 @@ pub(crate) struct LineRuntime {
     filter: Arc<Mutex<SourceFilter>>,
     servers: Arc<Servers>,
     prober: Prober,
+    clock: Clock,
 }
 
 impl LineRuntime {
@@ -60,6 +62,7 @@ impl LineRuntime {
             filter: Arc::default(),
             servers: Arc::default(),
             prober: Prober::default(),
+            clock: Clock::default(),
         }
     }
 
@@ -76,6 +79,11 @@ impl LineRuntime {
     /// Tells this runtime that the peer is a browser.
     pub(crate) fn pacing(&self) -> Pacing {
         self.pacing.clone()
+    }
+
+    /// The clock of this connection.
+    pub(crate) fn clock(&self) -> Clock {
+        self.clock.clone()
     }
 
     /// Tells this runtime when the connection is set up.
@@ -144,13 +152,17 @@ impl Runtime for LineRuntime {
         })
     }
 
+    fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + 'static>> {
         let longest = if self.set_up.0.load(Ordering::Relaxed) {
             SET_UP_SLEEP
         } else {
             duration
         };
-        TokioRuntime.sleep(duration.min(longest))
+        TokioRuntime.sleep(self.clock.wait(duration).min(longest))
     }
 
     fn interval(&self, period: Duration) -> Box<dyn AsyncInterval> {

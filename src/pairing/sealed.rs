@@ -105,6 +105,30 @@ impl Opener {
         result
     }
 
+    /// Opens a record of somebody who may be the other side and may have said things before that are lost:
+    /// any that was not opened before, nor one before it, counts as next. One that does not open changes
+    /// nothing.
+    pub fn open_ahead(
+        &mut self,
+        counter: u64,
+        ciphertext: &[u8],
+    ) -> Result<SealedMessage, OpenError> {
+        let State::Open { direction, next } = &mut self.0 else {
+            return Err(OpenError::Ended);
+        };
+        if counter < *next {
+            return Err(OpenError::OutOfOrder {
+                expected: *next,
+                found: counter,
+            });
+        }
+        let plaintext = direction
+            .decrypt(counter, ciphertext)
+            .ok_or(OpenError::DoesNotOpen(counter))?;
+        *next = counter.checked_add(1).ok_or(OpenError::Ended)?;
+        Ok(SealedMessage::from_json(&plaintext)?)
+    }
+
     fn open_next(&mut self, counter: u64, ciphertext: &[u8]) -> Result<SealedMessage, OpenError> {
         let State::Open { direction, next } = &mut self.0 else {
             return Err(OpenError::Ended);
@@ -343,6 +367,37 @@ mod tests {
                 "{name}"
             );
         }
+    }
+
+    #[test]
+    fn ahead_opens_what_is_newer_and_nothing_that_is_old_or_false() {
+        let (mut sealer, mut opener) = direction(Role::Guest);
+        let records: Vec<_> = (0..5).map(|n| seal(&mut sealer, &n.to_string())).collect();
+        let open = |opener: &mut Opener, n: usize| {
+            let (counter, ciphertext) = &records[n];
+            opener.open_ahead(*counter, ciphertext)
+        };
+        assert_eq!(open(&mut opener, 0), Ok(bye("0")));
+        for (found, why) in [(2, "false"), (u64::MAX, "false and last")] {
+            assert_eq!(
+                opener.open_ahead(found, &records[3].1),
+                Err(OpenError::DoesNotOpen(found)),
+                "{why}"
+            );
+        }
+        assert_eq!(
+            open(&mut opener, 2),
+            Ok(bye("2")),
+            "what was lost is let go"
+        );
+        for (n, found) in [(2, 2), (1, 1), (0, 0)] {
+            let error = OpenError::OutOfOrder { expected: 3, found };
+            assert_eq!(open(&mut opener, n), Err(error));
+        }
+        let (counter, ciphertext) = &records[3];
+        assert_eq!(opener.open(*counter, ciphertext), Ok(bye("3")));
+        assert!(opener.open(0, &records[0].1).is_err());
+        assert_eq!(open(&mut opener, 4), Err(OpenError::Ended));
     }
 
     #[test]

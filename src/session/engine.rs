@@ -10,7 +10,7 @@ use super::{PathPolicy, SessionConfig, privacy};
 use crate::channel::Delivery;
 use crate::net::packet::{self, Prober};
 use crate::net::turn::{Servers, Transport};
-use crate::net::{LineRuntime, NonceCountingProvider, Pacing, SetUp};
+use crate::net::{Clock, LineRuntime, NonceCountingProvider, Pacing, SetUp};
 use crate::pairing::Fingerprint;
 use rtc::peer_connection::configuration::RTCOfferOptions;
 use signaling_protocol::{IceCandidate, IceServer};
@@ -38,11 +38,6 @@ const SEND_BUFFER: usize = 8 << 20;
 const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 const CHECK_ATTEMPTS: u16 = 100;
 
-/// The engine's own defaults (RFC 7675 wants consent lost within 30 s).
-pub(crate) const ICE_DISCONNECTED: Duration = Duration::from_secs(5);
-const ICE_FAILED: Duration = Duration::from_secs(25);
-const ICE_KEEPALIVE: Duration = Duration::from_secs(2);
-
 /// Local candidates that wait for the session; it takes them at once, and a machine has about 30.
 const CANDIDATE_QUEUE: usize = 256;
 
@@ -61,6 +56,7 @@ pub(crate) struct Engine {
     pacing: Pacing,
     servers: Arc<Servers>,
     prober: Prober,
+    clock: Clock,
     policy: PathPolicy,
 }
 
@@ -85,8 +81,10 @@ pub(crate) enum EngineState {
     Connected,
     /// The pair stopped working.
     Disconnected,
-    /// ICE gave up, or the connection closed.
+    /// ICE gave up; a restart helps.
     Failed,
+    /// The connection is over, and with it everything on it.
+    Closed,
 }
 
 struct Events {
@@ -120,7 +118,7 @@ impl PeerConnectionEventHandler for Handler {
     async fn on_data_channel(&self, data_channel: Arc<dyn DataChannel>) {
         // overflow: dropped, and the session ends a peer that opens so many at once.
         if self.channels.try_send(data_channel).is_err() {
-            self.state.send_replace(EngineState::Failed);
+            self.state.send_replace(EngineState::Closed);
         }
     }
 
@@ -141,7 +139,8 @@ impl PeerConnectionEventHandler for Handler {
         let state = match state {
             RTCPeerConnectionState::Connected => EngineState::Connected,
             RTCPeerConnectionState::Disconnected => EngineState::Disconnected,
-            RTCPeerConnectionState::Failed | RTCPeerConnectionState::Closed => EngineState::Failed,
+            RTCPeerConnectionState::Failed => EngineState::Failed,
+            RTCPeerConnectionState::Closed => EngineState::Closed,
             _ => return,
         };
         self.state.send_replace(state);
@@ -178,9 +177,9 @@ impl Engine {
                 _ => Some(Duration::from_millis(500)),
             })
             .with_ice_timeouts(
-                Some(ICE_DISCONNECTED),
-                Some(ICE_FAILED),
-                Some(ICE_KEEPALIVE),
+                Some(config.healing.path_lost),
+                Some(config.healing.path_failed),
+                Some(config.healing.keepalive),
             )
             .with_ice_connection_attempts(Some(CHECK_INTERVAL), Some(CHECK_ATTEMPTS))
             .with_discard_local_candidates_during_ice_restart(true)
@@ -204,6 +203,7 @@ impl Engine {
             })
             .build();
         let (set_up, pacing, prober) = (runtime.set_up(), runtime.pacing(), runtime.prober());
+        let clock = runtime.clock();
         let connection = PeerConnectionBuilder::new()
             .with_configuration(configuration)
             .with_setting_engine(settings)
@@ -229,6 +229,7 @@ impl Engine {
             pacing,
             servers,
             prober,
+            clock,
             policy: config.policy,
         })
     }
@@ -264,13 +265,18 @@ impl Engine {
             }
             Some(channel) = channels.recv() => EngineEvent::Channel(channel),
             // The handler is gone, and with it the driver.
-            else => EngineEvent::State(EngineState::Failed),
+            else => EngineEvent::State(EngineState::Closed),
         }
     }
 
     /// The connection is in use: the engine may rest between packets.
     pub(crate) fn set_up_finished(&self) {
         self.set_up.finish();
+    }
+
+    /// A path that was lost is back: what waits for its repetition leaves soon.
+    pub(crate) fn catch_up(&self) {
+        self.clock.catch_up();
     }
 
     /// The peer is a browser, which takes in less at once than we can send.

@@ -283,7 +283,9 @@ impl Lane {
                     return Ok(Step::Up);
                 }
                 // A lane is replaced more quickly than it is repaired.
-                EngineEvent::State(EngineState::Disconnected | EngineState::Failed) => {
+                EngineEvent::State(
+                    EngineState::Disconnected | EngineState::Failed | EngineState::Closed,
+                ) => {
                     return Err(SessionError::Lost);
                 }
                 EngineEvent::State(_) => {}

@@ -2,7 +2,8 @@
 
 use crate::pairing::{AbortReason, Opener, Record, SealError, SealedMessage, Sealer};
 use crate::signaling::Signaling;
-use signaling_protocol::{ClientMessage, PeerId, ServerMessage};
+use signaling_protocol::{ClientMessage, Joined, LeaveReason, PeerId, ServerMessage};
+use std::time::Instant;
 
 /// What comes from the peer, or happens to the way to it.
 #[derive(Debug)]
@@ -11,10 +12,14 @@ pub(crate) enum LinkEvent {
     Message(SealedMessage),
     /// Something that the peer did not say in this order: the server interferes.
     Tampered(&'static str),
-    /// The peer left the room.
+    /// The peer left the room, on purpose.
     PeerLeft,
-    /// The peer's own connection to the server broke; it may come back.
+    /// The peer's own connection to the server broke, or its place was given away; it may come back.
     PeerAway,
+    /// It came back, and what it was sent meanwhile reached it.
+    PeerBack,
+    /// Somebody is in the room who may be the peer. What was on its way between the two is lost.
+    PeerAnew,
     /// The server is gone.
     Lost,
 }
@@ -23,20 +28,45 @@ pub(crate) enum LinkEvent {
 #[derive(Debug)]
 pub(crate) struct Link {
     signaling: Signaling,
-    peer: PeerId,
+    peer: Peer,
     sealer: Sealer,
     opener: Opener,
     usable: bool,
+    /// When it was asked whether the server is there.
+    asked: Instant,
+}
+
+/// Who in the room is the peer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Peer {
+    /// Nobody, for now.
+    Absent,
+    /// This one, if a record of its opens.
+    Perhaps(PeerId),
+    /// This one.
+    Known(PeerId),
+    /// This one, whose connection to the server is broken.
+    Away(PeerId),
+}
+
+impl Peer {
+    fn id(&self) -> Option<&PeerId> {
+        match self {
+            Self::Absent => None,
+            Self::Perhaps(id) | Self::Known(id) | Self::Away(id) => Some(id),
+        }
+    }
 }
 
 impl Link {
     pub(crate) fn new(signaling: Signaling, peer: PeerId, sealer: Sealer, opener: Opener) -> Self {
         Self {
             signaling,
-            peer,
+            peer: Peer::Known(peer),
             sealer,
             opener,
             usable: true,
+            asked: Instant::now(),
         }
     }
 
@@ -45,9 +75,39 @@ impl Link {
         self.usable && self.signaling.trouble().is_none()
     }
 
+    /// The peer is verified: from now on the way to it is to be had again whatever becomes of the server.
+    pub(crate) fn outlive_server(&self) {
+        self.signaling.outlive_server();
+    }
+
+    /// Asks the server for a sign of life.
+    pub(crate) fn check(&mut self) {
+        self.asked = Instant::now();
+        self.signaling.check();
+    }
+
+    /// Whether what is said now reaches somebody soon: the server has answered since it was asked, and the
+    /// peer is there.
+    pub(crate) fn is_heard(&self) -> bool {
+        let alive = self.is_usable() && self.signaling.heard() > self.asked;
+        alive && matches!(self.peer, Peer::Perhaps(_) | Peer::Known(_))
+    }
+
+    /// Whether there is no connection to the server now, and one is being looked for.
+    pub(crate) fn is_cut_off(&self) -> bool {
+        self.usable && self.signaling.trouble().is_some()
+    }
+
+    /// A connection to the server is needed soon, if there is none.
+    pub(crate) fn hasten(&self) {
+        if self.is_cut_off() {
+            self.signaling.check();
+        }
+    }
+
     /// Seals and sends. A server that is gone is reported by [`next`](Self::next), not here.
     pub(crate) async fn send(&mut self, message: &SealedMessage) -> Result<(), SealError> {
-        if self.usable {
+        if self.usable && self.peer.id().is_some() {
             let record = self.sealer.seal(message)?;
             self.send_record(&record).await;
         }
@@ -68,8 +128,11 @@ impl Link {
     }
 
     async fn send_record(&mut self, record: &Record) {
+        let Some(to) = self.peer.id().cloned() else {
+            return;
+        };
         let message = ClientMessage::Sealed {
-            to: self.peer.clone(),
+            to,
             data: record.encode(),
         };
         if self.signaling.send(message).await.is_err() {
@@ -91,24 +154,74 @@ impl Link {
                     return LinkEvent::Lost;
                 }
             };
-            match message {
-                ServerMessage::Sealed { from, data } if from == self.peer => {
-                    return self.open(&data);
-                }
-                ServerMessage::PeerLeft { peer, .. } if peer == self.peer => {
-                    return LinkEvent::PeerLeft;
-                }
-                ServerMessage::PeerAway { peer } if peer == self.peer => {
-                    return LinkEvent::PeerAway;
-                }
-                // Anybody else in the room has nothing to do with this session.
-                other => tracing::trace!(?other, "ignored"),
+            if let Some(event) = self.take(message) {
+                return event;
             }
         }
     }
 
-    fn open(&mut self, data: &str) -> LinkEvent {
-        match Record::decode(data) {
+    fn take(&mut self, message: ServerMessage) -> Option<LinkEvent> {
+        match message {
+            ServerMessage::Sealed { from, data } if self.peer.id() == Some(&from) => {
+                self.open(from, &data)
+            }
+            ServerMessage::PeerLeft { peer, reason } if self.peer.id() == Some(&peer) => {
+                let left = std::mem::replace(&mut self.peer, Peer::Absent);
+                // That a stranger left means nothing.
+                (!matches!(left, Peer::Perhaps(_))).then_some(match reason {
+                    LeaveReason::Lost => LinkEvent::PeerAway,
+                    LeaveReason::Left | LeaveReason::Kicked => LinkEvent::PeerLeft,
+                })
+            }
+            ServerMessage::PeerAway { peer } if self.peer == Peer::Known(peer.clone()) => {
+                self.peer = Peer::Away(peer);
+                Some(LinkEvent::PeerAway)
+            }
+            ServerMessage::PeerBack { peer } if self.peer == Peer::Away(peer.clone()) => {
+                self.peer = Peer::Known(peer);
+                Some(LinkEvent::PeerBack)
+            }
+            // The room was entered anew. It has two places.
+            ServerMessage::Joined(Joined { peers, .. }) => {
+                let other = peers.into_iter().next();
+                self.peer = other.map_or(Peer::Absent, |peer| Peer::Perhaps(peer.id));
+                self.peer.id().map(|_| LinkEvent::PeerAnew)
+            }
+            ServerMessage::PeerJoined { peer, .. } if self.peer == Peer::Absent => {
+                self.peer = Peer::Perhaps(peer.id);
+                Some(LinkEvent::PeerAnew)
+            }
+            // Anybody else in the room has nothing to do with this session.
+            other => {
+                tracing::trace!(?other, "ignored");
+                None
+            }
+        }
+    }
+
+    fn open(&mut self, from: PeerId, data: &str) -> Option<LinkEvent> {
+        let record = Record::decode(data);
+        if let Peer::Perhaps(_) = self.peer {
+            // Whoever it is proves it with a record that opens, and can do nothing with any other.
+            let Ok(Record::Sealed {
+                counter,
+                ciphertext,
+            }) = record
+            else {
+                return None;
+            };
+            return match self.opener.open_ahead(counter, &ciphertext) {
+                Ok(message) => {
+                    self.peer = Peer::Known(from);
+                    Some(LinkEvent::Message(message))
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "somebody in the room is not the peer");
+                    None
+                }
+            };
+        }
+        Some(match record {
             Ok(Record::Sealed {
                 counter,
                 ciphertext,
@@ -126,6 +239,6 @@ impl Link {
                 LinkEvent::Tampered("the other side received messages that we did not send")
             }
             Ok(_) | Err(_) => LinkEvent::Tampered("a pairing record came after pairing"),
-        }
+        })
     }
 }

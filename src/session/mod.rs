@@ -2,7 +2,8 @@
 //!
 //! [`Session::guest`] and [`Session::host`] pair with the peer that knows the same code, connect to it
 //! and verify it; nothing of the application is sent or read before. A [`Session`] then opens and
-//! accepts [channels](crate::channel). It heals interruptions of its path by ICE restarts, and it ends by
+//! accepts [channels](crate::channel). It heals interruptions of its path by ICE restarts, so that its
+//! channels only stand still ([`Session::connectivity`] says so), and it ends by
 //! [`Session::close`], by the peer's goodbye, or with a [`SessionError`] that says whose fault it was.
 //!
 //! | part | kind | what it decides |
@@ -10,7 +11,7 @@
 //! | `introduce`, `link` | edge | sealed conversation through the signaling server |
 //! | `description`, `candidates`, `privacy` | pure | what of the peer's words reaches the engine, and of ours the peer |
 //! | `negotiation` | pure | offers, answers and glare |
-//! | `watchdog` | pure | every limit in time |
+//! | `watchdog`, `healing` | pure | every limit in time, and when to restart ICE |
 //! | `lanes`, `lane` | task each | extra connections for bulk |
 //! | `driver` | task | performs the decisions |
 //! | `engine` | edge | the `webrtc` crate |
@@ -22,6 +23,7 @@ mod description;
 mod driver;
 mod engine;
 mod error;
+mod healing;
 mod introduce;
 mod lane;
 mod lanes;
@@ -36,6 +38,7 @@ pub use crate::pairing::{ByeCode, Engine as EngineKind, Phrase};
 pub use control::{Bye, Hello, Intent};
 pub use description::DescriptionError;
 pub use error::{Fault, SessionError};
+pub use healing::{Cause, Connectivity, Healing, Interruption};
 pub use path::{Path, PathKind, PathPolicy, RelayTransport};
 pub use watchdog::Wait;
 
@@ -67,6 +70,8 @@ pub struct SessionConfig {
     pub policy: PathPolicy,
     /// Whether the peer may be on this machine: loopback addresses are then used as well.
     pub loopback: bool,
+    /// How long an interruption may last, and what is done about it.
+    pub healing: Healing,
     /// The network under the session.
     pub network: Network,
 }
@@ -79,6 +84,7 @@ impl Default for SessionConfig {
             ice_servers: Vec::new(),
             policy: PathPolicy::Any,
             loopback: false,
+            healing: Healing::default(),
             network: Network::Real,
         }
     }
@@ -182,6 +188,19 @@ impl LaneOpener {
     }
 }
 
+/// Tells the path of a session. It does not keep the session alive.
+#[derive(Debug, Clone)]
+pub struct Paths(mpsc::WeakSender<Command>);
+
+impl Paths {
+    /// The path in use now; `None` if there is none, or the session has ended.
+    pub async fn now(&self) -> Option<Path> {
+        let (reply, path) = oneshot::channel();
+        self.0.upgrade()?.send(Command::Path(reply)).await.ok()?;
+        path.await.ok()?
+    }
+}
+
 /// A verified connection to one peer. Dropping it hangs up in the background; [`close`](Self::close)
 /// waits until that is done.
 #[derive(Debug)]
@@ -191,6 +210,7 @@ pub struct Session {
     path: Option<Path>,
     commands: mpsc::Sender<Command>,
     channels: mpsc::Receiver<IncomingChannel>,
+    connectivity: watch::Receiver<Connectivity>,
     ended: watch::Receiver<Option<Arc<SessionError>>>,
 }
 
@@ -300,9 +320,11 @@ impl Session {
         let (commands, command_queue) = mpsc::channel(COMMAND_QUEUE);
         let (channels_tx, channels) = mpsc::channel(engine::MAX_CHANNELS);
         let (ended_tx, ended) = watch::channel(None);
+        let (connectivity_tx, connectivity) = watch::channel(Connectivity::Connected);
         let (ready_tx, ready) = oneshot::channel();
         let outlets = Outlets {
             channels: channels_tx,
+            connectivity: connectivity_tx,
             ended: ended_tx,
         };
         let driver = Driver::new(parts, command_queue, outlets, ready_tx)?;
@@ -315,6 +337,7 @@ impl Session {
             path,
             commands,
             channels,
+            connectivity,
             ended,
         })
     }
@@ -336,9 +359,18 @@ impl Session {
 
     /// The path in use now.
     pub async fn path(&self) -> Option<Path> {
-        let (reply, path) = oneshot::channel();
-        self.commands.send(Command::Path(reply)).await.ok()?;
-        path.await.ok()?
+        self.paths().now().await
+    }
+
+    /// Tells the path, for a task of its own.
+    pub fn paths(&self) -> Paths {
+        Paths(self.commands.downgrade())
+    }
+
+    /// Whether the peer can be reached now, and each change of that. While it cannot, channels stand still
+    /// and lose nothing. The sender is gone when the session has ended.
+    pub fn connectivity(&self) -> watch::Receiver<Connectivity> {
+        self.connectivity.clone()
     }
 
     /// Opens a channel. It may be used at once: what is sent waits until it is open.

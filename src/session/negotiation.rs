@@ -29,6 +29,8 @@ pub(crate) enum Input {
     Offer(String),
     /// The peer's answer arrived.
     Answer(String),
+    /// Our offer, or its answer, was lost on its way.
+    Forgotten,
 }
 
 /// What the driver must do, in order.
@@ -109,6 +111,11 @@ impl Negotiation {
         self.ignoring
     }
 
+    /// Whether our offer is not answered yet.
+    pub(crate) fn awaits_answer(&self) -> bool {
+        self.state == State::AwaitingAnswer
+    }
+
     /// Takes one input.
     pub(crate) fn handle(&mut self, input: Input) -> Result<Vec<Action>, Violation> {
         let actions = match (self.state, input) {
@@ -147,6 +154,13 @@ impl Negotiation {
                 self.state = State::Finishing;
                 vec![Action::ApplyAnswer(sdp)]
             }
+            (State::AwaitingAnswer, Input::Forgotten) => {
+                self.wanted = Some(true);
+                self.ignoring = false;
+                self.state = State::Stable;
+                vec![Action::Rollback]
+            }
+            (_, Input::Forgotten) => Vec::new(),
             (_, Input::Answer(_)) => return Err(Violation::UnexpectedAnswer),
         };
         if self.state == State::Stable
@@ -279,6 +293,22 @@ mod tests {
             negotiation.handle(Input::AnswerApplied).unwrap(),
             [Action::MakeOffer { restart: true }]
         );
+    }
+
+    #[test]
+    fn an_offer_that_was_lost_is_made_anew() {
+        let mut negotiation = Negotiation::new(Manners::Impolite);
+        assert_eq!(negotiation.handle(Input::Forgotten).unwrap(), []);
+        negotiation.handle(NEGOTIATE).unwrap();
+        negotiation.handle(Input::OfferMade("1".into())).unwrap();
+        assert!(negotiation.awaits_answer());
+        assert_eq!(
+            negotiation.handle(Input::Forgotten).unwrap(),
+            [Action::Rollback, Action::MakeOffer { restart: true }]
+        );
+        negotiation.handle(Input::OfferMade("2".into())).unwrap();
+        negotiation.handle(Input::Answer("2".into())).unwrap();
+        assert_eq!(negotiation.handle(Input::AnswerApplied).unwrap(), []);
     }
 
     #[test]

@@ -1,8 +1,12 @@
 //! Every wait of a session, with its limit.
 //!
 //! Pure. The engine reports neither a DTLS handshake that failed nor a driver that died, so nothing
-//! here relies on its word: a phase that does not end in time ends the session.
+//! here relies on its word: a phase that does not end in time ends the session. A connected session is
+//! interrupted when its path is lost or its peer is silent; it then has until
+//! [`Healing::give_up`] to be reached again.
 
+use super::Healing;
+use super::healing::Cause;
 use std::time::{Duration, Instant};
 
 /// From the start to the peer's description. It covers a slow signaling server, not a slow user:
@@ -18,14 +22,9 @@ pub(crate) const DTLS_LIMIT: Duration = Duration::from_secs(15);
 /// From DTLS to the peer's verified hello: SCTP's handshake and one message.
 pub(crate) const HELLO_LIMIT: Duration = Duration::from_secs(15);
 
-/// A ping is sent this often.
-pub(crate) const HEARTBEAT: Duration = Duration::from_secs(5);
-
-/// Nothing from the peer for this long: it is gone. Three heartbeats, so that two may be lost.
-pub(crate) const SILENCE_LIMIT: Duration = Duration::from_secs(15);
-
-/// `disconnected` may pass by itself; after this long ICE is restarted.
-pub(crate) const RESTART_AFTER: Duration = Duration::from_secs(3);
+/// How soon it is asked again whether the peer can be told of a restart. The polite side takes four times
+/// as long: what stops both is over for both at once, and one restart is enough.
+const RESTART_CHECK: Duration = Duration::from_millis(250);
 
 /// What a session waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,25 +55,50 @@ pub(crate) enum Due {
 /// The clocks of one session.
 #[derive(Debug)]
 pub(crate) struct Watchdog {
+    limits: Healing,
     wait: Wait,
     since: Instant,
     ping_at: Option<Instant>,
+    trouble: Option<Trouble>,
+    polite: bool,
+}
+
+/// An interruption of a connected session.
+#[derive(Debug, Clone, Copy)]
+struct Trouble {
+    since: Instant,
+    cause: Cause,
+    /// When ICE is restarted; never while its path works.
     restart_at: Option<Instant>,
 }
 
 impl Watchdog {
-    pub(crate) fn new(now: Instant) -> Self {
+    pub(crate) fn new(now: Instant, limits: Healing) -> Self {
         Self {
+            limits,
             wait: Wait::Description,
             since: now,
             ping_at: None,
-            restart_at: None,
+            trouble: None,
+            polite: false,
         }
+    }
+
+    /// Whether the restarts are the other side's in the first place.
+    pub(crate) fn set_polite(&mut self, polite: bool) {
+        self.polite = polite;
     }
 
     /// What the session waits for now.
     pub(crate) fn waiting_for(&self) -> Wait {
         self.wait
+    }
+
+    /// Since when the connected peer cannot be reached, until when it may be so, and why it is.
+    pub(crate) fn interruption(&self) -> Option<(Instant, Instant, Cause)> {
+        let trouble = self.trouble.filter(|_| self.wait == Wait::Heartbeat)?;
+        let until = trouble.since + self.limits.give_up;
+        Some((trouble.since, until, trouble.cause))
     }
 
     /// The next phase began. An earlier or the same phase changes nothing.
@@ -85,65 +109,112 @@ impl Watchdog {
         self.wait = wait;
         self.since = now;
         if wait == Wait::Heartbeat {
-            self.ping_at = Some(now + HEARTBEAT);
+            self.ping_at = Some(now + self.limits.heartbeat);
         }
     }
 
     /// The connected peer gave a sign of life.
     pub(crate) fn heard(&mut self, now: Instant) {
-        if self.wait == Wait::Heartbeat {
-            self.since = now;
+        if self.wait != Wait::Heartbeat {
+            return;
         }
+        self.since = now;
+        self.trouble
+            .take_if(|trouble| trouble.cause == Cause::Silent);
     }
 
-    /// ICE lost its pair, or found one again.
-    pub(crate) fn interrupted(&mut self, now: Instant, interrupted: bool) {
-        if !interrupted && self.restart_at.is_some() {
-            // A path that works again is a sign of life; what was said meanwhile is still on its way.
-            self.heard(now);
+    /// ICE lost its pair.
+    pub(crate) fn path_lost(&mut self, now: Instant) {
+        let restart_at = now + self.limits.restart_after * if self.polite { 2 } else { 1 };
+        let trouble = self.trouble.get_or_insert(Trouble {
+            since: now,
+            cause: Cause::PathLost,
+            restart_at: None,
+        });
+        trouble.cause = Cause::PathLost;
+        trouble.restart_at.get_or_insert(restart_at);
+    }
+
+    /// ICE has a pair. Whether it had lost one before.
+    pub(crate) fn path_found(&mut self, now: Instant) -> bool {
+        let lost = self
+            .trouble
+            .take_if(|trouble| trouble.cause != Cause::Silent);
+        let healed = lost.is_some();
+        if healed && self.wait == Wait::Heartbeat {
+            // A path that works again is a sign of life; what was said meanwhile is still on its way, and
+            // a ping brings the answer that shows it.
+            self.since = now;
+            self.ping_at = Some(now);
         }
-        self.restart_at = match (interrupted, self.restart_at) {
-            (true, None) => Some(now + RESTART_AFTER),
-            (true, planned) => planned,
-            (false, _) => None,
-        };
+        healed
+    }
+
+    /// A restart is under way: gives it time.
+    pub(crate) fn restarting(&mut self, now: Instant) {
+        self.restart_in(now, self.limits.restart_after * 2);
+    }
+
+    /// The peer cannot be told of a restart yet.
+    pub(crate) fn put_off(&mut self, now: Instant) {
+        self.restart_in(now, RESTART_CHECK * if self.polite { 4 } else { 1 });
+    }
+
+    fn restart_in(&mut self, now: Instant, time: Duration) {
+        if let Some(restart_at) = self
+            .trouble
+            .as_mut()
+            .and_then(|trouble| trouble.restart_at.as_mut())
+        {
+            *restart_at = now + time;
+        }
     }
 
     /// When to ask again.
     pub(crate) fn deadline(&self) -> Instant {
-        [self.ping_at, self.restart_at]
+        [self.ping_at, self.restart_at()]
             .into_iter()
             .flatten()
-            .fold(self.expiry(), Instant::min)
+            .fold(self.limit(), Instant::min)
     }
 
     /// What is due, if anything.
     pub(crate) fn due(&mut self, now: Instant) -> Option<Due> {
-        if self.expiry() <= now {
-            return Some(Due::Expired(self.wait));
+        if self.limit() <= now {
+            if self.wait != Wait::Heartbeat || self.trouble.is_some() {
+                return Some(Due::Expired(self.wait));
+            }
+            self.trouble = Some(Trouble {
+                since: now,
+                cause: Cause::Silent,
+                restart_at: None,
+            });
         }
-        if self.restart_at.is_some_and(|at| at <= now) {
-            self.restart_at = Some(now + RESTART_AFTER * 2);
+        if self.restart_at().is_some_and(|at| at <= now) {
+            self.restarting(now);
             return Some(Due::Restart);
         }
         if self.ping_at.is_some_and(|at| at <= now) {
-            self.ping_at = Some(now + HEARTBEAT);
+            self.ping_at = Some(now + self.limits.heartbeat);
             return Some(Due::Ping);
         }
         None
     }
 
-    fn expiry(&self) -> Instant {
-        self.since
-            + match self.wait {
-                Wait::Description => DESCRIPTION_LIMIT,
-                Wait::Ice => ICE_LIMIT,
-                Wait::Dtls => DTLS_LIMIT,
-                Wait::Hello => HELLO_LIMIT,
-                // While ICE looks for another path the peer cannot be heard.
-                Wait::Heartbeat if self.restart_at.is_some() => ICE_LIMIT,
-                Wait::Heartbeat => SILENCE_LIMIT,
-            }
+    fn restart_at(&self) -> Option<Instant> {
+        self.trouble.and_then(|trouble| trouble.restart_at)
+    }
+
+    /// When the present state has lasted too long.
+    fn limit(&self) -> Instant {
+        match (self.wait, self.trouble) {
+            (Wait::Description, _) => self.since + DESCRIPTION_LIMIT,
+            (Wait::Ice, _) => self.since + ICE_LIMIT,
+            (Wait::Dtls, _) => self.since + DTLS_LIMIT,
+            (Wait::Hello, _) => self.since + HELLO_LIMIT,
+            (Wait::Heartbeat, Some(trouble)) => trouble.since + self.limits.give_up,
+            (Wait::Heartbeat, None) => self.since + self.limits.silence,
+        }
     }
 }
 
@@ -152,6 +223,17 @@ mod tests {
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
+    const MOMENT: Duration = Duration::from_millis(1);
+
+    fn watchdog(now: Instant) -> Watchdog {
+        Watchdog::new(now, Healing::default())
+    }
+
+    fn connected(now: Instant) -> Watchdog {
+        let mut watchdog = watchdog(now);
+        watchdog.reached(now, Wait::Heartbeat);
+        watchdog
+    }
 
     #[test]
     fn each_phase_has_its_own_limit() {
@@ -161,27 +243,25 @@ mod tests {
             (Wait::Ice, ICE_LIMIT),
             (Wait::Dtls, DTLS_LIMIT),
             (Wait::Hello, HELLO_LIMIT),
-            (Wait::Heartbeat, SILENCE_LIMIT),
         ];
         for (wait, limit) in phases {
-            let mut watchdog = Watchdog::new(start);
+            let mut watchdog = watchdog(start);
             watchdog.reached(start + SECOND, wait);
             let begin = if wait == Wait::Description {
                 start
             } else {
                 start + SECOND
             };
-            while let Some(due) = watchdog.due(begin + limit - Duration::from_millis(1)) {
-                assert_eq!(due, Due::Ping);
-            }
+            assert_eq!(watchdog.due(begin + limit - MOMENT), None);
             assert_eq!(watchdog.due(begin + limit), Some(Due::Expired(wait)));
+            assert_eq!(watchdog.interruption(), None);
         }
     }
 
     #[test]
     fn phases_never_go_back() {
         let start = Instant::now();
-        let mut watchdog = Watchdog::new(start);
+        let mut watchdog = watchdog(start);
         watchdog.reached(start, Wait::Dtls);
         watchdog.reached(start + SECOND, Wait::Ice);
         assert_eq!(
@@ -193,34 +273,91 @@ mod tests {
     #[test]
     fn a_connected_session_pings_and_lives_while_it_hears() {
         let start = Instant::now();
-        let mut watchdog = Watchdog::new(start);
-        watchdog.reached(start, Wait::Heartbeat);
+        let mut watchdog = connected(start);
         for beat in 1..100 {
-            let now = start + HEARTBEAT * beat;
+            let now = start + Healing::default().heartbeat * beat;
             assert_eq!(watchdog.deadline(), now);
             assert_eq!(watchdog.due(now), Some(Due::Ping));
             watchdog.heard(now);
+            assert_eq!(watchdog.interruption(), None);
         }
     }
 
     #[test]
-    fn an_interruption_restarts_ice_and_buys_time() {
+    fn a_lost_path_restarts_ice_until_it_is_found_or_the_time_is_over() {
         let start = Instant::now();
-        let mut watchdog = Watchdog::new(start);
-        watchdog.reached(start, Wait::Heartbeat);
-        watchdog.interrupted(start, true);
-        watchdog.interrupted(start + SECOND, true);
-        assert_eq!(watchdog.due(start + RESTART_AFTER), Some(Due::Restart));
-        while let Some(due) = watchdog.due(start + SILENCE_LIMIT) {
-            assert!(matches!(due, Due::Ping | Due::Restart));
+        for (polite, first) in [(false, 3), (true, 6)] {
+            for found in [None, Some(40 * SECOND)] {
+                let mut watchdog = connected(start);
+                watchdog.set_polite(polite);
+                watchdog.path_lost(start);
+                watchdog.path_lost(start + SECOND);
+                let mut restarts = Vec::new();
+                let mut now = start;
+                let end = start + found.unwrap_or(119 * SECOND);
+                while now < end {
+                    match watchdog.due(now) {
+                        Some(Due::Restart) => restarts.push((now - start).as_secs()),
+                        Some(Due::Ping) => {}
+                        None => now += SECOND,
+                        other => panic!("{other:?} after {:?}", now - start),
+                    }
+                }
+                assert_eq!(restarts[..3], [first, first + 6, first + 12]);
+                assert_eq!(
+                    watchdog.interruption(),
+                    Some((start, start + 120 * SECOND, Cause::PathLost))
+                );
+                if found.is_none() {
+                    assert_eq!(
+                        watchdog.due(start + 120 * SECOND),
+                        Some(Due::Expired(Wait::Heartbeat))
+                    );
+                    continue;
+                }
+                assert!(watchdog.path_found(now));
+                assert_eq!(watchdog.interruption(), None);
+                assert_eq!(watchdog.due(now), Some(Due::Ping), "at once");
+                let still = now + 14 * SECOND;
+                while let Some(due) = watchdog.due(still) {
+                    assert_eq!(due, Due::Ping, "the silence is counted anew");
+                }
+                assert!(!watchdog.path_found(still), "it never went");
+            }
         }
-        watchdog.interrupted(start + SILENCE_LIMIT, false);
-        while let Some(due) = watchdog.due(start + SILENCE_LIMIT + SECOND) {
-            assert_eq!(
-                due,
-                Due::Ping,
-                "the path is back: the silence is counted anew"
-            );
+    }
+
+    #[test]
+    fn a_restart_that_nobody_can_be_told_of_is_tried_again_soon() {
+        let start = Instant::now();
+        let mut watchdog = connected(start);
+        watchdog.path_lost(start);
+        let due = start + 3 * SECOND;
+        assert_eq!(watchdog.due(due), Some(Due::Restart));
+        watchdog.put_off(due);
+        assert_eq!(watchdog.due(due + RESTART_CHECK - MOMENT), None);
+        assert_eq!(watchdog.due(due + RESTART_CHECK), Some(Due::Restart));
+    }
+
+    #[test]
+    fn silence_on_a_path_that_works_is_an_interruption_that_any_sign_of_life_ends() {
+        let start = Instant::now();
+        let mut watchdog = connected(start);
+        let silent = start + 15 * SECOND;
+        while let Some(due) = watchdog.due(silent) {
+            assert_eq!(due, Due::Ping);
         }
+        let (since, until, cause) = watchdog.interruption().unwrap();
+        assert_eq!((since, cause), (silent, Cause::Silent));
+        assert!(!watchdog.path_found(silent + SECOND), "it was never lost");
+        while let Some(due) = watchdog.due(until - SECOND) {
+            assert_eq!(due, Due::Ping, "ICE has nothing to restart");
+        }
+        watchdog.heard(until - SECOND);
+        assert_eq!(watchdog.interruption(), None);
+        // A path that is lost is not found by what was still on its way.
+        watchdog.path_lost(until);
+        watchdog.heard(until + SECOND);
+        assert!(watchdog.interruption().is_some());
     }
 }

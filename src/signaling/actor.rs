@@ -1,11 +1,13 @@
 //! The task that owns a connection to a server.
 
 use super::backoff::Backoff;
+use super::client::Wishes;
 use super::error::{Lost, Refusal};
 use super::keepalive::{Due, Keepalive};
 use super::ledger::{Arrival, Ledger};
-use super::transport::{Incoming, Transport, resuming};
-use signaling_protocol::{ClientMessage, ErrorCode, Join, Secret, ServerMessage};
+use super::transport::{Anew, Incoming, Transport, resuming};
+use signaling_protocol::{ClientMessage, ErrorCode, Join, Joined, Secret, ServerMessage};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{self, Instant};
@@ -21,6 +23,10 @@ const SEND_LIMIT: Duration = Duration::from_secs(10);
 /// Time for one attempt to come back, from the look-up of the name to the server's answer.
 const ATTEMPT_LIMIT: Duration = Duration::from_secs(10);
 
+/// Between attempts to find a room again whose place is given away by now. A peer that needs the server
+/// sooner says so.
+const SLOW: Duration = Duration::from_secs(30);
+
 /// Time for the last messages and the goodbye. Nobody waits longer for a program to end.
 const LEAVE_LIMIT: Duration = Duration::from_secs(2);
 
@@ -30,6 +36,11 @@ pub(super) struct Actor<T> {
     received: mpsc::Sender<Result<ServerMessage, Lost>>,
     /// Why there is no connection now, while there is none.
     trouble: watch::Sender<Option<Lost>>,
+    /// When the server last gave a sign of life.
+    heard: watch::Sender<std::time::Instant>,
+    wishes: Arc<Wishes>,
+    /// A new place, for the handle to know of before anything that is said there.
+    rejoined: Option<Joined>,
     keepalive: Keepalive,
     ledger: Ledger,
     /// What this client joined with, and what it comes back with.
@@ -45,6 +56,8 @@ pub(super) struct Ends {
     pub(super) to_send: mpsc::Receiver<ClientMessage>,
     pub(super) received: mpsc::Sender<Result<ServerMessage, Lost>>,
     pub(super) trouble: watch::Sender<Option<Lost>>,
+    pub(super) heard: watch::Sender<std::time::Instant>,
+    pub(super) wishes: Arc<Wishes>,
 }
 
 /// What the task woke up for.
@@ -52,6 +65,7 @@ enum Wake {
     Received(Result<Incoming, Lost>),
     Send(ClientMessage),
     Due,
+    Check,
     HandleDropped,
 }
 
@@ -63,12 +77,17 @@ impl<T: Transport> Actor<T> {
             to_send,
             received,
             trouble,
+            heard,
+            wishes,
         } = ends;
         Self {
             transport,
             to_send,
             received,
             trouble,
+            heard,
+            wishes,
+            rejoined: None,
             keepalive,
             ledger: Ledger::new(place.is_some()),
             place,
@@ -110,6 +129,15 @@ impl<T: Transport> Actor<T> {
 
     /// Moves messages over one connection.
     async fn converse(&mut self) -> Result<(), Lost> {
+        if let Some(joined) = self.rejoined.take()
+            && self
+                .received
+                .send(Ok(ServerMessage::Joined(joined)))
+                .await
+                .is_err()
+        {
+            return Ok(());
+        }
         loop {
             match self.wake().await {
                 Wake::HandleDropped => return Ok(()),
@@ -118,13 +146,20 @@ impl<T: Transport> Actor<T> {
                     self.send(seq, &message).await?;
                 }
                 Wake::Due => self.due().await?,
+                Wake::Check => self.keepalive.ask(Instant::now().into_std()),
                 Wake::Received(incoming) => {
-                    self.keepalive.heard(Instant::now().into_std());
+                    self.hear();
                     let incoming = incoming.map_err(|lost| self.explained(lost))?;
                     self.receive(incoming)?;
                 }
             }
         }
+    }
+
+    fn hear(&mut self) {
+        let now = Instant::now().into_std();
+        self.keepalive.heard(now);
+        self.heard.send_replace(now);
     }
 
     async fn wake(&mut self) -> Wake {
@@ -156,6 +191,7 @@ impl<T: Transport> Actor<T> {
             message = self.to_send.recv(), if may_send => {
                 message.map_or(Wake::HandleDropped, Wake::Send)
             }
+            () = self.wishes.check.notified() => Wake::Check,
             () = due => Wake::Due,
         }
     }
@@ -246,18 +282,32 @@ impl<T: Transport> Actor<T> {
         self.trouble.send_replace(Some(lost.clone()));
         let asked = std::mem::take(&mut self.asked);
         let mut backoff = Backoff::new(Instant::now().into_std(), asked);
-        while let Some(wait) = backoff.next(Instant::now().into_std()) {
+        loop {
+            let slow = self.wishes.room.get().map(|_| SLOW);
+            let soon = backoff.next(Instant::now().into_std());
+            let Some(wait) = soon.or(slow) else {
+                return Err(lost);
+            };
             tokio::select! {
                 () = time::sleep(wait) => {}
+                () = self.wishes.check.notified(), if soon.is_none() => {
+                    backoff = Backoff::new(Instant::now().into_std(), Duration::ZERO);
+                }
                 // Nobody waits for it any more.
                 () = self.received.closed() => return Err(lost),
             }
-            match time::timeout(ATTEMPT_LIMIT, self.attempt()).await {
+            match self.try_again().await {
                 Ok(Ok(())) => {
                     tracing::info!("the signaling server knows us");
-                    self.keepalive.heard(Instant::now().into_std());
+                    self.hear();
                     self.trouble.send_replace(None);
                     return Ok(());
+                }
+                // Somebody else may hold the room for now.
+                Ok(Err(Lost::Refused(refusal)))
+                    if slow.is_some() && refusal.code != ErrorCode::TakenOver =>
+                {
+                    tracing::debug!(%refusal, "not yet");
                 }
                 // Too many attempts of this address are no verdict on this client.
                 Ok(Err(Lost::Refused(refusal)))
@@ -269,14 +319,27 @@ impl<T: Transport> Actor<T> {
                 Err(_) => tracing::debug!("no answer yet"),
             }
         }
-        Err(lost)
     }
 
-    async fn attempt(&mut self) -> Result<(), Lost> {
+    async fn try_again(&mut self) -> Result<Result<(), Lost>, time::error::Elapsed> {
+        match time::timeout(ATTEMPT_LIMIT, self.attempt(false)).await {
+            Ok(Err(Lost::Refused(refusal)))
+                if refusal.code == ErrorCode::NoSuchRoom && self.wishes.room.get().is_some() =>
+            {
+                time::timeout(ATTEMPT_LIMIT, self.attempt(true)).await
+            }
+            tried => tried,
+        }
+    }
+
+    /// `create`: make the room that is to be had again, if it is to be.
+    async fn attempt(&mut self, create: bool) -> Result<(), Lost> {
         let Some((join, token)) = &self.place else {
             return Err(Lost::Closed);
         };
-        let join = resuming(join, token, self.ledger.got());
+        let anew = self.wishes.room.get().cloned();
+        let anew = anew.map(|old| Anew { old, create });
+        let join = resuming(join, token, self.ledger.got(), anew);
         self.transport
             .reconnect()
             .await
@@ -290,6 +353,13 @@ impl<T: Transport> Actor<T> {
                     message: ServerMessage::Resumed { received },
                     ..
                 } => break received,
+                Incoming::Message {
+                    message: ServerMessage::Joined(joined),
+                    ..
+                } if self.wishes.room.get().is_some() => {
+                    self.move_in(joined);
+                    return Ok(());
+                }
                 Incoming::Message {
                     message:
                         ServerMessage::Error {
@@ -321,6 +391,17 @@ impl<T: Transport> Actor<T> {
         Ok(())
     }
 
+    /// The server had forgotten this client: its place, numbers and peers are new.
+    fn move_in(&mut self, joined: Joined) {
+        tracing::info!("entered the room anew");
+        self.place = match (self.place.take(), joined.resume.clone()) {
+            (Some((join, _)), Some(token)) => Some((join, token)),
+            _ => None,
+        };
+        self.ledger = Ledger::new(self.place.is_some());
+        self.rejoined = Some(joined);
+    }
+
     async fn leave(&mut self) {
         while let Some(message) = self.to_send.recv().await {
             let seq = self.ledger.number(&message);
@@ -345,194 +426,4 @@ impl<T: Transport> Actor<T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::signaling::Signaling;
-    use signaling_protocol::{Join, Joined, PeerId};
-
-    /// A server that does what the test says, on the test's clock.
-    struct Scripted {
-        script: mpsc::Receiver<Result<Incoming, Lost>>,
-        sent: mpsc::Sender<ClientMessage>,
-    }
-
-    impl Transport for Scripted {
-        async fn send(&mut self, _: Option<u64>, message: &ClientMessage) -> Result<(), Lost> {
-            self.sent
-                .send(message.clone())
-                .await
-                .map_err(|_| Lost::Closed)
-        }
-
-        async fn receive(&mut self) -> Result<Incoming, Lost> {
-            self.script.recv().await.unwrap_or(Err(Lost::Closed))
-        }
-    }
-
-    /// The server's side of a joined connection.
-    struct Far {
-        script: mpsc::Sender<Result<Incoming, Lost>>,
-        sent: mpsc::Receiver<ClientMessage>,
-    }
-
-    async fn joined() -> (Signaling, Far) {
-        let (say, script) = mpsc::channel(1000);
-        let (sent, heard) = mpsc::channel(8);
-        let json = r#"{"room":"7","self":"me","peers":[],"iceServers":[],
-            "limits":{"messageBytes":65536,"messagesPerSecond":50,"peers":2}}"#;
-        let answer: Joined = serde_json::from_str(json).unwrap();
-        say.send(Ok(ServerMessage::Joined(answer).into()))
-            .await
-            .unwrap();
-        let transport = Scripted { script, sent };
-        let (signaling, _) = Signaling::enter(transport, Join::default()).await.unwrap();
-        let mut far = Far {
-            script: say,
-            sent: heard,
-        };
-        assert_eq!(
-            far.sent.recv().await,
-            Some(ClientMessage::Join(Join {
-                resumable: true,
-                ..Join::default()
-            }))
-        );
-        (signaling, far)
-    }
-
-    impl Far {
-        async fn say(&self, message: ServerMessage) {
-            self.script.send(Ok(message.into())).await.unwrap();
-        }
-    }
-
-    fn chat(content: &str) -> ClientMessage {
-        ClientMessage::Chat {
-            to: None,
-            content: content.into(),
-        }
-    }
-
-    fn relayed(content: &str) -> ServerMessage {
-        let from: PeerId = "other".parse().unwrap();
-        ServerMessage::Chat {
-            from,
-            content: content.into(),
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_silent_server_is_pinged_after_25_s_and_lost_after_60() {
-        let (mut signaling, mut far) = joined().await;
-        let start = Instant::now();
-        assert_eq!(far.sent.recv().await, Some(ClientMessage::Ping));
-        assert_eq!(start.elapsed().as_secs(), 25);
-        assert_eq!(signaling.next().await, Err(Lost::Silent));
-        assert_eq!(start.elapsed().as_secs(), 60);
-        assert_eq!(
-            signaling.next().await,
-            Err(Lost::Silent),
-            "and it stays lost"
-        );
-        assert!(signaling.send(chat("too late")).await.is_err());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_answered_ping_keeps_the_connection() {
-        let (mut signaling, mut far) = joined().await;
-        for _ in 0..5 {
-            assert_eq!(far.sent.recv().await, Some(ClientMessage::Ping));
-            far.say(ServerMessage::Pong).await;
-        }
-        far.say(relayed("still there")).await;
-        assert_eq!(
-            signaling.next().await,
-            Ok(relayed("still there")),
-            "pongs are not delivered"
-        );
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_connection_that_takes_nothing_is_lost() {
-        let (mut signaling, _far) = joined().await;
-        let start = Instant::now();
-        for n in 0..20 {
-            signaling.send(chat(&n.to_string())).await.unwrap();
-        }
-        assert_eq!(signaling.next().await, Err(Lost::Silent));
-        assert_eq!(start.elapsed(), SEND_LIMIT);
-    }
-
-    /// What a server says before it goes, and what the handle says about it.
-    #[tokio::test(start_paused = true)]
-    async fn the_reason_of_a_loss_is_the_most_telling_one() {
-        let error = |code| ServerMessage::error(code, "because");
-        let refused = |code: ErrorCode| Lost::Refused(Refusal::new(code, "because", code.retry()));
-        for (said, delivered, lost) in [
-            (vec![], 0, Lost::Closed),
-            (
-                vec![error(ErrorCode::RateLimited)],
-                0,
-                refused(ErrorCode::RateLimited),
-            ),
-            (
-                vec![error(ErrorCode::Unknown)],
-                1,
-                refused(ErrorCode::Unknown),
-            ),
-            (vec![error(ErrorCode::NoSuchPeer)], 1, Lost::Closed),
-            (vec![relayed("a"), relayed("b")], 2, Lost::Closed),
-        ] {
-            let (mut signaling, far) = joined().await;
-            for message in &said {
-                far.say(message.clone()).await;
-            }
-            drop(far.script);
-            for message in said.iter().take(delivered) {
-                assert_eq!(signaling.next().await.as_ref(), Ok(message));
-            }
-            assert_eq!(signaling.next().await, Err(lost), "{said:?}");
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_dropped_handle_sends_what_was_queued_and_leaves() {
-        let (signaling, mut far) = joined().await;
-        signaling.send(chat("last words")).await.unwrap();
-        drop(signaling);
-        assert_eq!(far.sent.recv().await, Some(chat("last words")));
-        assert_eq!(far.sent.recv().await, Some(ClientMessage::Leave));
-        // The server never closes its side, which must not keep the task.
-        let start = Instant::now();
-        assert_eq!(far.sent.recv().await, None);
-        assert_eq!(start.elapsed(), LEAVE_LIMIT);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_handle_that_sends_before_it_reads_does_not_stop() {
-        let (mut signaling, mut far) = joined().await;
-        for n in 0..3 * QUEUE {
-            far.say(relayed(&n.to_string())).await;
-        }
-        // More than both queues hold, while three times the inner queue waits to be read.
-        for n in 0..3 * QUEUE {
-            signaling.send(chat(&n.to_string())).await.unwrap();
-            assert_eq!(far.sent.recv().await, Some(chat(&n.to_string())));
-        }
-        for n in 0..3 * QUEUE {
-            assert_eq!(signaling.next().await, Ok(relayed(&n.to_string())));
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_reader_that_pauses_for_longer_than_the_limit_is_not_told_of_silence() {
-        let (mut signaling, far) = joined().await;
-        for n in 0..=QUEUE {
-            far.say(relayed(&n.to_string())).await;
-        }
-        time::advance(Duration::from_secs(600)).await;
-        for n in 0..=QUEUE {
-            assert_eq!(signaling.next().await, Ok(relayed(&n.to_string())));
-        }
-    }
-}
+mod tests;

@@ -4,10 +4,11 @@ use super::actor::{Actor, Ends, QUEUE};
 use super::error::{Lost, Refusal, SendError, SignalingError, Unreachable};
 use super::line::Line;
 use super::server_url::ServerUrl;
-use super::transport::{Incoming, Transport};
+use super::transport::{Incoming, OldRoom, Transport};
 use signaling_protocol::{ClientMessage, Join, Joined, ServerMessage};
-use std::time::Duration;
-use tokio::sync::{mpsc, watch};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time;
 
@@ -25,9 +26,21 @@ pub struct Signaling {
     incoming: mpsc::Receiver<Result<ServerMessage, Lost>>,
     lost: Option<Lost>,
     trouble: watch::Receiver<Option<Lost>>,
+    wishes: Arc<Wishes>,
+    room: OldRoom,
+    heard: watch::Receiver<Instant>,
     /// Bytes in the largest message that the server takes.
     limit: usize,
     task: JoinHandle<()>,
+}
+
+/// What the handle wants of its task besides sending.
+#[derive(Debug, Default)]
+pub(super) struct Wishes {
+    /// Find out now whether the server is there.
+    pub(super) check: Notify,
+    /// The room to enter again on a server that has forgotten us.
+    pub(super) room: OnceLock<OldRoom>,
 }
 
 impl Signaling {
@@ -69,10 +82,14 @@ impl Signaling {
         let (outgoing, to_send) = mpsc::channel(QUEUE);
         let (received, incoming) = mpsc::channel(QUEUE);
         let (troubled, trouble) = watch::channel(None);
+        let (hearing, heard) = watch::channel(Instant::now());
+        let wishes = Arc::<Wishes>::default();
         let ends = Ends {
             to_send,
             received,
             trouble: troubled,
+            heard: hearing,
+            wishes: wishes.clone(),
         };
         let place = joined.resume.clone().map(|token| (join, token));
         let task = tokio::spawn(Actor::new(transport, ends, place).run());
@@ -82,6 +99,13 @@ impl Signaling {
             incoming,
             lost: None,
             trouble,
+            wishes,
+            room: OldRoom {
+                room: joined.room.clone(),
+                // A server that says otherwise than the protocol has one more chance to refuse.
+                capacity: joined.limits.peers.try_into().unwrap_or(u16::MAX),
+            },
+            heard,
             limit,
             task,
         };
@@ -92,6 +116,23 @@ impl Signaling {
     /// said that it is lost for good. `None` while there is one.
     pub fn trouble(&self) -> Option<Lost> {
         self.trouble.borrow().clone()
+    }
+
+    /// Finds out now whether the server is there: without an answer within 5 s it is connected to again.
+    pub fn check(&self) {
+        self.wishes.check.notify_one();
+    }
+
+    /// When the server last gave a sign of life.
+    pub fn heard(&self) -> Instant {
+        *self.heard.borrow()
+    }
+
+    /// From now on the place is not lost when the server is restarted or cannot be reached for long: the same
+    /// room is entered again, or made, whenever that can be done. [`next`](Self::next) then gives
+    /// [`ServerMessage::Joined`]; ids have changed, and what was on its way is lost.
+    pub fn outlive_server(&self) {
+        let _ = self.wishes.room.set(self.room.clone());
     }
 
     /// Ends when the place in the room was given back, or its time to do so is over: two seconds after this

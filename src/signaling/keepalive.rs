@@ -1,7 +1,11 @@
 //! When to ask a silent server for a sign of life, and when to give it up.
 
 use signaling_protocol::limits::{IDLE_TIMEOUT, PING_INTERVAL};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// Time for an answer that somebody waits for: a network that takes longer is as good as gone, and a new
+/// connection finds out quickly whether it is.
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
 /// What is due next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +21,8 @@ pub(super) enum Due {
 pub(super) struct Keepalive {
     heard: Instant,
     next: Due,
+    /// Somebody wants to know at once; until the answer, when it is due.
+    urgent: Option<Instant>,
 }
 
 impl Keepalive {
@@ -24,6 +30,15 @@ impl Keepalive {
         Self {
             heard: now,
             next: Due::Ping,
+            urgent: None,
+        }
+    }
+
+    /// Somebody wants to know now whether the server is there.
+    pub(super) fn ask(&mut self, now: Instant) {
+        if self.urgent.is_none() {
+            self.urgent = Some(now);
+            self.next = Due::Ping;
         }
     }
 
@@ -38,13 +53,17 @@ impl Keepalive {
             Due::Ping => PING_INTERVAL,
             Due::Lost => IDLE_TIMEOUT,
         };
-        self.heard + after
+        let deadline = self.heard + after;
+        self.urgent.map_or(deadline, |urgent| urgent.min(deadline))
     }
 
     /// What is due now.
     pub(super) fn take(&mut self, now: Instant) -> Option<Due> {
         if now < self.deadline() {
             return None;
+        }
+        if let Some(urgent) = &mut self.urgent {
+            *urgent = now + ANSWER_LIMIT;
         }
         Some(std::mem::replace(&mut self.next, Due::Lost))
     }
@@ -76,5 +95,25 @@ mod tests {
         );
         assert_eq!(keepalive.take(at(84)), Some(Due::Ping));
         assert_eq!(keepalive.take(at(119)), Some(Due::Lost));
+    }
+
+    #[test]
+    fn a_server_that_is_needed_is_asked_at_once_and_given_up_soon() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut keepalive = Keepalive::new(start);
+        keepalive.ask(at(1));
+        assert_eq!(keepalive.take(at(1)), Some(Due::Ping));
+        // Asking again does not put it off.
+        keepalive.ask(at(3));
+        assert_eq!((keepalive.deadline(), keepalive.take(at(5))), (at(6), None));
+        assert_eq!(keepalive.take(at(6)), Some(Due::Lost));
+        keepalive.heard(at(6));
+        assert_eq!(keepalive.deadline(), at(31));
+        // Asked before already, it is asked again all the same.
+        assert_eq!(keepalive.take(at(31)), Some(Due::Ping));
+        keepalive.ask(at(32));
+        assert_eq!(keepalive.take(at(32)), Some(Due::Ping));
+        assert_eq!(keepalive.deadline(), at(37));
     }
 }

@@ -10,7 +10,7 @@ use super::websocket::{frame, read};
 use futures_util::future::BoxFuture;
 use hyper::{Method, StatusCode};
 use signaling_protocol::limits::{MESSAGE_BYTES, POLL_TIME, POST_MESSAGES};
-use signaling_protocol::{ClientMessage, Join, ServerMessage};
+use signaling_protocol::{ClientMessage, ErrorCode, Join, ServerMessage};
 use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -115,9 +115,7 @@ impl Requests {
     async fn join(&mut self, join: &Join) -> Result<(), Lost> {
         if let (Some(_), Some(ack), Some(member)) = (&join.resume, join.ack, &mut self.member) {
             member.got = ack;
-            return self.resume().await;
-        }
-        if let (Some(token), Some(ack)) = (&join.resume, join.ack) {
+        } else if let (Some(token), Some(ack)) = (&join.resume, join.ack) {
             // The token of another kind of connection says where it belongs.
             let token = token.expose().to_owned();
             let room = token.splitn(3, '.').nth(2).unwrap_or("-").to_owned();
@@ -126,7 +124,13 @@ impl Requests {
                 room,
                 got: ack,
             });
-            return self.resume().await;
+        }
+        if join.resume.is_some() {
+            self.resume().await?;
+            if join.room.is_none() || !self.is_forgotten() {
+                return Ok(());
+            }
+            self.inbox.clear();
         }
         let room = join.room.as_ref().map_or("-", |room| room.as_str());
         let path = format!("api/rooms/{room}/messages");
@@ -135,7 +139,12 @@ impl Requests {
             path: &path,
             token: None,
             last_event_id: None,
-            body: ClientMessage::Join(join.clone()).to_json(),
+            body: ClientMessage::Join(Join {
+                resume: None,
+                ack: None,
+                ..join.clone()
+            })
+            .to_json(),
         };
         let mut connection = open(&self.server).await?;
         let response = connection.ask(&self.server, ask).await?;
@@ -159,6 +168,22 @@ impl Requests {
             Some(_) => self.listen(false).await,
             None => Ok(()),
         }
+    }
+
+    /// Whether the server has just answered that it does not know the place.
+    fn is_forgotten(&self) -> bool {
+        self.inbox.iter().any(|incoming| {
+            matches!(
+                incoming,
+                Incoming::Message {
+                    message: ServerMessage::Error {
+                        code: ErrorCode::ResumeFailed,
+                        ..
+                    },
+                    ..
+                }
+            )
+        })
     }
 
     /// Comes back to a place: the `resumed` is what a stream begins with, and what an empty POST tells.

@@ -1,7 +1,7 @@
 //! The seam between the client and what carries its messages.
 
 use super::error::{Lost, Unreachable};
-use signaling_protocol::{ClientMessage, Join, ServerMessage};
+use signaling_protocol::{ClientMessage, Join, RoomName, ServerMessage};
 
 /// One way to a server.
 pub(super) trait Transport: Send + 'static {
@@ -46,10 +46,37 @@ impl From<ServerMessage> for Incoming {
     }
 }
 
-/// The `join` with which a client comes back.
-pub(super) fn resuming(join: &Join, token: &signaling_protocol::Secret, got: u64) -> Join {
+/// A room, to be had again on a server that has forgotten it.
+#[derive(Debug, Clone)]
+pub(super) struct OldRoom {
+    pub(super) room: RoomName,
+    pub(super) capacity: u16,
+}
+
+/// How to get a room again.
+pub(super) struct Anew {
+    pub(super) old: OldRoom,
+    /// Make it; else enter it, since the other side may have made it already.
+    pub(super) create: bool,
+}
+
+/// The `join` with which a client comes back. A server that has forgotten the place takes it as one that
+/// enters or makes a room, if it names one.
+pub(super) fn resuming(
+    join: &Join,
+    token: &signaling_protocol::Secret,
+    got: u64,
+    anew: Option<Anew>,
+) -> Join {
+    let (room, create, capacity) = match anew {
+        Some(Anew { old, create }) => (Some(old.room), Some(create), Some(old.capacity)),
+        None => (None, None, None),
+    };
     Join {
         token: join.token.clone(),
+        room,
+        create,
+        capacity,
         resumable: true,
         resume: Some(token.clone()),
         ack: Some(got),

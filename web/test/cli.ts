@@ -35,12 +35,16 @@ export class Cli {
   readonly #talk: Promise<string>;
   readonly #ended: Promise<number | null>;
 
-  /** Starts the binary that `PEER_CLI` names with `--json` and these arguments; nobody is at its terminal. */
-  constructor(...words: readonly string[]) {
+  /**
+   * Starts the binary that `PEER_CLI` names with `--json` and these arguments; nobody is at its terminal. A list in front
+   * of them is a command that starts others.
+   */
+  constructor(first: string | readonly string[], ...rest: readonly string[]) {
     const binary = process.env["PEER_CLI"];
     assert.ok(binary !== undefined && existsSync(binary), "PEER_CLI must name the peer-cli binary");
     const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("PEERLINE_")));
-    this.#process = spawn(binary, [...words, "--json"], { stdio: ["ignore", "pipe", "pipe"], env });
+    const words = typeof first === "string" ? [binary, first, ...rest] : [...first, binary, ...rest];
+    this.#process = spawn(words[0] ?? binary, [...words.slice(1), "--json"], { stdio: ["ignore", "pipe", "pipe"], env });
     this.#talk = text(this.#process.stderr);
     createInterface({ input: this.#process.stdout }).on("line", (line) => this.#hear(JSON.parse(line) as Said));
     this.#ended = new Promise((resolve) => this.#process.once("close", (code) => resolve(code)));

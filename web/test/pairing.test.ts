@@ -166,3 +166,21 @@ test("an abort of the other side says why", () => {
   const { guest } = started();
   assert.deepEqual(guest.handle(Uint8Array.of(5, 5)), [{ do: "stop", reason: "cancelled", by: "peer" }]);
 });
+
+test("somebody who came anew proves itself with a newer record, and nothing old or false is heeded", () => {
+  const { guest, host } = paired();
+  const sealed = ["0", "1", "2", "3"].map((word) => guest.seal(utf8(word)) ?? new Uint8Array());
+  const open = (record: Uint8Array): string | undefined => {
+    const plaintext = host.openAhead(record);
+    return plaintext === undefined ? undefined : new TextDecoder().decode(plaintext);
+  };
+  const [first, second, third, last] = sealed as [Bytes, Bytes, Bytes, Bytes];
+  assert.equal(open(first), "0");
+  const false2 = Uint8Array.from(third);
+  false2[false2.length - 1] = (false2.at(-1) ?? 0) ^ 1;
+  const endless = Uint8Array.from(third).fill(0xff, 1, 9);
+  for (const record of [new Uint8Array(), Uint8Array.of(4, 0), false2, endless, host.seal(utf8("reflected")) ?? first]) assert.equal(open(record), undefined);
+  assert.equal(open(third), "2");
+  for (const old of [first, second, third]) assert.equal(open(old), undefined);
+  assert.deepEqual(names(host.handle(last)), ["open"]);
+});

@@ -92,6 +92,21 @@ pub(crate) enum Event {
         /// Address of the other side, or of its relay.
         remote: String,
     },
+    /// The other side cannot be reached; another way to it is looked for.
+    Interrupted {
+        /// `path-lost`: the path stopped working. `network-lost`: so it did, and the signaling server cannot
+        /// be reached either. `silent`: the path works, and the other side says nothing.
+        reason: &'static str,
+        /// Until the command gives up.
+        seconds_left: u64,
+    },
+    /// The other side can be reached again, and everything goes on.
+    Reconnected {
+        /// Direct or relayed.
+        path: Route,
+        /// How long it could not be reached.
+        seconds: f64,
+    },
     /// What the other side wants to send.
     Offer {
         /// How the sender calls it.
@@ -264,6 +279,22 @@ impl Event {
                     clean(remote)
                 )
             }
+            Self::Interrupted {
+                reason,
+                seconds_left,
+            } => {
+                let what = match *reason {
+                    "network-lost" => {
+                        "Neither the other side nor the signaling server can be reached"
+                    }
+                    "silent" => "The other side says nothing",
+                    _ => "Connection lost",
+                };
+                format!("{what}; looking for the other side again for {seconds_left} s…")
+            }
+            Self::Reconnected { path, seconds } => {
+                format!("Connected again after {seconds:.0} s: {}", path.word())
+            }
             Self::Offer {
                 title,
                 files,
@@ -397,6 +428,22 @@ mod tests {
                 },
                 json!({"event": "connected", "path": "direct", "rtt_ms": 0.5, "local": "a:1", "remote": "b:2"}),
                 Some("Connected: direct, 0.5 ms to b:2"),
+            ),
+            (
+                Event::Interrupted {
+                    reason: "path-lost",
+                    seconds_left: 120,
+                },
+                json!({"event": "interrupted", "reason": "path-lost", "seconds_left": 120}),
+                Some("Connection lost; looking for the other side again for 120 s…"),
+            ),
+            (
+                Event::Reconnected {
+                    path: Route::Direct,
+                    seconds: 43.5,
+                },
+                json!({"event": "reconnected", "path": "direct", "seconds": 43.5}),
+                Some("Connected again after 44 s: direct"),
             ),
             (
                 Event::Offer {

@@ -102,6 +102,11 @@ impl Bar {
             .set_position(if total == 0 { 1 } else { bytes.min(total) });
     }
 
+    /// Shows a text in place of the figures.
+    pub(crate) fn say(&self, text: &str) {
+        self.0.set_message(text.to_owned());
+    }
+
     /// Runs `print` with the bar off the screen.
     pub(crate) fn suspend<T>(&self, print: impl FnOnce() -> T) -> T {
         self.0.suspend(print)

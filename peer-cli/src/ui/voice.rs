@@ -147,6 +147,13 @@ impl Ui {
         self.progress_from(0, bytes, total);
     }
 
+    /// Says beside the bar what is waited for; the next progress replaces it.
+    pub(crate) fn waiting(&self, text: &str) {
+        if let Some(Progress { bar: Some(bar), .. }) = &self.streams().progress {
+            bar.say(text);
+        }
+    }
+
     /// Begins a progress that has `bytes` of `total` already: they do not count as speed.
     pub(crate) fn resume(&self, bytes: u64, total: u64) {
         self.say(&Event::Resuming { bytes, total });

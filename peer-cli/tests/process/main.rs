@@ -11,6 +11,8 @@ mod interruptions;
 mod kills;
 #[cfg(target_os = "linux")]
 mod lan;
+#[cfg(target_os = "linux")]
+mod outages;
 mod refusals;
 mod relayed;
 mod transfers;

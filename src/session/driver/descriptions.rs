@@ -19,6 +19,7 @@ impl Driver {
             self.engine.peer_is_browser();
         }
         let polite = engine == EngineKind::Browser || self.side == Side::Answerer;
+        self.watchdog.set_polite(polite);
         self.negotiation.set_manners(if polite {
             Manners::Polite
         } else {
@@ -131,12 +132,17 @@ impl Driver {
     }
 
     /// Whether the peer can be reached over the connection itself.
-    fn in_band(&self) -> bool {
-        self.is_verified() && self.state == EngineState::Connected
+    pub(super) fn in_band(&self) -> bool {
+        let interrupted = self.watchdog.interruption().is_some();
+        self.is_verified() && self.state == EngineState::Connected && !interrupted
     }
 
     async fn send_description(&mut self, sdp: String, is_offer: bool) -> Result<(), SessionError> {
-        if self.in_band() {
+        let in_band = self.in_band();
+        if is_offer {
+            self.sealed_offer = (!in_band).then(Instant::now);
+        }
+        if in_band {
             return self.control.send(&if is_offer {
                 ControlMessage::Offer { sdp }
             } else {
@@ -166,7 +172,10 @@ impl Driver {
             .await
     }
 
-    async fn send_sealed(&mut self, message: &SealedMessage) -> Result<(), SessionError> {
+    pub(super) async fn send_sealed(
+        &mut self,
+        message: &SealedMessage,
+    ) -> Result<(), SessionError> {
         self.link
             .send(message)
             .await

@@ -65,6 +65,7 @@ impl Driver {
         tracing::info!(agent = hello.agent, "the other side is verified");
         self.watchdog.reached(Instant::now(), Wait::Heartbeat);
         self.engine.set_up_finished();
+        self.link.outlive_server();
         self.lanes
             .verified(&hello, &self.config, &self.servers, &self.activity);
         let path = self.engine.path().await;

@@ -2,11 +2,14 @@
 //!
 //! One `select!` over commands, the engine, the control channel, signaling and the clock; every
 //! decision is made by the pure parts ([`negotiation`](super::negotiation),
-//! [`candidates`](super::candidates), [`watchdog`](super::watchdog)) and performed here. It ends when
+//! [`candidates`](super::candidates), [`watchdog`](super::watchdog)) and performed here; `heal` is what it
+//! does about a path that was lost. It ends when
 //! the session is closed by either side, by a watchdog, or because its [`Session`](super::Session) was
 //! dropped, and it always closes the engine and leaves the room.
 
 mod descriptions;
+mod goodbye;
+mod heal;
 mod hello;
 
 use super::candidates::Candidates;
@@ -20,7 +23,7 @@ use super::link::{Link, LinkEvent};
 use super::negotiation::{Action, Input, Manners, Negotiation};
 use super::ports::Ports;
 use super::watchdog::{Due, Wait, Watchdog};
-use super::{Bye, Hello, IncomingChannel, Path, SessionConfig, SessionError};
+use super::{Bye, Connectivity, Hello, IncomingChannel, Path, SessionConfig, SessionError};
 use crate::channel::port::Activity;
 use crate::channel::{Channel, Delivery, Message};
 use crate::pairing::{AbortReason, ByeCode, CertificateKeys, Fingerprint, SealedMessage};
@@ -30,14 +33,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
 use webrtc::data_channel::DataChannel;
-
-/// How long a side that said goodbye waits for the other to hang up, which it does at once: long enough
-/// for SCTP to repeat lost last words twice (its shortest timeout is 1 s).
-const GOODBYE_LIMIT: Duration = Duration::from_secs(4);
-
-/// Leaving the room and losing the path within this time is leaving for good: a process that died is
-/// missed by the server at once and by ICE after [`ICE_DISCONNECTED`](super::engine::ICE_DISCONNECTED).
-const LEFT: Duration = Duration::from_secs(10);
 
 /// How often it is checked whether a delayed channel may be opened.
 const DELAYED_CHECK: Duration = Duration::from_millis(20);
@@ -71,6 +66,7 @@ pub(crate) struct Ready {
 #[derive(Debug)]
 pub(crate) struct Outlets {
     pub(crate) channels: mpsc::Sender<IncomingChannel>,
+    pub(crate) connectivity: watch::Sender<Connectivity>,
     pub(crate) ended: watch::Sender<Option<Arc<SessionError>>>,
 }
 
@@ -97,6 +93,8 @@ pub(crate) struct Driver {
     ports: Ports,
     /// Channels to open as soon as no number rests.
     delayed: VecDeque<Command>,
+    /// Lanes to open once the peer can be reached again. Bounded like `delayed`.
+    parked: Vec<Command>,
     commands: mpsc::Receiver<Command>,
     outlets: Outlets,
     ready: Option<oneshot::Sender<Result<Ready, SessionError>>>,
@@ -105,8 +103,9 @@ pub(crate) struct Driver {
     greeted: bool,
     state: EngineState,
     next_ping: u64,
-    /// When the verified peer left the room.
-    left: Option<Instant>,
+    absence: Option<heal::Absence>,
+    /// Our last offer went over the server.
+    sealed_offer: Option<Instant>,
 }
 
 enum Event {
@@ -154,6 +153,7 @@ impl Driver {
         } = parts;
         let local = offer.map(|sdp| Description::parse(&sdp)).transpose()?;
         let activity = Activity::default();
+        let healing = config.healing;
         let mut driver = Self {
             side,
             servers,
@@ -164,11 +164,12 @@ impl Driver {
             negotiation,
             candidates: Candidates::new(config.candidate_rules()),
             config,
-            watchdog: Watchdog::new(Instant::now()),
+            watchdog: Watchdog::new(Instant::now(), healing),
             control: ControlLine::new(),
             ports: Ports::new(activity.clone()),
             activity,
             delayed: VecDeque::new(),
+            parked: Vec::new(),
             commands,
             outlets,
             ready: Some(ready),
@@ -177,7 +178,8 @@ impl Driver {
             greeted: false,
             state: EngineState::Checking,
             next_ping: 0,
-            left: None,
+            absence: None,
+            sealed_offer: None,
         };
         if let Some(control) = control {
             driver.control.start(control, side, &driver.activity);
@@ -192,6 +194,7 @@ impl Driver {
             if let Err(end) = self.handle(event).await {
                 break end;
             }
+            self.settle_connectivity();
         };
         tracing::info!(reason = %end, "session ended");
         if let Some(bye) = end.last_words() {
@@ -258,6 +261,10 @@ impl Driver {
                 reply,
             }) => {
                 let _ = reply.send(self.open_channel(&label, &protocol, delivery).await);
+                Ok(())
+            }
+            Some(open @ Command::OpenLane { .. }) if self.watchdog.interruption().is_some() => {
+                self.parked.push(open);
                 Ok(())
             }
             Some(Command::OpenLane {
@@ -330,30 +337,19 @@ impl Driver {
             EngineState::IceConnected => {
                 tracing::info!("ICE found a path");
                 self.watchdog.reached(now, Wait::Dtls);
-                self.watchdog.interrupted(now, false);
+                self.path_found(now);
             }
             EngineState::Connected => {
                 self.watchdog.reached(now, Wait::Hello);
-                self.watchdog.interrupted(now, false);
+                self.path_found(now);
                 self.greet().await?;
             }
-            EngineState::Disconnected => {
-                tracing::info!("the path stopped working");
-                self.watchdog.interrupted(now, true);
-                self.check_gone(now)?;
+            EngineState::Disconnected => self.path_lost(now)?,
+            EngineState::Failed if self.is_verified() => self.path_lost(now)?,
+            EngineState::Closed if self.is_verified() => return Err(SessionError::Lost),
+            EngineState::Failed | EngineState::Closed => {
+                return Err(SessionError::Timeout(self.watchdog.waiting_for()));
             }
-            EngineState::Failed if self.is_verified() => return Err(SessionError::Lost),
-            EngineState::Failed => return Err(SessionError::Timeout(self.watchdog.waiting_for())),
-        }
-        Ok(())
-    }
-
-    /// A verified peer may leave the room and stay, or lose its path and come back; one that did both is
-    /// gone, and nobody is left to restart ICE with.
-    fn check_gone(&self, now: Instant) -> Result<(), SessionError> {
-        let left = self.left.is_some_and(|left| now - left < LEFT);
-        if left && self.state == EngineState::Disconnected {
-            return Err(SessionError::Gone);
         }
         Ok(())
     }
@@ -406,11 +402,13 @@ impl Driver {
                 self.link.abort(AbortReason::Tampered).await;
                 Err(SessionError::Tampered(what))
             }
-            LinkEvent::PeerLeft | LinkEvent::PeerAway if self.is_verified() => {
-                let now = Instant::now();
-                self.left = Some(now);
-                self.check_gone(now)
+            LinkEvent::PeerLeft if self.is_verified() => self.peer_absent(true),
+            LinkEvent::PeerAway if self.is_verified() => self.peer_absent(false),
+            LinkEvent::PeerBack => {
+                self.absence = None;
+                Ok(())
             }
+            LinkEvent::PeerAnew => self.peer_anew().await,
             // What it has to say waits for it, and what it says will come.
             LinkEvent::PeerAway => Ok(()),
             LinkEvent::PeerLeft => Err(SessionError::PeerLeft),
@@ -452,16 +450,15 @@ impl Driver {
         if self.activity.take() {
             self.watchdog.heard(now);
         }
+        self.check_gone(now)?;
         match self.watchdog.due(now) {
             Some(Due::Ping) => {
                 self.next_ping += 1;
                 self.control
                     .send(&ControlMessage::Ping { id: self.next_ping })
             }
-            Some(Due::Restart) if self.link.is_usable() => {
-                tracing::info!("restarting ICE");
-                self.negotiate(Input::Negotiate { restart: true }).await
-            }
+            Some(Due::Restart) => self.restart(now).await,
+            Some(Due::Expired(Wait::Heartbeat)) => Err(SessionError::Lost),
             // The sealed answer is all that is missing, and the server still talks to us.
             Some(Due::Expired(Wait::Description)) if self.link.is_usable() => {
                 self.link.abort(AbortReason::Tampered).await;
@@ -470,39 +467,7 @@ impl Driver {
                 ))
             }
             Some(Due::Expired(wait)) => Err(SessionError::Timeout(wait)),
-            Some(Due::Restart) | None => Ok(()),
-        }
-    }
-
-    /// Says why it ends, and waits until the peer has read it.
-    async fn say_goodbye(&mut self, bye: Bye) {
-        let sealed = SealedMessage::Bye {
-            code: bye.code,
-            message: bye.message.clone(),
-        };
-        if !self.is_verified() {
-            let _ = self.link.send(&sealed).await;
-        }
-        if self.greeted && self.control.send(&ControlMessage::Bye(bye)).is_ok() {
-            // The engine does not wait for what is queued when it closes; the peer's hanging up says
-            // that it has read our last words.
-            let hung_up = async {
-                loop {
-                    tokio::select! {
-                        message = self.control.next() => match message {
-                            // It says goodbye too: both have said all they had to.
-                            Some(Message::Text(text))
-                                if !matches!(ControlMessage::parse(&text), Some(ControlMessage::Bye(_))) => {}
-                            _ => break,
-                        },
-                        event = self.engine.next_event() => if matches!(
-                            event,
-                            EngineEvent::State(EngineState::Failed | EngineState::Disconnected)
-                        ) { break },
-                    }
-                }
-            };
-            let _ = tokio::time::timeout(GOODBYE_LIMIT, hung_up).await;
+            None => Ok(()),
         }
     }
 }

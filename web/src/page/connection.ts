@@ -8,7 +8,7 @@ const WORDS: Readonly<Record<LineState, string>> = {
   pairing: "Checking the code…",
   connecting: "Looking for a path to the other side…",
   connected: "Connected",
-  interrupted: "Connection interrupted, looking for another path…",
+  interrupted: "Connection lost; looking for the other side again…",
   closed: "Closed",
 };
 
@@ -29,6 +29,7 @@ export class ConnectionCard {
   readonly #leave: HTMLButtonElement;
   #peer: Hello | undefined;
   #path: Path | undefined;
+  #counter: ReturnType<typeof setInterval> | undefined;
 
   constructor(line: Line) {
     this.#leave = button("plain", "Disconnect", () => line.close());
@@ -59,13 +60,28 @@ export class ConnectionCard {
   }
 
   #show(state: LineState): void {
+    clearInterval(this.#counter);
+    this.#counter = undefined;
     this.#state.textContent = WORDS[state];
+    if (state === "interrupted") this.#count();
+    else this.#describe();
     this.#dot.className = `dot ${state === "connected" ? "good" : state === "closed" ? "off" : "busy"}`;
     this.#leave.textContent = state === "connected" || state === "interrupted" ? "Disconnect" : "Cancel";
   }
 
+  /** How long the other side is missing; out of the way of those who are read every change of the state. */
+  #count(): void {
+    const since = performance.now();
+    const show = (): void => {
+      const seconds = Math.round((performance.now() - since) / 1000);
+      this.#detail.replaceChildren(h("span", { "aria-hidden": "true" }, ` (${seconds} s)`));
+    };
+    show();
+    this.#counter = setInterval(show, 1_000);
+  }
+
   #describe(): void {
-    if (this.#peer === undefined) return;
+    if (this.#peer === undefined || this.#counter !== undefined) return;
     const device = this.#peer.engine === "browser" ? "a browser" : "a terminal";
     const path = this.#path === undefined ? "" : ` · ${this.#path.kind}`;
     const rtt = this.#path?.rttMs === undefined ? "" : ` · ${Math.max(1, Math.round(this.#path.rttMs))}\u00a0ms`;

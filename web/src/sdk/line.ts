@@ -133,6 +133,10 @@ export class Line extends Events<LineEvents> {
   readonly #transfers = new Set<Ending>();
   readonly #doorway = new Doorway(() => this.#turnAway());
   #partner: string | undefined;
+  /** Whether the partner has yet to show that it is the other side, having come into the room anew. */
+  #unproven = false;
+  #away = false;
+  #askedAt = 0;
   #keys: Keys | undefined;
   #phrase: string | undefined;
   #path: Path | undefined;
@@ -304,9 +308,54 @@ export class Line extends Events<LineEvents> {
     if (message.type === "peer-joined" && message.iceServers !== undefined) this.#iceServers = message.iceServers;
     if (message.type === "peer-joined" && this.#state === "waiting") return this.#visited(message.peer.id);
     if (message.type === "peer-left" && this.#doorway.leave(message.peer)) this.emit("visitor", "left");
+    if (this.#session?.peer !== undefined) return this.#follow(this.#session, message);
     if (message.type === "peer-left" && message.peer === this.#partner) this.#partnerLeft();
-    // Before there is a session it may well come back, and what it is sent waits for it.
-    if (message.type === "peer-away" && message.peer === this.#partner && this.#session?.peer !== undefined) this.#partnerLeft();
+  }
+
+  /** Where the other side of an established line is. Before there is one it may well be away, and what it is sent waits. */
+  #follow(session: Session, message: ServerMessage): void {
+    switch (message.type) {
+      case "peer-left":
+        if (message.peer !== this.#partner) return;
+        this.#partner = undefined;
+        // That a stranger left means nothing.
+        return this.#unproven ? undefined : session.partnerLeft(message.reason !== "lost");
+      case "peer-away":
+        if (message.peer !== this.#partner) return;
+        this.#away = true;
+        return session.partnerLeft(false);
+      case "peer-back":
+        if (message.peer !== this.#partner) return;
+        this.#away = false;
+        return session.partnerBack();
+      // The server had forgotten us.
+      case "joined":
+        this.#partner = undefined;
+        return this.#meetAgain(session, message.peers[0]?.id);
+      case "peer-joined":
+        if (this.#partner === undefined) this.#meetAgain(session, message.peer.id);
+        return;
+      default:
+        return;
+    }
+  }
+
+  /** Somebody is in the room who may be the other side: it proves that with a record that opens. */
+  #meetAgain(session: Session, partner: string | undefined): void {
+    if (partner === undefined) return;
+    this.#partner = partner;
+    this.#unproven = true;
+    this.#away = false;
+    // Says nothing, and shows who it is that says it.
+    this.#signal({ type: "ice-candidate", candidate: null });
+    session.partnerAnew();
+  }
+
+  /** Whether what is said over the server reaches the other side soon. */
+  #reachable(): boolean {
+    const signaling = this.#signaling;
+    if (signaling === undefined || signaling.over || !signaling.open) return signaling?.check(), false;
+    return signaling.heardAt > this.#askedAt && this.#partner !== undefined && !this.#away;
   }
 
   #visited(peer: string): void {
@@ -340,7 +389,6 @@ export class Line extends Events<LineEvents> {
   }
 
   #partnerLeft(): void {
-    if (this.#session?.peer !== undefined) return this.#session.partnerLeft();
     if (this.#session === undefined && this.#pairing instanceof HostPairing) return void this.#forgetGuest();
     this.#end(new PeerlineError("peer-gone", "The other side left."));
   }
@@ -363,6 +411,7 @@ export class Line extends Events<LineEvents> {
 
   #receiveSealed(from: string, data: string): void {
     const record = recordOf(data);
+    if (this.#session?.peer !== undefined && (this.#unproven || from !== this.#partner)) return this.#prove(from, record);
     if (from !== this.#partner) {
       if (this.role === "guest" || !isShare(record)) return;
       if (this.#partner !== undefined) {
@@ -379,6 +428,15 @@ export class Line extends Events<LineEvents> {
       const guest = this.#forgetGuest();
       if (guest !== undefined) this.#visited(guest);
     }
+  }
+
+  /** Whatever a stranger says in the room of an established line, it can do nothing with it. */
+  #prove(from: string, record: Uint8Array): void {
+    if (from !== this.#partner) return;
+    const plaintext = this.#pairing?.openAhead(record);
+    if (plaintext === undefined) return;
+    this.#unproven = false;
+    this.#opened(plaintext);
   }
 
   #run(actions: readonly PairingAction[]): void {
@@ -417,9 +475,15 @@ export class Line extends Events<LineEvents> {
       intent,
       transport: relayOnly === true ? "relay" : "all",
       signal: (message) => this.#signal(message),
+      check: () => {
+        this.#askedAt = performance.now();
+        this.#signaling?.check();
+      },
+      reachable: () => this.#reachable(),
     });
     this.#session = session;
     session.on("connected", (hello) => {
+      this.#signaling?.outliveServer();
       this.#become("connected");
       this.emit("connected", hello);
     });

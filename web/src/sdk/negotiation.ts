@@ -47,6 +47,15 @@ export class Negotiation {
     this.#enqueue(() => this.#offer(options));
   }
 
+  /** Our offer or its answer was lost on its way: makes it anew. */
+  forgotten(): void {
+    this.#enqueue(async () => {
+      if (this.connection.signalingState !== "have-local-offer") return;
+      await this.connection.setLocalDescription({ type: "rollback" });
+      await this.#offer({ iceRestart: true });
+    });
+  }
+
   /** Takes a description or candidate of the other side. */
   receive(message: Negotiating): void {
     this.#enqueue(() => this.#take(message));

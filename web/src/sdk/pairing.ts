@@ -82,6 +82,11 @@ abstract class Pairing {
     return state.sealer.seal(plaintext);
   }
 
+  /** Opens a record of somebody who may be the other side, once paired, whatever was lost before it. */
+  openAhead(record: Uint8Array): Bytes | undefined {
+    return this.state.at === "paired" ? this.state.opener.openAhead(record) : undefined;
+  }
+
   /** Stops from our side. */
   stop(reason: AbortReason): PairingAction[] {
     if (this.state.at === "stopped") return [];

@@ -29,6 +29,21 @@ export class Opener {
     private readonly role: Role,
   ) {}
 
+  /**
+   * The plaintext of a record that may have lost others before it: undefined, and nothing changes, if it does not open
+   * or is not newer than all that did.
+   */
+  openAhead(record: Uint8Array): Bytes | undefined {
+    if (record.length < HEADER) return undefined;
+    const next = this.#next;
+    const counter = Number(new DataView(record.buffer, record.byteOffset).getBigUint64(1));
+    if (counter < next || !Number.isSafeInteger(counter)) return undefined;
+    this.#next = counter;
+    const plaintext = this.open(record);
+    if (plaintext === undefined) this.#next = next;
+    return plaintext;
+  }
+
   /** The plaintext, or undefined if the record is not exactly the next one of that side. */
   open(record: Uint8Array): Bytes | undefined {
     const counter = u64(this.#next);

@@ -23,15 +23,19 @@ export interface SessionOptions {
   readonly transport: RTCIceTransportPolicy;
   /** Sends over the server; returns whether the server is still there. */
   readonly signal: (message: SealedMessage) => boolean;
+  /** Asks whether the server is there, which `reachable` then tells of. */
+  readonly check: () => void;
+  /** Whether what is said over the server reaches the other side soon. */
+  readonly reachable: () => boolean;
 }
 
 /** Events of a {@link Session}. */
 export interface SessionEvents {
   /** The other side is verified; channels may be used. */
   connected: Hello;
-  /** The path broke; ICE looks for another one. */
+  /** The other side cannot be reached; another path is looked for, and channels stand still. */
   interrupted: undefined;
-  /** It came back. */
+  /** It can be reached again. */
   resumed: undefined;
   /** Path or round trip changed. */
   path: Path;
@@ -47,12 +51,21 @@ const DTLS_LIMIT_MS = 15_000;
 /** Protocol 3.3. */
 const PING_MS = 5_000;
 const SILENCE_LIMIT_MS = 15_000;
+/** From the loss of the path to the end of the line. */
+const GIVE_UP_MS = 120_000;
 /** Chromium reports `disconnected` about 5 s after the last packet; most short gaps heal within 3 s more. */
 const RESTART_AFTER_MS = 3_000;
 /** The polite side leaves the restart to the other one, unless that does not come. */
 const POLITE_RESTART_AFTER_MS = 6_000;
+/** How soon it is asked again whether the other side can be told of a restart; the polite side takes longer. */
+const RESTART_CHECK_MS = 250;
+const POLITE_RESTART_CHECK_MS = 1_000;
+/** Time for a restart before the next one, and for an answer to it before it is no longer good. */
+const RESTART_MS = 6_000;
 /** Leaving the server and losing the path within this time is leaving; Chromium notices the path after about 5 s. */
-const LEFT_MS = 10_000;
+const TOGETHER_MS = 10_000;
+/** How long one whose connection to the server broke too is waited for: if it lives it comes back within seconds. */
+const AWAY_LIMIT_MS = 10_000;
 const PATH_MS = 2_000;
 /** For a guest that waits for the host's hello: long enough that no channel is new any more. */
 const HELLO_AFTER_MS = 500;
@@ -72,7 +85,9 @@ export class Session extends Events<SessionEvents> {
   #beatAt = performance.now();
   #pings = 0;
   #channels = 1;
-  #leftAt: number | undefined;
+  #absence: { readonly at: number; readonly onPurpose: boolean } | undefined;
+  #trouble: Trouble | undefined;
+  #offeredOverServer = false;
   #saidHello = false;
   #saidBye = false;
   #closed = false;
@@ -118,10 +133,24 @@ export class Session extends Events<SessionEvents> {
     this.#negotiation.receive(message);
   }
 
-  /** The server says that the other side left it. That it left us too is certain once the path breaks. */
-  partnerLeft(): void {
-    this.#leftAt = performance.now();
-    if (isBroken(this.connection.iceConnectionState)) this.#goneIfLeft();
+  /**
+   * The server says that the other side left it, or that the connection to it broke. That it left us too is certain
+   * once the path breaks.
+   */
+  partnerLeft(onPurpose: boolean): void {
+    this.#absence = { at: performance.now(), onPurpose };
+    this.#goneIfLeft();
+  }
+
+  /** The other side is back on the server; what it was sent meanwhile has reached it. */
+  partnerBack(): void {
+    this.#absence = undefined;
+  }
+
+  /** The other side is in the room anew, and what was on its way between the two is lost. */
+  partnerAnew(): void {
+    this.#absence = undefined;
+    if (this.#offeredOverServer) this.#negotiation.forgotten();
   }
 
   /** Opens a channel. @throws PeerlineError before the other side is verified */
@@ -147,6 +176,7 @@ export class Session extends Events<SessionEvents> {
     if (this.#closed) return;
     const { agent, signal } = this.options;
     const sent = signal(message.type === "ice-candidate" ? message : { ...message, agent, engine: "browser" });
+    if (message.type === "offer") this.#offeredOverServer = sent;
     if (!sent && this.#control?.open === true) this.#control.send(JSON.stringify(message));
   }
 
@@ -231,6 +261,7 @@ export class Session extends Events<SessionEvents> {
 
   #heard(): void {
     this.#heardAt = performance.now();
+    if (this.#trouble?.silent === true) this.#healed();
   }
 
   #beat(): void {
@@ -238,7 +269,7 @@ export class Session extends Events<SessionEvents> {
     // This device slept: the silence says nothing about the other side.
     if (now - this.#beatAt > 2 * PING_MS) this.#heardAt = now;
     this.#beatAt = now;
-    if (now - this.#heardAt > SILENCE_LIMIT_MS) return this.#end(new PeerlineError("peer-gone", "The other side went silent."));
+    if (now - this.#heardAt > SILENCE_LIMIT_MS && this.#trouble === undefined) this.#interrupted(true);
     if (this.#control?.open === true) this.#control.send(JSON.stringify({ type: "ping", id: this.#pings++ }));
   }
 
@@ -247,19 +278,59 @@ export class Session extends Events<SessionEvents> {
   #iceChanged(): void {
     const state = this.connection.iceConnectionState;
     if (state === "connected" || state === "completed") {
-      this.#clear("restart");
-      if (this.#theirs !== undefined) return this.emit("resumed", undefined);
+      if (this.#theirs !== undefined) {
+        this.#heardAt = performance.now();
+        if (this.#trouble?.silent === false) this.#healed();
+        return;
+      }
       return this.#after("ice", DTLS_LIMIT_MS, () => this.#end(new PeerlineError("timeout", "The two sides met but could not agree on keys.")));
     }
     if (this.#theirs === undefined || !isBroken(state)) return;
-    if (this.#goneIfLeft()) return;
-    this.emit("interrupted", undefined);
+    if (this.#trouble?.silent !== false) this.#interrupted(false);
+    this.#goneIfLeft();
+  }
+
+  /** `silent`: ICE has a path, and nothing comes over it. */
+  #interrupted(silent: boolean): void {
+    const now = performance.now();
     const wait = this.#negotiation.polite ? POLITE_RESTART_AFTER_MS : RESTART_AFTER_MS;
-    this.#every("restart", wait, () => this.#negotiation.offer({ iceRestart: true }));
+    const since = this.#trouble?.since ?? now;
+    this.#trouble = { since, silent, restartAt: silent ? Infinity : now + wait, tickAt: now };
+    if (!silent) this.options.check();
+    this.#every("heal", RESTART_CHECK_MS, () => this.#heal());
+    this.emit("interrupted", undefined);
+  }
+
+  #healed(): void {
+    this.#trouble = undefined;
+    this.#clear("heal");
+    this.emit("resumed", undefined);
+  }
+
+  #heal(): void {
+    const trouble = this.#trouble;
+    if (trouble === undefined) return;
+    const now = performance.now();
+    // This device slept, which is not the other side's absence.
+    if (now - trouble.tickAt > 2 * PING_MS) trouble.since += now - trouble.tickAt;
+    trouble.tickAt = now;
+    if (now - trouble.since > GIVE_UP_MS) return this.#end(new PeerlineError("peer-gone", "The connection was lost and could not be restored."));
+    if (this.#goneIfLeft() || now < trouble.restartAt) return;
+    // What waits somewhere for an outage to end would be made of addresses that are not ours any more.
+    if (!this.options.reachable()) {
+      trouble.restartAt = now + (this.#negotiation.polite ? POLITE_RESTART_CHECK_MS : RESTART_CHECK_MS);
+      return;
+    }
+    trouble.restartAt = now + RESTART_MS;
+    this.options.check();
+    this.#negotiation.offer({ iceRestart: true });
   }
 
   #goneIfLeft(): boolean {
-    const gone = this.#leftAt !== undefined && performance.now() - this.#leftAt < LEFT_MS;
+    const [absence, trouble] = [this.#absence, this.#trouble];
+    if (absence === undefined || trouble === undefined || trouble.silent) return false;
+    const after = absence.at - trouble.since;
+    const gone = after > -TOGETHER_MS && (absence.onPurpose || (after < TOGETHER_MS && performance.now() - absence.at >= AWAY_LIMIT_MS));
     if (gone) this.#end(new PeerlineError("peer-gone", "The other side closed the connection."));
     return gone;
   }
@@ -353,6 +424,14 @@ export class Session extends Events<SessionEvents> {
     clearInterval(this.#timers.get(name));
     this.#timers.delete(name);
   }
+}
+
+/** Why and since when the other side cannot be reached, on the clock of `performance.now()`. */
+interface Trouble {
+  since: number;
+  readonly silent: boolean;
+  restartAt: number;
+  tickAt: number;
 }
 
 function isBroken(state: RTCIceConnectionState): boolean {

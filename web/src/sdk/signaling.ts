@@ -26,9 +26,13 @@ const RESUME_WINDOW_MS = 120_000;
 const ACK_AFTER_MS = 200;
 const FIRST_WAIT_MS = 200;
 const LONGEST_WAIT_MS = 5_000;
+/** Between attempts once the place is given away. */
+const SLOW_WAIT_MS = 30_000;
 /** Protocol 1.3: the server pings every 25 s and gives up after 60, and so do we where pings are not seen. */
 const PING_MS = 25_000;
 const SILENCE_LIMIT_MS = 60_000;
+/** For an answer that somebody waits for. */
+const ANSWER_LIMIT_MS = 5_000;
 
 const FAILURES: Readonly<Record<string, FailureCode>> = {
   "no-such-room": "no-such-room",
@@ -43,6 +47,8 @@ const PASSING = ["idle-timeout", "hello-timeout", "server-full", "draining", "in
 const UNNUMBERED: readonly string[] = ["join", "leave", "ping", "ack"] satisfies ClientMessage["type"][];
 
 type ServerError = Extract<ServerMessage, { type: "error" }>;
+/** What came of an attempt to come back. */
+type Return = "back" | "not yet" | ServerError;
 
 /** A joined room. */
 export class Signaling extends Events<SignalingEvents> {
@@ -55,16 +61,21 @@ export class Signaling extends Events<SignalingEvents> {
   #heardAt = performance.now();
   #askedToWaitMs = 0;
   #over = false;
+  #outlives = false;
+  #joined: Joined;
+  #answerTimer: ReturnType<typeof setTimeout> | undefined;
+  #hurry = (): void => undefined;
   readonly #ended = new AbortController();
 
   private constructor(
     private readonly url: URL,
     carrier: Carrier,
     inlet: Inlet,
-    /** What the server said on joining. */
-    readonly joined: Joined,
+    joined: Joined,
+    private readonly admission: Pick<Join, "token">,
   ) {
     super();
+    this.#joined = joined;
     this.#adopt(carrier, inlet);
     this.#beatTimer = setInterval(() => this.#beat(), PING_MS / 5);
   }
@@ -77,13 +88,45 @@ export class Signaling extends Events<SignalingEvents> {
     const unreachable = new PeerlineError("server-unreachable", `The server at ${url.host} does not answer.`);
     try {
       const { carrier, inlet, answer } = await enter(url, message, stop);
-      if (answer.type === "joined") return new Signaling(url, carrier, inlet, answer);
+      if (answer.type === "joined") return new Signaling(url, carrier, inlet, answer, join.token === undefined ? {} : { token: join.token });
       carrier.close();
       throw answer.type === "error" ? refusal(answer) : new PeerlineError("server", "The server answered something else.");
     } catch (error) {
       if (signal?.aborted === true) throw new PeerlineError("cancelled", "Cancelled.");
       throw limit.aborted ? unreachable : asFailure(error, "server-unreachable");
     }
+  }
+
+  /** What the server said on joining, the last time if there were several. */
+  get joined(): Joined {
+    return this.#joined;
+  }
+
+  /** When the server last gave a sign of life, on the clock of `performance.now()`. */
+  get heardAt(): number {
+    return this.#heardAt;
+  }
+
+  /** Finds out now whether the server is there: without an answer within 5 s it is connected to again. */
+  check(): void {
+    this.#hurry();
+    if (this.#carrier === undefined || this.#answerTimer !== undefined) return;
+    const [carrier, askedAt] = [this.#carrier, performance.now()];
+    carrier.send(JSON.stringify({ type: "ping" }));
+    this.#answerTimer = setTimeout(() => {
+      this.#answerTimer = undefined;
+      if (this.#carrier !== carrier || this.#heardAt > askedAt) return;
+      carrier.close();
+      void this.#lost();
+    }, ANSWER_LIMIT_MS);
+  }
+
+  /**
+   * From now on the place is not lost when the server is restarted or cannot be reached for long: the same room is
+   * entered again, or made. A `joined` then comes as a message; ids have changed, and what was on its way is lost.
+   */
+  outliveServer(): void {
+    this.#outlives = true;
   }
 
   /** Whether there is a connection now. What is sent without one goes out with the next one. */
@@ -181,21 +224,42 @@ export class Signaling extends Events<SignalingEvents> {
     const start = performance.now();
     const asked = Math.min(this.#askedToWaitMs, RESUME_WINDOW_MS / 2);
     this.#askedToWaitMs = 0;
-    for (let longest = FIRST_WAIT_MS; performance.now() - start < RESUME_WINDOW_MS; longest = Math.min(2 * longest, LONGEST_WAIT_MS)) {
-      await this.#pause(Math.max(Math.random() * longest, asked - (performance.now() - start)));
+    let longest = FIRST_WAIT_MS;
+    for (;;) {
+      const late = performance.now() - start >= RESUME_WINDOW_MS;
+      if (late && !this.#outlives) return this.#end(gone);
+      const wait = late ? SLOW_WAIT_MS : Math.max(Math.random() * longest, asked - (performance.now() - start));
+      longest = Math.min(2 * longest, LONGEST_WAIT_MS);
+      await this.#pause(wait, late);
       if (this.#over) return;
-      const answer = await this.#comeBack(this.joined.resume, kind);
+      let answer = await this.#comeBack(kind, { resume: this.joined.resume, ...this.#anew(false) });
+      // Requests come back to a place or not at all. The other side may have made the room already; if not, it is ours.
+      if (this.#outlives && refused(answer, "resume-failed")) answer = await this.#comeBack(kind, this.#anew(false));
+      if (this.#outlives && refused(answer, "no-such-room")) answer = await this.#comeBack(kind, this.#anew(true));
       if (this.#over || answer === "back") return;
-      if (answer !== "not yet") return this.#end(refusal(answer));
+      if (answer !== "not yet" && (!this.#outlives || answer.code === "taken-over")) return this.#end(refusal(answer));
     }
-    this.#end(gone);
   }
 
-  async #comeBack(resume: string, kind: Carrier["kind"]): Promise<"back" | "not yet" | ServerError> {
-    const join: Join = { type: "join", resumable: true, resume, ack: this.#ledger.settle() };
+  /** How to have the room again on a server that has forgotten it. */
+  #anew(create: boolean): Partial<Join> {
+    const { room, limits } = this.joined;
+    return this.#outlives ? { room, create, capacity: limits.peers } : {};
+  }
+
+  async #comeBack(kind: Carrier["kind"], place: Partial<Join>): Promise<Return> {
+    const ack = place.resume === undefined ? {} : { ack: this.#ledger.settle() };
+    const join: Join = { ...this.admission, ...place, ...ack, type: "join", resumable: true };
     const stop = AbortSignal.any([AbortSignal.timeout(JOIN_LIMIT_MS), this.#ended.signal]);
     try {
       const { carrier, inlet, answer } = await enter(this.url, join, stop, kind);
+      if (!this.#over && this.#outlives && answer.type === "joined" && answer.resume !== undefined) {
+        this.#joined = answer;
+        this.#ledger = new Ledger();
+        this.#adopt(carrier, inlet);
+        this.emit("message", answer);
+        return "back";
+      }
       if (this.#over || answer.type !== "resumed") {
         carrier.close();
         const verdict = answer.type === "error" && !PASSING.includes(answer.code) && answer.code !== "rate-limited";
@@ -210,13 +274,16 @@ export class Signaling extends Events<SignalingEvents> {
     }
   }
 
-  #pause(ms: number): Promise<void> {
+  /** `hurried`: a check ends it. */
+  #pause(ms: number, hurried: boolean): Promise<void> {
     return new Promise((resolve) => {
       const done = (): void => {
         clearTimeout(timer);
         this.#ended.signal.removeEventListener("abort", done);
+        this.#hurry = () => undefined;
         resolve();
       };
+      if (hurried) this.#hurry = done;
       const timer = setTimeout(done, ms);
       this.#ended.signal.addEventListener("abort", done);
     });
@@ -226,6 +293,7 @@ export class Signaling extends Events<SignalingEvents> {
     this.#over = true;
     this.#ended.abort();
     clearTimeout(this.#ackTimer);
+    clearTimeout(this.#answerTimer);
     clearInterval(this.#beatTimer);
   }
 
@@ -276,6 +344,10 @@ async function enter(url: URL, join: Join, stop: AbortSignal, kind?: Carrier["ki
   } finally {
     off();
   }
+}
+
+function refused(answer: Return, code: string): boolean {
+  return typeof answer === "object" && answer.code === code;
 }
 
 function refusal({ code, message }: ServerError): PeerlineError {

@@ -1,0 +1,135 @@
+//! A path that was lost: when it is given up, when ICE is restarted, and what the application is told.
+//!
+//! DTLS and SCTP keep their state through an ICE restart, even after ICE has given up, and repeat what was
+//! lost: so one connection serves the whole session, and its channels need to know nothing.
+
+use super::{Command, Driver, Input};
+use crate::pairing::SealedMessage;
+use crate::session::SessionError;
+use crate::session::healing::{Cause, Connectivity, Interruption};
+use std::time::{Duration, Instant};
+
+/// Leaving the room and losing the path within this time is leaving for good: a process that died is
+/// missed by the server at once and by ICE after 5 s.
+const TOGETHER: Duration = Duration::from_secs(10);
+
+/// How long a peer whose connection to the server broke as well is waited for. One that lives and has a
+/// network comes back at once, after 0.2, 0.4, 0.8 s and so on.
+const AWAY_LIMIT: Duration = Duration::from_secs(10);
+
+/// The verified peer is not in the room.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Absence {
+    since: Instant,
+    on_purpose: bool,
+}
+
+impl Driver {
+    pub(super) fn path_lost(&mut self, now: Instant) -> Result<(), SessionError> {
+        let known = self.watchdog.interruption().is_some();
+        self.watchdog.path_lost(now);
+        if !known {
+            tracing::info!("the path stopped working");
+            self.link.check();
+        }
+        self.check_gone(now)
+    }
+
+    pub(super) fn path_found(&mut self, now: Instant) {
+        if self.watchdog.path_found(now) && self.is_verified() {
+            tracing::info!("a path works again");
+            self.engine.catch_up();
+        }
+    }
+
+    pub(super) fn peer_absent(&mut self, on_purpose: bool) -> Result<(), SessionError> {
+        let since = Instant::now();
+        self.absence = Some(Absence { since, on_purpose });
+        self.check_gone(since)
+    }
+
+    /// Somebody in the room may be the peer, whom nothing reached that was on its way.
+    pub(super) async fn peer_anew(&mut self) -> Result<(), SessionError> {
+        self.absence = None;
+        if !self.is_verified() {
+            return Ok(());
+        }
+        // Says nothing, and shows who it is that says it.
+        let hello = SealedMessage::IceCandidate { candidate: None };
+        self.send_sealed(&hello).await?;
+        match self.sealed_offer {
+            Some(_) => self.negotiate(Input::Forgotten).await,
+            None => Ok(()),
+        }
+    }
+
+    /// A verified peer may leave the room and stay, or lose its path and come back; one that did both is
+    /// gone, and nobody is left to restart ICE with.
+    pub(super) fn check_gone(&self, now: Instant) -> Result<(), SessionError> {
+        let (Some(absence), Some((lost, _, cause))) = (self.absence, self.watchdog.interruption())
+        else {
+            return Ok(());
+        };
+        let before = lost.saturating_duration_since(absence.since) < TOGETHER;
+        let after = absence.since.saturating_duration_since(lost) < TOGETHER;
+        let gone = match absence.on_purpose {
+            true => before,
+            false => before && after && now.saturating_duration_since(absence.since) >= AWAY_LIMIT,
+        };
+        match gone && cause == Cause::PathLost {
+            true => Err(SessionError::Gone),
+            false => Ok(()),
+        }
+    }
+
+    /// Restarts ICE, if that reaches the peer; else it is tried again soon. An offer that waits somewhere
+    /// for an outage to end would be made of addresses that are not ours any more.
+    pub(super) async fn restart(&mut self, now: Instant) -> Result<(), SessionError> {
+        if !self.link.is_heard() {
+            self.link.hasten();
+            self.watchdog.put_off(now);
+            return Ok(());
+        }
+        let fresh = self.sealed_offer.is_some_and(|offered| {
+            now.saturating_duration_since(offered) < self.config.healing.path_failed
+        });
+        if self.negotiation.awaits_answer() && fresh {
+            return Ok(());
+        }
+        tracing::info!("restarting ICE");
+        self.link.check();
+        self.negotiate(Input::Negotiate { restart: true }).await
+    }
+
+    /// Tells the application whether the peer can be reached, if that has changed, and opens what waits for it.
+    pub(super) fn settle_connectivity(&mut self) {
+        if self.watchdog.interruption().is_none() {
+            for command in self.parked.drain(..) {
+                if let Command::OpenLane {
+                    label,
+                    protocol,
+                    reply,
+                } = command
+                {
+                    self.lanes.open(label, protocol, reply);
+                }
+            }
+        }
+        let now = match self.watchdog.interruption() {
+            None => Connectivity::Connected,
+            Some((since, until, cause)) => Connectivity::Interrupted(Interruption {
+                since,
+                until,
+                cause: match cause {
+                    Cause::PathLost if self.link.is_cut_off() => Cause::NetworkLost,
+                    cause => cause,
+                },
+            }),
+        };
+        self.outlets.connectivity.send_if_modified(|known| {
+            let news = *known != now;
+            *known = now;
+            news
+        });
+    }
+}
