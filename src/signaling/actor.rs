@@ -275,7 +275,13 @@ impl<T: Transport> Actor<T> {
 
     /// Gets this client's place back after its connection was lost, or says why that cannot be.
     async fn come_back(&mut self, lost: Lost) -> Result<(), Lost> {
-        if self.place.is_none() || !lost.is_passing() {
+        // A connection of requests hears only from the next server that this one was restarted.
+        let forgotten = match &lost {
+            Lost::Refused(refusal) => refusal.code == ErrorCode::ResumeFailed,
+            _ => false,
+        };
+        let anew = forgotten && self.wishes.room.get().is_some();
+        if self.place.is_none() || !(lost.is_passing() || anew) {
             return Err(lost);
         }
         tracing::info!(%lost, "connecting to the signaling server again");

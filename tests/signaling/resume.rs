@@ -104,6 +104,56 @@ async fn where_no_websocket_comes_through_requests_do() {
     }
 }
 
+/// The next `joined`, whatever is said before it.
+async fn joins_again(signaling: &mut Signaling) -> Joined {
+    loop {
+        if let ServerMessage::Joined(joined) = next(signaling).await.unwrap() {
+            return joined;
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_outlives_a_server_enters_the_room_again_whatever_carries_the_messages() {
+    for behaviour in [
+        Behaviour::Cuts(Vec::new()),
+        Behaviour::RefusesUpgrade,
+        Behaviour::RefusesUpgradeAndStreams,
+    ] {
+        let start = |listen| {
+            let config = Config {
+                listen,
+                ..Config::default()
+            };
+            let server = Server::bind(config).unwrap();
+            let address = server.local_addr();
+            (address, tokio::spawn(server.run(std::future::pending())))
+        };
+        let (address, running) = start("127.0.0.1:0".parse().unwrap());
+        let through = proxy(address, behaviour.clone()).await;
+        let (mut a, first) = join(through.address, "again").await;
+        let (mut b, _) = join(address, "again").await;
+        a.outlive_server();
+        b.outlive_server();
+        running.abort();
+        let _ = running.await;
+        let (_, _running) = start(address);
+        let (a_again, b_again) = tokio::join!(joins_again(&mut a), joins_again(&mut b));
+        for joined in [&a_again, &b_again] {
+            assert_eq!(joined.room, first.room, "{behaviour:?}");
+            assert_eq!(joined.limits.peers, first.limits.peers, "{behaviour:?}");
+        }
+        assert!(
+            a_again.peers.len() + b_again.peers.len() == 1,
+            "{behaviour:?}: they are in one room"
+        );
+        converse(&mut a, &mut b).await;
+        // And again, to whatever was begun anew.
+        a.check();
+        converse(&mut a, &mut b).await;
+    }
+}
+
 /// Connections that live for a random time each, during the whole of pairing and connecting.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_handshake_on_a_network_that_cuts_everything_connects() {

@@ -217,7 +217,9 @@ export class Signaling extends Events<SignalingEvents> {
     clearTimeout(this.#ackTimer);
     this.#ackTimer = undefined;
     if (this.#broken !== undefined) return this.#end(this.#broken);
-    if (this.#refusal !== undefined && !PASSING.includes(this.#refusal.code)) return this.#end(refusal(this.#refusal));
+    // Requests hear only from the next server that this one was restarted.
+    const passing = this.#outlives ? [...PASSING, "resume-failed"] : PASSING;
+    if (this.#refusal !== undefined && !passing.includes(this.#refusal.code)) return this.#end(refusal(this.#refusal));
     const gone = this.#refusal === undefined ? new PeerlineError("server-unreachable", "The connection to the server was lost.") : refusal(this.#refusal);
     this.#refusal = undefined;
     if (this.joined.resume === undefined) return this.#end(gone);
