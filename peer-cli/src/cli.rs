@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use peerline::session::PathPolicy;
-use peerline::signaling::ServerUrl;
+use peerline::signaling::{Fingerprint, ServerUrl};
 use signaling_protocol::{IceServer, Secret};
 
 use crate::address::IceUrl;
@@ -51,7 +51,27 @@ pub(crate) struct Common {
         env = "PEERLINE_SERVER",
         help_heading = "Connection"
     )]
-    pub(crate) server: Option<ServerUrl>,
+    server: Option<ServerUrl>,
+
+    /// Certificate that this server has to show, as `signaling-server --tls-self-signed` prints it
+    #[arg(
+        long,
+        value_name = "SHA256",
+        env = "PEERLINE_SERVER_FINGERPRINT",
+        help_heading = "Connection"
+    )]
+    server_fingerprint: Option<Fingerprint>,
+
+    /// Token for the server of --server, if it asks for one; better given in the environment, where
+    /// others cannot see it
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        env = "PEERLINE_TOKEN",
+        hide_env_values = true,
+        help_heading = "Connection"
+    )]
+    token: Option<String>,
 
     /// Give up if the other side is not connected after this many seconds [default: wait]
     #[arg(
@@ -118,6 +138,36 @@ impl Common {
             (true, _) => Audience::Scripts,
             (_, true) => Audience::Quiet,
             _ => Audience::People,
+        }
+    }
+
+    /// The server that `--server` names, with the certificate that it has to show.
+    pub(crate) fn server(&self) -> Option<ServerUrl> {
+        let server = self.server.clone()?;
+        Some(self.pinned(server))
+    }
+
+    /// A server of a link, with the certificate that it has to show if it is the one of `--server`, or if
+    /// there is no `--server` that the fingerprint could be of.
+    pub(crate) fn server_of_link(&self, link: ServerUrl) -> ServerUrl {
+        let pinned = self.pinned(link.clone());
+        match self.server() {
+            Some(named) if named.page() != pinned.page() => link,
+            _ => pinned,
+        }
+    }
+
+    /// The token, if it is for this server: a link can lead anywhere, and what is found on the network can
+    /// be anybody's.
+    pub(crate) fn token_for(&self, server: &ServerUrl) -> Option<Secret> {
+        let (named, token) = (self.server()?, self.token.as_deref()?);
+        (named.page() == server.page()).then(|| Secret::new(token))
+    }
+
+    fn pinned(&self, server: ServerUrl) -> ServerUrl {
+        match self.server_fingerprint {
+            Some(fingerprint) => server.pinned(fingerprint),
+            None => server,
         }
     }
 
@@ -342,6 +392,43 @@ mod tests {
             common(&["send-file", "-q", "--direct-only", "x"]).paths(),
             PathPolicy::DirectOnly
         );
+    }
+
+    #[test]
+    fn a_token_goes_to_the_server_that_was_named_and_to_no_other() {
+        let token = |words: &[&str], server: &str| {
+            let common = common(&[&["send-file", "x", "--token", "t"], words].concat());
+            common.token_for(&server.parse().unwrap()).is_some()
+        };
+        let named = ["--server", "https://h.example"];
+        assert!(token(&named, "https://h.example/"));
+        assert!(!token(&named, "https://evil.example/"));
+        assert!(!token(&named, "http://h.example/"), "not in the clear");
+        assert!(!token(&named, "https://h.example:444/"));
+        assert!(!token(&[], "https://h.example/"), "a link, or found");
+    }
+
+    #[test]
+    fn a_fingerprint_is_of_the_server_that_was_named() {
+        let print = format!("sha256:{}", "0a".repeat(32));
+        let pinned = common(&[
+            "send-file",
+            "x",
+            "--server",
+            "10.0.0.1:8787",
+            "--server-fingerprint",
+            &print,
+        ]);
+        let server = pinned.server().unwrap();
+        assert_eq!(server.page(), "https://10.0.0.1:8787/");
+        assert_eq!(server.pin().unwrap().to_string(), print);
+        let other = pinned.server_of_link("https://h.example".parse().unwrap());
+        assert_eq!(other.pin(), None);
+        let same = pinned.server_of_link("https://10.0.0.1:8787".parse().unwrap());
+        assert_eq!(same, server);
+        let alone = common(&["send-file", "x", "--server-fingerprint", &print]);
+        let link = alone.server_of_link("https://h.example".parse().unwrap());
+        assert!(link.pin().is_some());
     }
 
     #[test]

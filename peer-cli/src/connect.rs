@@ -8,7 +8,7 @@ use std::time::Duration;
 use peerline::pairing::Code;
 use peerline::session::{Intent, Session, SessionConfig};
 use peerline::signaling::{ServerUrl, Signaling, SignalingError};
-use signaling_protocol::{ErrorCode, Join, Joined, RoomName};
+use signaling_protocol::{ErrorCode, Join, Joined, RoomName, Secret};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use url::{Host, Url};
@@ -40,7 +40,7 @@ pub(crate) async fn host(
     code: Option<Code>,
     verb: &str,
 ) -> Result<Line, Failure> {
-    let named = context.common.server.clone();
+    let named = context.common.server();
     let mut embedded = match named {
         None => Some(Embedded::start()?),
         Some(_) => None,
@@ -95,6 +95,7 @@ async fn wait_for_guest(
         room: room.as_deref().map(room_name).transpose()?,
         create: Some(true),
         capacity: Some(PLACES),
+        token: context.common.token_for(&server),
         ..Join::default()
     };
     let (signaling, joined) = Signaling::join(&server, join)
@@ -146,9 +147,12 @@ pub(crate) async fn guest(context: &Context<'_>, target: Target) -> Result<Line,
 async fn visit(context: &Context<'_>, target: Target, place: &Place) -> Result<Session, Failure> {
     let Target { code, server } = target;
     // A link is good for its own server only.
-    let (server, signaling, joined) = match server.or_else(|| context.common.server.clone()) {
+    let common = context.common;
+    let of_link = server.map(|server| common.server_of_link(server));
+    let (server, signaling, joined) = match of_link.or_else(|| common.server()) {
         Some(server) => {
-            let (signaling, joined) = join_existing(&server, &code)
+            let token = common.token_for(&server);
+            let (signaling, joined) = join_existing(&server, &code, token)
                 .await
                 .map_err(|error| Failure::from(&error))?;
             (server, signaling, joined)
@@ -169,10 +173,12 @@ async fn visit(context: &Context<'_>, target: Target, place: &Place) -> Result<S
 async fn join_existing(
     server: &ServerUrl,
     code: &Code,
+    token: Option<Secret>,
 ) -> Result<(Signaling, Joined), SignalingError> {
     let join = Join {
         room: code.room().parse().ok(),
         create: Some(false),
+        token,
         ..Join::default()
     };
     Signaling::join(server, join).await
@@ -182,7 +188,7 @@ async fn join_if_there(
     server: ServerUrl,
     code: &Code,
 ) -> Result<Option<(ServerUrl, Signaling, Joined)>, Failure> {
-    match join_existing(&server, code).await {
+    match join_existing(&server, code, None).await {
         Ok((signaling, joined)) => Ok(Some((server, signaling, joined))),
         Err(SignalingError::Refused(refusal)) if refusal.code == ErrorCode::NoSuchRoom => Ok(None),
         Err(error) => Err(Failure::from(&error)),

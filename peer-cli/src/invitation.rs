@@ -39,10 +39,15 @@ impl FromStr for Target {
 pub(crate) fn command_for_peer(command: &str, code: &Code, server: Option<&ServerUrl>) -> String {
     match server {
         None => format!("peer-cli {command} {code}"),
-        Some(server) => format!(
-            "peer-cli {command} {code} --server {}",
-            shell_word(server.page())
-        ),
+        Some(server) => {
+            let pin = server.pin();
+            let pin = pin.map(|pin| format!(" --server-fingerprint {pin}"));
+            format!(
+                "peer-cli {command} {code} --server {}{}",
+                shell_word(server.page()),
+                pin.unwrap_or_default()
+            )
+        }
     }
 }
 

@@ -34,6 +34,11 @@ impl TokenBucket {
         true
     }
 
+    /// Whether there is no token to take.
+    pub(crate) fn is_empty(&self, now: Instant) -> bool {
+        self.full_at.max(now) + self.interval - now > self.fill
+    }
+
     /// Whether nothing is missing, so that forgetting the bucket changes nothing.
     pub(crate) fn is_full(&self, now: Instant) -> bool {
         self.full_at <= now

@@ -59,9 +59,22 @@ impl Closing {
         Self::refused(&Refusal::new(ErrorCode::ResumeFailed, message))
     }
 
+    /// Whoever administers the server wants it.
+    pub(crate) fn kicked() -> Self {
+        let message = "the operator of this server ended this membership";
+        Self::refused(&Refusal::new(ErrorCode::Unauthorized, message))
+    }
+
     /// The server goes away now.
     pub(crate) fn draining() -> Self {
         Self::refused(&Refusal::draining())
+    }
+
+    /// The error that it is, if it is one.
+    pub(crate) fn code(&self) -> Option<ErrorCode> {
+        ErrorCode::ALL
+            .into_iter()
+            .find(|code| code.as_str() == self.reason)
     }
 
     /// What the others in the room are told.

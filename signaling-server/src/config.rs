@@ -1,6 +1,6 @@
 //! What an operator or an embedding program can choose.
 
-use crate::turn::TurnConfig;
+use crate::{access::AccessConfig, network::Network, tls::Tls, turn::TurnConfig};
 use signaling_protocol::{IceServer, Secret, limits};
 use std::{
     net::{Ipv6Addr, SocketAddr},
@@ -15,8 +15,20 @@ pub struct Config {
     /// (and becomes `0.0.0.0:8787` on a machine without IPv6): the other peer is on another machine,
     /// so a loopback default would fail at the first real use, and what the server relays is sealed.
     pub listen: SocketAddr,
+    /// A certificate makes the server speak HTTPS, and nothing else on its port.
+    pub tls: Option<Tls>,
     /// Which web pages may connect.
     pub origins: Origins,
+    /// Who may enter.
+    pub access: AccessConfig,
+    /// What opens the admin API, the dashboard and `/metrics`; without it they are not there.
+    pub admin_token: Option<Secret>,
+    /// Where to answer `/metrics`, `/readyz` and `/healthz` to everybody who reaches it, besides `listen`.
+    pub metrics_listen: Option<SocketAddr>,
+    /// Proxies whose word is taken for where a request comes from.
+    pub trusted_proxies: Vec<Network>,
+    /// In which header they say it; what a client puts into another one is not looked at.
+    pub proxy_header: ProxyHeader,
     /// STUN and TURN servers that are handed to everybody who joins.
     pub ice_servers: Vec<IceServer>,
     /// The TURN server inside, if there is to be one.
@@ -41,6 +53,16 @@ pub enum Origins {
     Only(Vec<String>),
 }
 
+/// How a proxy says where a request comes from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ProxyHeader {
+    /// `X-Forwarded-For`: addresses, the last one added by the nearest proxy.
+    #[default]
+    XForwardedFor,
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
+}
+
 /// Bounds of one server.
 #[derive(Debug, Clone)]
 pub struct Limits {
@@ -50,6 +72,12 @@ pub struct Limits {
     pub per_address: AddressLimits,
     /// The same for loopback, from where a whole test suite or a reverse proxy comes.
     pub loopback: AddressLimits,
+    /// Tokens that do not open, of one source in a minute; of loopback a hundred times as many.
+    pub wrong_tokens_per_minute: u32,
+    /// Rooms altogether.
+    pub rooms: usize,
+    /// Joins into one room in a minute, from wherever they come.
+    pub room_joins_per_minute: u32,
     /// Members of one room, unless its maker wanted fewer; at least 2.
     pub peers_per_room: u16,
     /// Messages a second that one peer may send in the long run.
@@ -92,7 +120,13 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv6Addr::UNSPECIFIED, 8787)),
+            tls: None,
             origins: Origins::Any,
+            access: AccessConfig::Open,
+            admin_token: None,
+            metrics_listen: None,
+            trusted_proxies: Vec::new(),
+            proxy_header: ProxyHeader::default(),
             ice_servers: Vec::new(),
             turn: None,
             turn_uris: Vec::new(),
@@ -117,6 +151,11 @@ impl Default for Limits {
                 joins_per_minute: 60_000,
                 rooms: 10_000,
             },
+            // Somebody who mistypes; a secret of 16 characters is not found that way.
+            wrong_tokens_per_minute: 10,
+            rooms: 100_000,
+            // Sixteen peers that all come back a few times; far below what burns codes in a hurry.
+            room_joins_per_minute: 120,
             peers_per_room: limits::PEERS_PER_ROOM,
             messages_per_second: limits::MESSAGES_PER_SECOND,
             message_burst: limits::MESSAGE_BURST,

@@ -6,11 +6,14 @@
 //! clock are leaves.
 
 use crate::{
+    access::{Decision, Grant, Wish},
     clock::Clock,
     closing::Closing,
     config::{AddressLimits, Limits},
+    doors::Doors,
     feed::{Feeds, Listener},
     mailbox::Frame,
+    metrics::{Metrics, Present, Way},
     refusal::Refusal,
     room::{Audience, Delivery, Departure},
     rooms::{Entered, Entrance, Rooms, Terms},
@@ -24,7 +27,7 @@ use signaling_protocol::{
     limits::MESSAGE_BYTES,
 };
 use std::{
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     time::{Instant, SystemTime},
 };
 
@@ -38,26 +41,39 @@ pub(crate) struct Hub {
     limits: Limits,
     ice_servers: Vec<IceServer>,
     minter: Minter,
+    metrics: Arc<Metrics>,
+    doors: RwLock<Arc<Doors>>,
     rooms: Mutex<Rooms<Arc<Session>>>,
     sources: Mutex<Sources>,
     clock: Clock,
     feeds: Feeds,
 }
 
-/// One counted connection; dropping it counts down.
+/// What is counted of a connection; dropping it counts down.
 #[derive(Debug)]
 pub(crate) struct ConnectionGuard {
     hub: Arc<Hub>,
-    source: Source,
+    /// Whose, unless it is a proxy's, which carries requests of many.
+    source: Option<Source>,
+    /// Whether it is a connection, and not only a request on one.
+    open: bool,
 }
 
 impl Hub {
-    pub(crate) fn new(limits: Limits, ice_servers: Vec<IceServer>, minter: Minter) -> Self {
+    pub(crate) fn new(
+        limits: Limits,
+        ice_servers: Vec<IceServer>,
+        minter: Minter,
+        metrics: Arc<Metrics>,
+        doors: Doors,
+    ) -> Self {
         let rooms = Mutex::new(Rooms::new(limits.peers_per_room));
         Self {
             limits,
             ice_servers,
             minter,
+            metrics,
+            doors: RwLock::new(Arc::new(doors)),
             rooms,
             sources: Mutex::default(),
             clock: Clock::default(),
@@ -69,6 +85,22 @@ impl Hub {
         &self.limits
     }
 
+    pub(crate) fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// Who may enter, as it is now.
+    pub(crate) fn doors(&self) -> Arc<Doors> {
+        let doors = self.doors.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&doors)
+    }
+
+    /// Changes who may enter from now on; who is in stays.
+    pub(crate) fn set_doors(&self, doors: Doors) {
+        let mut place = self.doors.write().unwrap_or_else(PoisonError::into_inner);
+        *place = Arc::new(doors);
+    }
+
     /// Counts a connection, or says why there can be none.
     pub(crate) fn connect(
         self: &Arc<Self>,
@@ -76,10 +108,123 @@ impl Hub {
         now: Instant,
     ) -> Result<ConnectionGuard, Refusal> {
         self.lock_sources().connect(source, &self.limits, now)?;
-        Ok(ConnectionGuard {
+        Ok(self.guard(Some(source), true))
+    }
+
+    /// Counts a proxy's connection.
+    pub(crate) fn connect_proxy(self: &Arc<Self>) -> Result<ConnectionGuard, Refusal> {
+        self.lock_sources().open(&self.limits)?;
+        Ok(self.guard(None, true))
+    }
+
+    /// Counts a request that a proxy passes on.
+    pub(crate) fn connect_behind(
+        self: &Arc<Self>,
+        source: Source,
+        now: Instant,
+    ) -> Result<ConnectionGuard, Refusal> {
+        self.lock_sources().admit(source, &self.limits, now)?;
+        Ok(self.guard(Some(source), false))
+    }
+
+    fn guard(self: &Arc<Self>, source: Option<Source>, open: bool) -> ConnectionGuard {
+        ConnectionGuard {
             hub: Arc::clone(self),
             source,
-        })
+            open,
+        }
+    }
+
+    /// Decides whether somebody may enter, now or later. The answer goes to [`Hub::judged`].
+    pub(crate) fn authorise(&self, wish: &Wish, now: Instant) -> Decision {
+        let doors = self.doors();
+        if !doors.access.is_open()
+            && wish.token.is_some()
+            && let Err(refusal) = self.lock_sources().may_try(wish.source, now)
+        {
+            return Decision::Now(Err(refusal));
+        }
+        doors.access.decide(wish, now)
+    }
+
+    /// Counts an answer of somebody else who was asked.
+    pub(crate) fn answered(&self, verdict: &Result<Grant, Refusal>) {
+        self.metrics.asked(match verdict {
+            Ok(_) => "allowed",
+            Err(refusal) if refusal.code == ErrorCode::Unauthorized => "refused",
+            Err(_) => "unavailable",
+        });
+    }
+
+    /// Counts an answer that says no to a token.
+    pub(crate) fn judged<T>(
+        &self,
+        source: Source,
+        had_token: bool,
+        answer: &Result<T, Refusal>,
+        now: Instant,
+    ) {
+        if let Err(refusal) = answer
+            && refusal.code == ErrorCode::Unauthorized
+            && had_token
+        {
+            self.lock_sources().tried(source, now);
+        }
+    }
+
+    /// Whether this is what administers the server. Wrong ones are counted.
+    pub(crate) fn is_admin(
+        &self,
+        token: Option<&str>,
+        source: Source,
+        now: Instant,
+    ) -> Result<(), Refusal> {
+        let doors = self.doors();
+        let wrong = |message: &'static str| Refusal::new(ErrorCode::Unauthorized, message);
+        let Some((secret, token)) = doors.admin_token.as_ref().zip(token) else {
+            return Err(wrong(
+                "this needs the admin token as `Authorization: Bearer`",
+            ));
+        };
+        let mut sources = self.lock_sources();
+        sources.may_try(source, now)?;
+        if crate::access::is_same(secret.expose(), token) {
+            return Ok(());
+        }
+        sources.tried(source, now);
+        Err(wrong("this is not the admin token"))
+    }
+
+    /// What there is now.
+    pub(crate) fn present(&self, draining: bool) -> Present {
+        let (rooms, members, away) = self.lock_rooms().counts();
+        Present {
+            connections: self.lock_sources().connections(),
+            rooms,
+            members,
+            away,
+            draining,
+        }
+    }
+
+    /// Reads all rooms at one moment. `read` must be quick: nobody moves meanwhile.
+    pub(crate) fn with_rooms<T>(&self, read: impl FnOnce(&Rooms<Arc<Session>>) -> T) -> T {
+        read(&self.lock_rooms())
+    }
+
+    /// Throws a member, or all of a room, out; says how many.
+    pub(crate) fn kick(&self, room: &RoomName, peer: Option<&PeerId>) -> usize {
+        let members: Vec<_> = self.with_rooms(|rooms| {
+            let members = rooms.get(room).into_iter().flat_map(|room| room.members());
+            members
+                .filter(|member| peer.is_none_or(|peer| member.info.id == *peer))
+                .map(|member| Arc::clone(member.handle))
+                .collect()
+        });
+        for member in &members {
+            self.remove(member, LeaveReason::Kicked, Closing::kicked());
+        }
+        members.len()
     }
 
     /// Lets a peer into a room. Those with a WebSocket find their `joined` in their mailbox, unless they
@@ -104,6 +249,8 @@ impl Hub {
         } = *self.limits.of(source);
         let terms = Terms {
             max_rooms,
+            max_all: self.limits.rooms,
+            joins_per_minute: self.limits.room_joins_per_minute,
             now,
             hold: self.limits.place_hold,
         };
@@ -112,7 +259,7 @@ impl Hub {
         let messages = message_bucket(&self.limits, now);
         let session = |room: &RoomName, id: &PeerId| {
             let (room, id) = (room.clone(), id.clone());
-            Arc::new(Session::new(room, id, source, plain, secret, messages))
+            Arc::new(Session::new(room, id, source, plain, secret, messages, now))
         };
         let mut gone = Vec::new();
         let mut rooms = self.lock_rooms();
@@ -167,6 +314,11 @@ impl Hub {
         }
         self.tell(&rooms, &session.room, &delivery);
         drop(rooms);
+        self.metrics.joined(match medium {
+            _ if plain => Way::Plain,
+            Medium::Socket => Way::WebSocket,
+            Medium::Requests => Way::Requests,
+        });
         if medium == Medium::Requests {
             session.absence().since = Some(now);
             self.look_after(&session, now);
@@ -187,6 +339,7 @@ impl Hub {
             session.is_opened_by(&secret).then(|| Arc::clone(session))
         });
         if found.is_none() {
+            self.metrics.resumed(false);
             self.lock_sources().join(source, now)?;
         }
         found.ok_or_else(|| {
@@ -207,7 +360,11 @@ impl Hub {
         let mut absence = session.absence();
         let received = session.received();
         let greeting = greet.then_some(ServerMessage::Resumed { received });
-        let id = session.mailbox.attach(ack, greeting.as_ref())?;
+        let attached = session.mailbox.attach(ack, greeting.as_ref());
+        if greet {
+            self.metrics.resumed(attached.is_ok());
+        }
+        let id = attached?;
         absence.since = None;
         if std::mem::take(&mut absence.announced) {
             self.set_away(session, None);
@@ -307,9 +464,20 @@ impl Hub {
         let public = to.is_none() && is_talk(&relayed);
         let mut rooms = self.lock_rooms();
         let to = rooms.recipients(&from.room, &from.id, to.as_ref(), audience)?;
+        self.metrics.message(kind(&relayed));
+        if audience == Audience::Joined
+            && let Some(took) = rooms.sealed(&from.room, &from.id, Instant::now())
+        {
+            self.metrics.paired(took);
+        }
+        self.metrics.bytes.inc_by(bytes(frame.len() * to.len()));
         for session in to {
+            let overflow = session.mailbox.push(frame.clone());
+            if overflow {
+                self.metrics.slow.inc();
+            }
             // Nobody else may be there to notice.
-            if session.mailbox.push(frame.clone())
+            if overflow
                 && let Some(departure) =
                     rooms.leave(&session.room, &session.id, LeaveReason::Kicked)
             {
@@ -383,7 +551,13 @@ impl Hub {
 
 impl Drop for ConnectionGuard {
     fn drop(&mut self) {
-        self.hub.lock_sources().disconnect(self.source);
+        let mut sources = self.hub.lock_sources();
+        if let Some(source) = self.source {
+            sources.release(source);
+        }
+        if self.open {
+            sources.close();
+        }
     }
 }
 
@@ -419,6 +593,22 @@ fn refresh(
     Delivery {
         to: plain,
         message: delivery.message,
+    }
+}
+
+fn bytes(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
+
+/// The type of a relayed message, as metrics count it.
+fn kind(message: &ServerMessage) -> &'static str {
+    match message {
+        ServerMessage::Offer { .. } => "offer",
+        ServerMessage::Answer { .. } => "answer",
+        ServerMessage::IceCandidate { .. } => "ice-candidate",
+        ServerMessage::Sealed { .. } => "sealed",
+        ServerMessage::Chat { .. } => "chat",
+        _ => "message",
     }
 }
 

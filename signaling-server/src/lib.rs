@@ -22,27 +22,41 @@
 //! carries its messages, with a `mailbox` of what it has not acknowledged, `hub` is what all share, and
 //! `rooms`, `room`, `numbers`, `sources`, `token` and `bucket` decide without clocks or sockets.
 
+mod access;
+mod admin;
 mod bucket;
 mod clock;
 mod closing;
 mod config;
+mod doors;
 mod feed;
+mod forwarded;
 mod http;
 mod hub;
 mod mailbox;
+mod metrics;
+mod network;
 mod numbers;
+mod outbound;
 mod peer;
 mod refusal;
 mod room;
 mod rooms;
 mod server;
 mod session;
+mod socket;
 mod sources;
 mod tls;
 mod token;
 mod turn;
 
-pub use config::{AddressLimits, Config, Limits, Origins};
-pub use server::{BindError, Server};
+pub use access::{
+    AccessConfig, Claims, KeyError, KeySpec, MAX_AGE, Role, Scope, SigningKey, TokenError,
+    TokenKey, TokenKeys, Webhook, WebhookError, create_token,
+};
+pub use admin::{AdminClient, AdminError};
+pub use config::{AddressLimits, Config, Limits, Origins, ProxyHeader};
+pub use network::{Network, NetworkError};
+pub use server::{BindError, Server, ServerHandle};
 pub use tls::{Tls, TlsError};
-pub use turn::{Network, NetworkError, TurnConfig, TurnLimits};
+pub use turn::{TurnConfig, TurnLimits};

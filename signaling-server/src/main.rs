@@ -1,83 +1,88 @@
-//! The signaling server as a program: arguments, logging, signals, exit code.
+//! The signaling server as a program: settings, logging, signals, exit code.
 
+#[path = "main/access.rs"]
+mod access;
+#[path = "main/admin.rs"]
+mod admin;
+#[path = "main/arguments.rs"]
+mod arguments;
+#[path = "main/settings.rs"]
+mod settings;
+#[path = "main/signals.rs"]
+mod signals;
+#[path = "main/tls.rs"]
+mod tls;
+#[path = "main/token.rs"]
+mod token;
 #[path = "main/turn.rs"]
 mod turn;
 
 use anyhow::{Context, Result};
-use clap::{ArgAction, Parser};
-use signaling_protocol::IceServer;
-use signaling_server::{Config, Limits, Origins, Server};
-use std::{net::SocketAddr, process::ExitCode};
+use arguments::{Arguments, Command};
+use settings::{Loaded, Settings};
+use signaling_server::{Config, Server, ServerHandle, Tls};
+use signals::{Hangups, Signals};
+use std::{ffi::OsString, net::SocketAddr, process::ExitCode, time::Duration};
+use tokio::time::{MissedTickBehavior, interval};
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
-use turn::TurnArguments;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Pairs Peerline peers into rooms so that they can connect to each other directly, and serves the
-/// page.
-#[derive(Debug, Parser)]
-#[command(version)]
-struct Arguments {
-    /// Address and port; port 0 takes a free one. The default takes IPv4 and IPv6 from everywhere
-    #[arg(
-        long,
-        env = "PEERLINE_LISTEN",
-        value_name = "ADDR",
-        default_value = "[::]:8787"
-    )]
-    listen: SocketAddr,
+/// How often certificates are looked at.
+const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(10);
 
-    /// Let only pages of this origin connect, such as https://example.org (may be repeated; include
-    /// the one that this server's own page has)
-    #[arg(
-        long = "origin",
-        env = "PEERLINE_ORIGINS",
-        value_name = "ORIGIN",
-        value_delimiter = ',',
-        value_parser = origin
-    )]
-    origins: Vec<String>,
-
-    /// STUN server to hand to peers, such as stun:stun.example.org:3478 (may be repeated)
-    #[arg(
-        long = "stun",
-        env = "PEERLINE_STUN",
-        value_name = "URL",
-        value_delimiter = ',',
-        value_parser = stun
-    )]
-    stun: Vec<String>,
-
-    #[command(flatten)]
-    turn: TurnArguments,
-
-    /// Most connections at the same time; by default four fifths of what the system allows
-    #[arg(long, env = "PEERLINE_MAX_CONNECTIONS", value_name = "COUNT")]
-    max_connections: Option<usize>,
-
-    /// Most peers in one room
-    #[arg(
-        long,
-        env = "PEERLINE_MAX_PEERS",
-        value_name = "COUNT",
-        default_value_t = Limits::default().peers_per_room,
-        value_parser = clap::value_parser!(u16).range(2..=1000)
-    )]
-    max_peers: u16,
-
-    /// Write logs as one JSON object a line
-    #[arg(long, env = "PEERLINE_JSON")]
-    json: bool,
-
-    /// Log more: once what happens, twice why (PEERLINE_LOG takes a filter instead)
-    #[arg(short, long, action = ArgAction::Count)]
-    verbose: u8,
-}
+/// Exit code for arguments and settings that cannot be used.
+const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    match run(arguments) {
+    let words: Vec<OsString> = std::env::args_os().collect();
+    let settings = match Settings::read(&words) {
+        Ok(Loaded::Settings(settings)) => settings,
+        Ok(Loaded::Text(text)) => {
+            print!("{text}");
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => return wrong(&error),
+    };
+    match &settings.arguments.command {
+        Some(Command::Token(arguments)) => {
+            return token::run(arguments)
+                .map_or_else(|error| wrong(&error), |()| ExitCode::SUCCESS);
+        }
+        Some(Command::Admin(arguments)) => {
+            return match arguments.client() {
+                Ok(client) => ended(admin::run(arguments, &client)),
+                Err(error) => wrong(&error),
+            };
+        }
+        None => {}
+    }
+    // Before anything is started: all that can be wrong with the settings is.
+    let checked = settings.arguments.tls.load().and_then(|tls| {
+        let config = settings.arguments.to_config(tls.clone())?;
+        Ok((config, tls))
+    });
+    match checked {
+        Err(error) => wrong(&error),
+        Ok(_) if settings.arguments.print_config => {
+            print!("{}", settings.print());
+            ExitCode::SUCCESS
+        }
+        Ok((config, tls)) => match log_to_stderr(&settings.arguments) {
+            Ok(()) => ended(run(words, *settings, config, tls)),
+            Err(error) => wrong(&error),
+        },
+    }
+}
+
+fn wrong(error: &anyhow::Error) -> ExitCode {
+    eprintln!("signaling-server: {error:#}");
+    ExitCode::from(USAGE)
+}
+
+fn ended(result: Result<()>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("signaling-server: {error:#}");
@@ -87,72 +92,77 @@ fn main() -> ExitCode {
 }
 
 #[tokio::main]
-async fn run(arguments: Arguments) -> Result<()> {
-    log_to_stderr(&arguments)?;
-    let json = arguments.json;
-    let server = Server::bind(config(arguments)?)?;
+async fn run(
+    words: Vec<OsString>,
+    settings: Settings,
+    config: Config,
+    tls: Option<Tls>,
+) -> Result<()> {
+    let server = Server::bind(config)?;
     let signals = Signals::new().context("cannot handle signals")?;
-    announce(server.local_addr(), &server.turn_addrs(), json);
-    server.run(signals.first()).await;
+    let hangups = Hangups::new().context("cannot handle signals")?;
+    let fingerprint = tls
+        .as_ref()
+        .filter(|_| settings.arguments.tls.is_self_signed());
+    announce(&server, tls.is_some(), fingerprint, &settings.arguments);
+    let handle = server.handle();
+    tokio::select! {
+        () = server.run(signals.first()) => {}
+        never = keep_up(hangups, words, settings, tls, handle) => match never {},
+    }
     Ok(())
 }
 
-fn config(arguments: Arguments) -> Result<Config> {
-    let defaults = Limits::default();
-    let connections = arguments
-        .max_connections
-        .or_else(|| file_limit().map(|files| files / 5 * 4))
-        .unwrap_or(defaults.connections);
-    let origins = match arguments.origins {
-        origins if origins.is_empty() => Origins::Any,
-        origins => Origins::Only(origins),
-    };
-    let ice_servers = match arguments.stun {
-        urls if urls.is_empty() => Vec::new(),
-        urls => vec![IceServer {
-            urls,
-            username: None,
-            credential: None,
-        }],
-    };
-    let (turn_uris, turn_secret) = arguments.turn.elsewhere()?;
-    Ok(Config {
-        listen: arguments.listen,
-        origins,
-        ice_servers,
-        turn: arguments.turn.inside()?,
-        turn_uris,
-        turn_secret,
-        limits: Limits {
-            connections,
-            peers_per_room: arguments.max_peers,
-            ..defaults
-        },
-    })
+/// Reads settings again when told to, and certificates when they have changed.
+async fn keep_up(
+    mut hangups: Hangups,
+    words: Vec<OsString>,
+    mut settings: Settings,
+    tls: Option<Tls>,
+    handle: ServerHandle,
+) -> std::convert::Infallible {
+    let mut ticks = interval(CERTIFICATE_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = hangups.next() => {
+                match reload(&words, &settings, tls.as_ref(), &handle) {
+                    Ok(fresh) => settings = fresh,
+                    Err(error) => tracing::error!("nothing was reloaded: {error:#}"),
+                }
+                renew(tls.as_ref());
+            }
+            _ = ticks.tick() => renew(tls.as_ref()),
+        }
+    }
 }
 
-/// Raises the limit of open files as far as it goes and returns it.
-#[cfg(unix)]
-fn file_limit() -> Option<usize> {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    // The limit stays what it was if this fails, and is read again below.
-    let _ = setrlimit(
-        Resource::Nofile,
-        Rlimit {
-            current: maximum,
-            maximum,
-        },
-    );
-    // No limit at all is no number to divide; the default holds then.
-    getrlimit(Resource::Nofile)
-        .current
-        .and_then(|files| files.try_into().ok())
+fn reload(
+    words: &[OsString],
+    old: &Settings,
+    tls: Option<&Tls>,
+    handle: &ServerHandle,
+) -> Result<Settings> {
+    let Loaded::Settings(fresh) = Settings::read(words)? else {
+        anyhow::bail!("the arguments ask for help");
+    };
+    handle.reload(fresh.arguments.to_config(tls.cloned())?);
+    let later = old.needs_restart(&fresh);
+    if !later.is_empty() {
+        let later = later.join(", ");
+        tracing::warn!("settings that take effect after a restart: {later}");
+    }
+    tracing::info!("reloaded");
+    Ok(*fresh)
 }
 
-#[cfg(not(unix))]
-fn file_limit() -> Option<usize> {
-    None
+fn renew(tls: Option<&Tls>) {
+    match tls.map(Tls::reload) {
+        Some(Ok(true)) => tracing::info!("the certificate was renewed"),
+        // Somebody may be in the middle of writing it.
+        Some(Err(error)) => tracing::warn!(%error, "the old certificate stays in use"),
+        Some(Ok(false)) | None => {}
+    }
 }
 
 fn log_to_stderr(arguments: &Arguments) -> Result<()> {
@@ -181,91 +191,40 @@ fn log_to_stderr(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// The one line that whoever started the server waits for.
-fn announce(address: SocketAddr, turn: &[SocketAddr], json: bool) {
+/// The one line that whoever started the server waits for, and what else it must know.
+fn announce(server: &Server, is_https: bool, self_signed: Option<&Tls>, arguments: &Arguments) {
+    let address = server.local_addr();
+    let is_https = is_https && !arguments.tls.tls_turn_only;
+    let scheme = if is_https { "https" } else { "http" };
     let port = address.port();
     let url = match address.ip() {
-        ip if ip.is_unspecified() || ip.is_loopback() => format!("http://localhost:{port}"),
-        _ => format!("http://{address}"),
+        ip if ip.is_unspecified() || ip.is_loopback() => format!("{scheme}://localhost:{port}"),
+        _ => format!("{scheme}://{address}"),
     };
-    if json {
+    let turn: Vec<SocketAddr> = server.turn_addrs();
+    if arguments.json {
         let mut event = serde_json::json!({ "event": "listening", "url": url, "address": address });
         if !turn.is_empty() {
             event["turn"] = serde_json::json!(turn);
         }
+        if let Some(metrics) = server.metrics_addr() {
+            event["metrics"] = serde_json::json!(metrics);
+        }
+        if let Some(tls) = self_signed {
+            event["fingerprint"] = tls.fingerprint().into();
+        }
         eprintln!("{event}");
-    } else {
-        eprintln!("signaling-server: listening on {url} ({address})");
-        for address in turn {
-            eprintln!("signaling-server: STUN and TURN on {address}");
-        }
+        return;
     }
-}
-
-/// Ctrl-C and SIGTERM: the first ends the server in good order, the second at once.
-struct Signals {
-    #[cfg(unix)]
-    terminate: tokio::signal::unix::Signal,
-    #[cfg(unix)]
-    interrupt: tokio::signal::unix::Signal,
-}
-
-impl Signals {
-    #[cfg(unix)]
-    fn new() -> Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let terminate = signal(SignalKind::terminate())?;
-        let interrupt = signal(SignalKind::interrupt())?;
-        Ok(Self {
-            terminate,
-            interrupt,
-        })
+    eprintln!("signaling-server: listening on {url} ({address})");
+    for address in turn {
+        eprintln!("signaling-server: STUN and TURN on {address}");
     }
-
-    #[cfg(unix)]
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
+    if let Some(metrics) = server.metrics_addr() {
+        eprintln!("signaling-server: metrics on http://{metrics}/metrics");
     }
-
-    #[cfg(not(unix))]
-    #[expect(clippy::unnecessary_wraps, reason = "the Unix one can fail")]
-    fn new() -> Result<Self> {
-        Ok(Self {})
-    }
-
-    #[cfg(not(unix))]
-    #[expect(clippy::unused_self, reason = "the Unix one has state")]
-    async fn next(&mut self) {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending().await
-        }
-    }
-
-    async fn first(mut self) {
-        self.next().await;
-        tokio::spawn(async move {
-            self.next().await;
-            std::process::exit(130);
-        });
-    }
-}
-
-fn origin(text: &str) -> Result<String, String> {
-    let (scheme, host) = text.split_once("://").unwrap_or_default();
-    let is_origin = !scheme.is_empty() && !host.is_empty() && !host.contains(['/', '?', '#', ' ']);
-    if is_origin || text == "null" {
-        Ok(text.to_owned())
-    } else {
-        Err("an origin is scheme://host or scheme://host:port, without a path".to_owned())
-    }
-}
-
-fn stun(text: &str) -> Result<String, String> {
-    match text.split_once(':') {
-        Some(("stun" | "stuns", host)) if !host.is_empty() => Ok(text.to_owned()),
-        _ => Err("a STUN server is stun:host or stun:host:port".to_owned()),
+    if let Some(tls) = self_signed {
+        let fingerprint = tls.fingerprint();
+        eprintln!("signaling-server: self-signed certificate, --server-fingerprint {fingerprint}");
     }
 }

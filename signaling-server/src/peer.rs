@@ -3,6 +3,7 @@
 //! told to. Dropping it leaves the room, or leaves a place to come back to.
 
 use crate::{
+    access::{Decision, Grant, Wish},
     bucket::TokenBucket,
     closing::Closing,
     hub::Hub,
@@ -17,10 +18,12 @@ use signaling_protocol::{
     limits::MESSAGE_BYTES_BEFORE_JOIN,
 };
 use std::{
+    net::IpAddr,
     ops::ControlFlow,
     sync::Arc,
     time::{Duration, Instant},
 };
+use tokio_util::task::AbortOnDropHandle;
 
 /// What is due when a peer's deadline has passed.
 #[derive(Debug, PartialEq, Eq)]
@@ -31,11 +34,29 @@ pub(crate) enum Due {
     Ping,
 }
 
+/// Where a peer is, and since when.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Origin {
+    pub(crate) source: Source,
+    pub(crate) address: IpAddr,
+    /// When its connection was accepted.
+    pub(crate) since: Instant,
+}
+
+/// What a peer waits for.
+#[derive(Debug)]
+pub(crate) enum News {
+    /// A frame to send.
+    Frame(Frame),
+    /// Whether it may enter; for [`Peer::judged`].
+    Verdict(Result<Grant, Refusal>),
+}
+
 /// The protocol side of one connection.
 #[derive(Debug)]
 pub(crate) struct Peer {
     hub: Arc<Hub>,
-    source: Source,
+    origin: Origin,
     state: State,
     heard: Instant,
     pinged: Instant,
@@ -46,6 +67,13 @@ enum State {
     /// Nothing but `join` is welcome, and soon.
     Waiting {
         since: Instant,
+        messages: TokenBucket,
+    },
+    /// Somebody else is asked whether it may enter. Nothing of it is read meanwhile, and the question has
+    /// a limit of its own.
+    Asking {
+        join: Box<Join>,
+        answer: AbortOnDropHandle<Result<Grant, Refusal>>,
         messages: TokenBucket,
     },
     /// A plain peer that has not sent anything yet.
@@ -63,11 +91,11 @@ pub(crate) type Flow = ControlFlow<Closing, Option<Frame>>;
 
 impl Peer {
     /// A peer that has yet to send `join`.
-    pub(crate) fn new(hub: Arc<Hub>, source: Source, now: Instant) -> Self {
+    pub(crate) fn new(hub: Arc<Hub>, origin: Origin, now: Instant) -> Self {
         let messages = message_bucket(hub.limits(), now);
         Self {
             hub,
-            source,
+            origin,
             state: State::Waiting {
                 since: now,
                 messages,
@@ -80,11 +108,17 @@ impl Peer {
     /// A plain peer, which is in its room from the first moment.
     pub(crate) fn plain(
         hub: Arc<Hub>,
-        source: Source,
+        origin: Origin,
         room: RoomName,
         now: Instant,
     ) -> Result<Self, Refusal> {
-        let mut peer = Self::new(hub, source, now);
+        if !hub.doors().access.is_open() {
+            let message =
+                "this server lets nobody in without a token, which a plain page has no way to show";
+            return Err(Refusal::new(ErrorCode::Unauthorized, message));
+        }
+        let source = origin.source;
+        let mut peer = Self::new(hub, origin, now);
         let entrance = Entrance {
             room: Some(room),
             create: None,
@@ -93,16 +127,49 @@ impl Peer {
             plain: true,
             source,
         };
-        peer.state = State::Fresh(peer.enter(entrance, false, now)?);
+        peer.state = State::Fresh(peer.enter_as(entrance, false, now)?);
         Ok(peer)
     }
 
-    /// The next frame, as soon as there is one. Cancelled, it has taken nothing.
-    pub(crate) async fn next(&self) -> Result<Frame, Closing> {
+    /// The next frame, as soon as there is one, or the answer to whether it may enter. Cancelled, it has
+    /// taken nothing.
+    pub(crate) async fn next(&mut self) -> Result<News, Closing> {
+        if let State::Asking { answer, .. } = &mut self.state {
+            let verdict = answer.await.unwrap_or_else(|_| {
+                let message = "this server could not find out who may enter";
+                Err(Refusal::new(ErrorCode::Internal, message))
+            });
+            return Ok(News::Verdict(verdict));
+        }
         match self.carrier() {
-            Some(carrier) => carrier.next().await.map(|outgoing| outgoing.frame),
+            Some(carrier) => {
+                let outgoing = carrier.next().await?;
+                Ok(News::Frame(outgoing.frame))
+            }
             None => std::future::pending().await,
         }
+    }
+
+    /// Whether what it sends may be read: not while somebody else is asked about it.
+    pub(crate) fn may_be_read(&self) -> bool {
+        !matches!(self.state, State::Asking { .. })
+    }
+
+    /// The answer to whether it may enter.
+    pub(crate) fn judged(&mut self, now: Instant, verdict: Result<Grant, Refusal>) -> Flow {
+        let state = std::mem::replace(&mut self.state, State::Stranded);
+        let State::Asking { join, messages, .. } = state else {
+            self.state = state;
+            return ControlFlow::Continue(None);
+        };
+        self.hub.answered(&verdict);
+        let result = self.enter(*join, verdict, now);
+        // For errors that leave the connection: it may try again.
+        self.state = State::Waiting {
+            since: now,
+            messages,
+        };
+        self.entered(now, result)
     }
 
     /// Waits until there is nothing more to send, and why.
@@ -135,7 +202,9 @@ impl Peer {
             State::Fresh(carrier) | State::Plain(carrier) | State::Joined(carrier) => {
                 carrier.receive(text).map_continue(|()| None)
             }
-            State::Waiting { .. } | State::Stranded => self.receive_first(now, text),
+            State::Waiting { .. } | State::Asking { .. } | State::Stranded => {
+                self.receive_first(now, text)
+            }
         }
     }
 
@@ -162,7 +231,7 @@ impl Peer {
                 carrier.session().mailbox.push_aside(&draining);
                 None
             }
-            State::Waiting { .. } => {
+            State::Waiting { .. } | State::Asking { .. } => {
                 self.state = State::Stranded;
                 Some(Frame::new(&draining))
             }
@@ -219,24 +288,26 @@ impl Peer {
             State::Fresh(carrier) | State::Plain(carrier) | State::Joined(carrier) => {
                 carrier.leave(reason);
             }
-            State::Waiting { .. } | State::Stranded => {}
+            State::Waiting { .. } | State::Asking { .. } | State::Stranded => {}
         }
     }
 
     fn carrier(&self) -> Option<&Carrier> {
         match &self.state {
             State::Fresh(carrier) | State::Plain(carrier) | State::Joined(carrier) => Some(carrier),
-            State::Waiting { .. } | State::Stranded => None,
+            State::Waiting { .. } | State::Asking { .. } | State::Stranded => None,
         }
     }
 
     fn count(&mut self, now: Instant) -> Flow {
         let limits = self.hub.limits();
         let counted = match &mut self.state {
-            State::Waiting { messages, .. } => match messages.take(now) {
-                true => Ok(()),
-                false => Err(too_fast(limits)),
-            },
+            State::Waiting { messages, .. } | State::Asking { messages, .. } => {
+                match messages.take(now) {
+                    true => Ok(()),
+                    false => Err(too_fast(limits)),
+                }
+            }
             State::Fresh(carrier) | State::Plain(carrier) | State::Joined(carrier) => {
                 carrier.session().count(limits, now)
             }
@@ -258,13 +329,51 @@ impl Peer {
             Ok(ClientMessage::Join(_)) if matches!(self.state, State::Stranded) => {
                 Err(Refusal::draining())
             }
-            Ok(ClientMessage::Join(join)) => self.join(now, join),
+            Ok(ClientMessage::Join(join)) => return self.join(now, join),
             Ok(_) => Err(Refusal::new(ErrorCode::NotJoined, "`join` comes first")),
             Err(error) => Err(error.into()),
         };
+        self.entered(now, result)
+    }
+
+    fn join(&mut self, now: Instant, join: Join) -> Flow {
+        if let Some(token) = &join.resume {
+            match self.resume(now, token, join.ack) {
+                Err(refusal) if refusal.code == ErrorCode::ResumeFailed && join.room.is_some() => {}
+                result => return self.entered(now, result),
+            }
+        }
+        let wish = Wish {
+            source: self.origin.source,
+            address: self.origin.address,
+            token: join.token.clone(),
+            room: join.room.clone(),
+            create: join.create,
+        };
+        match self.hub.authorise(&wish, now) {
+            Decision::Now(verdict) => {
+                let result = self.enter(join, verdict, now);
+                self.entered(now, result)
+            }
+            Decision::Later(answer) => {
+                let messages = message_bucket(self.hub.limits(), now);
+                self.state = State::Asking {
+                    join: Box::new(join),
+                    answer,
+                    messages,
+                };
+                ControlFlow::Continue(None)
+            }
+        }
+    }
+
+    /// What an attempt to enter led to.
+    fn entered(&mut self, now: Instant, result: Result<Carrier, Refusal>) -> Flow {
         match result {
             Ok(carrier) => {
                 self.state = State::Joined(carrier);
+                let took = now.saturating_duration_since(self.origin.since);
+                self.hub.metrics().shook_hands(took);
                 ControlFlow::Continue(None)
             }
             Err(refusal) if refusal.code.is_fatal() => {
@@ -274,13 +383,21 @@ impl Peer {
         }
     }
 
-    fn join(&self, now: Instant, join: Join) -> Result<Carrier, Refusal> {
-        if let Some(token) = &join.resume {
-            match self.resume(now, token, join.ack) {
-                Err(refusal) if refusal.code == ErrorCode::ResumeFailed && join.room.is_some() => {}
-                result => return result,
-            }
-        }
+    fn resume(&self, now: Instant, token: &Secret, ack: Option<u64>) -> Result<Carrier, Refusal> {
+        let session = self.hub.find(token.expose(), self.origin.source, now)?;
+        session.count(self.hub.limits(), now)?;
+        let ack = ack.or(Some(0));
+        self.hub.attach(&session, Medium::Socket, ack, true)
+    }
+
+    /// Enters as far as is granted.
+    fn enter(
+        &self,
+        join: Join,
+        verdict: Result<Grant, Refusal>,
+        now: Instant,
+    ) -> Result<Carrier, Refusal> {
+        let had_token = join.token.is_some();
         let Join {
             room,
             create,
@@ -291,25 +408,27 @@ impl Peer {
             resume: _,
             ack: _,
         } = join;
-        let entrance = Entrance {
+        let source = self.origin.source;
+        let mut entrance = Entrance {
             room,
             create,
             capacity,
             name,
             plain: false,
-            source: self.source,
+            source,
         };
-        self.enter(entrance, resumable, now)
+        let granted = verdict.and_then(|grant| grant.apply(&mut entrance));
+        self.hub.judged(source, had_token, &granted, now);
+        granted?;
+        self.enter_as(entrance, resumable, now)
     }
 
-    fn resume(&self, now: Instant, token: &Secret, ack: Option<u64>) -> Result<Carrier, Refusal> {
-        let session = self.hub.find(token.expose(), self.source, now)?;
-        session.count(self.hub.limits(), now)?;
-        let ack = ack.or(Some(0));
-        self.hub.attach(&session, Medium::Socket, ack, true)
-    }
-
-    fn enter(&self, entrance: Entrance, resumable: bool, now: Instant) -> Result<Carrier, Refusal> {
+    fn enter_as(
+        &self,
+        entrance: Entrance,
+        resumable: bool,
+        now: Instant,
+    ) -> Result<Carrier, Refusal> {
         let (session, _) = self.hub.enter(entrance, resumable, Medium::Socket, now)?;
         Ok(Carrier::first(Arc::clone(&self.hub), session))
     }

@@ -1,6 +1,6 @@
 //! One room: who is in it, and who gets what.
 
-use crate::{refusal::Refusal, sources::Source};
+use crate::{bucket::TokenBucket, refusal::Refusal, sources::Source};
 use signaling_protocol::{ErrorCode, LeaveReason, PeerId, PeerInfo, ServerMessage};
 use std::time::{Duration, Instant};
 
@@ -26,6 +26,19 @@ pub(crate) struct Room<H> {
     maker: Source,
     /// Whether anybody may listen: it was not made for those who know its code.
     open: bool,
+    made: Instant,
+    joins: TokenBucket,
+    /// When there were two for the first time, until they are paired.
+    met: Option<Instant>,
+    /// Who sent the first sealed record since then.
+    spoke: Option<PeerId>,
+}
+
+/// One member, for whoever administers the server.
+#[derive(Debug)]
+pub(crate) struct MemberView<'a, H> {
+    pub(crate) info: &'a PeerInfo,
+    pub(crate) handle: &'a H,
 }
 
 #[derive(Debug)]
@@ -46,13 +59,61 @@ pub(crate) enum Audience {
 }
 
 impl<H: Clone> Room<H> {
-    pub(crate) fn new(capacity: u16, maker: Source, open: bool) -> Self {
+    pub(crate) fn new(
+        capacity: u16,
+        maker: Source,
+        open: bool,
+        joins_per_minute: u32,
+        now: Instant,
+    ) -> Self {
+        let minute = Duration::from_secs(60);
         Self {
             members: Vec::new(),
             capacity,
             maker,
             open,
+            made: now,
+            joins: TokenBucket::new(joins_per_minute, minute, joins_per_minute, now),
+            met: None,
+            spoke: None,
         }
+    }
+
+    /// Counts an attempt to enter; false if there were too many.
+    pub(crate) fn knock(&mut self, now: Instant) -> bool {
+        self.joins.take(now)
+    }
+
+    /// A sealed record came from a member: how long it took them to pair, if this is when they did.
+    pub(crate) fn sealed(&mut self, from: &PeerId, now: Instant) -> Option<Duration> {
+        let met = self.met?;
+        match &self.spoke {
+            None => {
+                self.spoke = Some(from.clone());
+                None
+            }
+            Some(first) if first == from => None,
+            Some(_) => {
+                self.met = None;
+                Some(now.saturating_duration_since(met))
+            }
+        }
+    }
+
+    pub(crate) fn age(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.made)
+    }
+
+    pub(crate) fn away(&self) -> usize {
+        let away = |member: &&Member<H>| member.away.is_some();
+        self.members.iter().filter(away).count()
+    }
+
+    pub(crate) fn members(&self) -> impl Iterator<Item = MemberView<'_, H>> {
+        self.members.iter().map(|member| MemberView {
+            info: &member.info,
+            handle: &member.handle,
+        })
     }
 
     pub(crate) fn capacity(&self) -> u16 {
@@ -87,7 +148,7 @@ impl<H: Clone> Room<H> {
     }
 
     /// Adds a member whose id is new here; the others are told.
-    pub(crate) fn add(&mut self, info: PeerInfo, handle: H) -> Delivery<H> {
+    pub(crate) fn add(&mut self, info: PeerInfo, handle: H, now: Instant) -> Delivery<H> {
         let delivery = Delivery {
             to: self.handles(Audience::Joined, None),
             message: ServerMessage::PeerJoined {
@@ -100,6 +161,9 @@ impl<H: Clone> Room<H> {
             handle,
             away: None,
         });
+        if self.members.len() == 2 {
+            (self.met, self.spoke) = (Some(now), None);
+        }
         delivery
     }
 
@@ -153,6 +217,9 @@ impl<H: Clone> Room<H> {
             .iter()
             .position(|member| member.info.id == *id)?;
         let gone = self.members.remove(index);
+        if self.members.len() < 2 {
+            self.met = None;
+        }
         Some(Departure {
             delivery: Delivery {
                 to: self.handles(Audience::Joined, None),
@@ -221,17 +288,18 @@ mod tests {
     }
 
     fn room() -> Room<char> {
-        let mut room = Room::new(4, Source::LOOPBACK, true);
-        room.add(peer("a", false), 'a');
-        room.add(peer("b", false), 'b');
-        room.add(peer("p", true), 'p');
+        let now = Instant::now();
+        let mut room = Room::new(4, Source::LOOPBACK, true, 100, now);
+        room.add(peer("a", false), 'a', now);
+        room.add(peer("b", false), 'b', now);
+        room.add(peer("p", true), 'p', now);
         room
     }
 
     #[test]
     fn coming_and_going_is_told_to_joined_members() {
         let mut room = room();
-        let came = room.add(peer("c", false), 'c');
+        let came = room.add(peer("c", false), 'c', Instant::now());
         assert_eq!(came.to, ['a', 'b']);
         assert!(room.is_full());
         let went = room

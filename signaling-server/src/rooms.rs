@@ -45,6 +45,10 @@ pub(crate) struct Entered<H> {
 pub(crate) struct Terms {
     /// How many rooms the source may keep alive.
     pub(crate) max_rooms: u32,
+    /// How many rooms there may be altogether.
+    pub(crate) max_all: usize,
+    /// How often a room may be entered in a minute.
+    pub(crate) joins_per_minute: u32,
     pub(crate) now: Instant,
     /// How long the place of a member that is away is kept from others who want it.
     pub(crate) hold: Duration,
@@ -103,7 +107,14 @@ impl<H: Clone> Rooms<H> {
                 ));
             }
         };
+        if let Some(found) = self.rooms.get_mut(&room)
+            && !found.knock(terms.now)
+        {
+            let message = "too many joins into this room in a minute";
+            return Err(Refusal::new(ErrorCode::RateLimited, message));
+        }
         self.make_way(&room, create, terms, gone);
+        let all = self.rooms.len();
         let found = match self.rooms.entry(room.clone()) {
             Entry::Occupied(_) if create == Some(true) => {
                 return Err(Refusal::new(
@@ -116,6 +127,12 @@ impl<H: Clone> Rooms<H> {
                 return Err(Refusal::new(
                     ErrorCode::NoSuchRoom,
                     "nobody is in that room",
+                ));
+            }
+            Entry::Vacant(_) if all >= terms.max_all => {
+                return Err(Refusal::new(
+                    ErrorCode::ServerFull,
+                    "the server has no free room",
                 ));
             }
             Entry::Vacant(entry) => {
@@ -131,7 +148,14 @@ impl<H: Clone> Rooms<H> {
                 }
                 *made += 1;
                 self.numbers.add(&room);
-                entry.insert(Room::new(capacity, source, create.is_none()))
+                let joins = terms.joins_per_minute;
+                entry.insert(Room::new(
+                    capacity,
+                    source,
+                    create.is_none(),
+                    joins,
+                    terms.now,
+                ))
             }
         };
         if found.is_full() {
@@ -159,6 +183,7 @@ impl<H: Clone> Rooms<H> {
                 away: false,
             },
             handle.clone(),
+            terms.now,
         );
         Ok(Entered {
             room,
@@ -193,6 +218,32 @@ impl<H: Clone> Rooms<H> {
         for id in abandoned {
             gone.extend(self.take_out(name, &id, LeaveReason::Lost, keep));
         }
+    }
+
+    /// A sealed record was sent: how long the pairing took, if this is the one that completes it.
+    pub(crate) fn sealed(
+        &mut self,
+        room: &RoomName,
+        from: &PeerId,
+        now: Instant,
+    ) -> Option<Duration> {
+        self.rooms.get_mut(room)?.sealed(from, now)
+    }
+
+    /// How many rooms, members, and members that are away there are.
+    pub(crate) fn counts(&self) -> (usize, usize, usize) {
+        let add = |(members, away), room: &Room<H>| (members + room.len(), away + room.away());
+        let (members, away) = self.rooms.values().fold((0, 0), add);
+        (self.rooms.len(), members, away)
+    }
+
+    /// Every room, in no order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&RoomName, &Room<H>)> {
+        self.rooms.iter()
+    }
+
+    pub(crate) fn get(&self, room: &RoomName) -> Option<&Room<H>> {
+        self.rooms.get(room)
     }
 
     /// The handle of a member.
@@ -300,6 +351,7 @@ mod tests {
         next: u32,
         now: Instant,
         gone: Vec<Departure<u32>>,
+        joins_per_minute: u32,
     }
 
     impl Fixture {
@@ -310,6 +362,7 @@ mod tests {
                 next: 0,
                 now: Instant::now(),
                 gone: Vec::new(),
+                joins_per_minute: 1000,
             }
         }
 
@@ -330,6 +383,8 @@ mod tests {
             };
             let terms = Terms {
                 max_rooms: 4,
+                max_all: 6,
+                joins_per_minute: self.joins_per_minute,
                 now: self.now,
                 hold: Duration::from_secs(3),
             };
@@ -408,6 +463,53 @@ mod tests {
             .unwrap();
         assert!(gone.delivery.to.is_empty());
         fixture.enter(Some("x"), None, None).unwrap();
+    }
+
+    #[test]
+    fn one_room_and_all_rooms_have_limits() {
+        let mut fixture = Fixture::new();
+        fixture.joins_per_minute = 2;
+        let made: Vec<_> = (0..4)
+            .map(|_| fixture.enter(None, Some(true), None).unwrap())
+            .collect();
+        let name = made[0].room.to_string();
+        let mut enter = |fixture: &mut Fixture| {
+            let entered = fixture.enter(Some(&name), Some(false), None)?;
+            fixture
+                .rooms
+                .leave(&entered.room, &entered.id, LeaveReason::Left);
+            Ok::<_, ErrorCode>(())
+        };
+        assert_eq!(enter(&mut fixture), Ok(()));
+        assert_eq!(enter(&mut fixture), Ok(()));
+        assert_eq!(enter(&mut fixture), Err(ErrorCode::RateLimited));
+        fixture.now += Duration::from_secs(30);
+        assert_eq!(enter(&mut fixture), Ok(()));
+        // Others make rooms too: the server's own limit is above that of one source.
+        fixture.rooms.made.clear();
+        for expected in [None, None, Some(ErrorCode::ServerFull)] {
+            assert_eq!(fixture.enter(None, Some(true), None).err(), expected);
+        }
+    }
+
+    #[test]
+    fn two_are_paired_when_both_have_sent_something_sealed() {
+        let mut fixture = Fixture::new();
+        let a = fixture.enter(Some("r"), None, None).unwrap();
+        let room = a.room.clone();
+        let (start, later) = (fixture.now, fixture.now + Duration::from_secs(2));
+        assert_eq!(fixture.rooms.sealed(&room, &a.id, start), None, "alone");
+        let b = fixture.enter(Some("r"), None, None).unwrap();
+        assert_eq!(fixture.rooms.sealed(&room, &b.id, start), None);
+        assert_eq!(fixture.rooms.sealed(&room, &b.id, start), None);
+        let took = fixture.rooms.sealed(&room, &a.id, later);
+        assert_eq!(took, Some(Duration::from_secs(2)));
+        assert_eq!(fixture.rooms.sealed(&room, &b.id, later), None, "once");
+        fixture.rooms.leave(&room, &b.id, LeaveReason::Left);
+        let c = fixture.enter(Some("r"), None, None).unwrap();
+        assert_eq!(fixture.rooms.sealed(&room, &a.id, later), None);
+        assert!(fixture.rooms.sealed(&room, &c.id, later).is_some(), "again");
+        assert_eq!(fixture.rooms.counts(), (1, 2, 0));
     }
 
     #[test]

@@ -1,11 +1,16 @@
 //! Listening, accepting, and going away in good order.
 
 use crate::{
-    config::{Config, Origins},
+    config::Config,
+    doors::Doors,
+    forwarded::Proxies,
     http::{self, App, Connection, Phase},
     hub::Hub,
+    metrics::Metrics,
     refusal::Refusal,
+    socket::Socket as ClientSocket,
     sources::Source,
+    tls::Tls,
     turn::{Minter, Turn},
 };
 use axum::Router;
@@ -25,7 +30,8 @@ use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
 };
-use tokio_util::task::TaskTracker;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower_service::Service;
 
 /// Connections that the kernel keeps while we are busy: a reconnecting crowd.
@@ -46,6 +52,15 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Connections over the limits that are told so at the same time; more are cut without a word.
 const REFUSALS: usize = 64;
+
+/// Connections for metrics at the same time; more are cut without a word.
+const OPS_CONNECTIONS: usize = 64;
+
+/// How long a connection for metrics may last; Prometheus opens another one.
+const OPS_LIMIT: Duration = Duration::from_secs(120);
+
+/// The content type of a TLS handshake record (RFC 8446 section 5.1).
+const TLS_HANDSHAKE: u8 = 22;
 
 /// The server cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -71,8 +86,39 @@ pub enum BindError {
 pub struct Server {
     listener: TcpListener,
     local_addr: SocketAddr,
+    ops: Option<TcpListener>,
     turn: Option<Turn>,
-    config: Config,
+    hub: Arc<Hub>,
+    minter: Minter,
+    proxies: Proxies,
+    tls: Option<Tls>,
+    drain: CancellationToken,
+}
+
+/// Reaches a server that runs.
+#[derive(Debug, Clone)]
+pub struct ServerHandle {
+    hub: Arc<Hub>,
+    drain: CancellationToken,
+}
+
+impl ServerHandle {
+    /// Takes origins, access and the admin token of this configuration for everybody who comes from now
+    /// on; who is in stays. Nothing else of it is looked at.
+    pub fn reload(&self, config: Config) {
+        let Config {
+            origins,
+            access,
+            admin_token,
+            ..
+        } = config;
+        self.hub.set_doors(Doors::new(origins, access, admin_token));
+    }
+
+    /// Makes the server go away in good order.
+    pub fn drain(&self) {
+        self.drain.cancel();
+    }
 }
 
 impl Server {
@@ -93,12 +139,54 @@ impl Server {
         let (local_addr, listener) = bound.map_err(|source| failed(address, source))?;
         let turn = config.turn.take().map(Turn::bind).transpose();
         let turn = turn.map_err(|(address, source)| failed(address, source))?;
+        let ops = config
+            .metrics_listen
+            .map(|address| listen(address).map_err(|source| failed(address, source)));
+        let ops = ops.transpose()?;
+        let Config {
+            origins,
+            access,
+            admin_token,
+            ice_servers,
+            turn_uris,
+            turn_secret,
+            trusted_proxies,
+            proxy_header,
+            tls,
+            limits,
+            ..
+        } = config;
+        let mut minter = Minter::new(turn_secret.as_ref(), turn_uris);
+        if let Some(turn) = &turn {
+            minter.add_urls(turn.urls());
+        }
+        let doors = Doors::new(origins, access, admin_token);
+        let metrics = Arc::new(Metrics::new());
+        let hub = Hub::new(limits, ice_servers, minter.clone(), metrics, doors);
         Ok(Self {
             listener,
             local_addr,
+            ops,
             turn,
-            config,
+            hub: Arc::new(hub),
+            minter,
+            proxies: Proxies::new(trusted_proxies, proxy_header),
+            tls,
+            drain: CancellationToken::new(),
         })
+    }
+
+    /// What reaches it once it runs.
+    pub fn handle(&self) -> ServerHandle {
+        ServerHandle {
+            hub: Arc::clone(&self.hub),
+            drain: self.drain.clone(),
+        }
+    }
+
+    /// Where it answers `/metrics`, if that is an address of its own.
+    pub fn metrics_addr(&self) -> Option<SocketAddr> {
+        self.ops.as_ref()?.local_addr().ok()
     }
 
     /// The address that it listens on, with the port that it got.
@@ -120,32 +208,52 @@ impl Server {
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let Self {
             listener,
-            config,
+            ops,
             turn,
+            hub,
+            minter,
+            proxies,
+            tls,
+            drain,
             ..
         } = self;
-        let Config {
-            origins,
-            ice_servers,
-            turn_uris,
-            turn_secret,
-            limits,
-            ..
-        } = config;
         let (phase, watcher) = watch::channel(Phase::Serving);
         let tasks = TaskTracker::new();
-        let mut minter = Minter::new(turn_secret.as_ref(), turn_uris);
-        // Aborted with this future: what is relayed ends with the server.
-        let mut relaying = JoinSet::new();
+        let app = App {
+            hub: Arc::clone(&hub),
+            drain: drain.clone(),
+            phase: watcher,
+            tasks: tasks.clone(),
+        };
+        let header_timeout = hub.limits().header_timeout;
+        let drain_grace = hub.limits().drain_grace;
+        // Aborted with this future: what is relayed ends with the server, and until then it can be asked
+        // how it is.
+        let mut beside = JoinSet::new();
         if let Some(turn) = turn {
-            minter.add_urls(turn.urls());
-            relaying.spawn(turn.run(minter.clone()));
+            beside.spawn(turn.run(minter, Arc::clone(hub.metrics())));
         }
-        let hub = Arc::new(Hub::new(limits.clone(), ice_servers, minter));
-        let acceptor = Acceptor::new(Arc::clone(&hub), origins, watcher, tasks.clone());
+        if let Some(ops) = ops {
+            beside.spawn(serve_ops(
+                ops,
+                http::ops_router(app.clone()),
+                header_timeout,
+            ));
+        }
+        let acceptor = Acceptor {
+            hub: Arc::clone(&hub),
+            router: http::router(app.clone()),
+            proxies: Arc::new(proxies),
+            tls,
+            phase: app.phase.clone(),
+            tasks: tasks.clone(),
+            refusals: Arc::new(Semaphore::new(REFUSALS)),
+        };
+        drop(app);
         select! {
             biased;
             () = shutdown => {}
+            () = drain.cancelled() => {}
             never = acceptor.run(&listener) => match never {},
             never = hub.keep_time() => match never {},
         }
@@ -154,7 +262,7 @@ impl Server {
         tasks.close();
         tracing::info!(connections = tasks.len(), "draining");
         phase.send_replace(Phase::Draining);
-        if timeout(limits.drain_grace, tasks.wait()).await.is_err() {
+        if timeout(drain_grace, tasks.wait()).await.is_err() {
             phase.send_replace(Phase::Stopping);
             // What does not end now ends with `phase`, which is dropped here.
             let _ = timeout(STOP_LIMIT, tasks.wait()).await;
@@ -196,34 +304,14 @@ fn has_no_ipv6(error: &io::Error) -> bool {
 struct Acceptor {
     hub: Arc<Hub>,
     router: Router,
+    proxies: Arc<Proxies>,
+    tls: Option<Tls>,
     phase: watch::Receiver<Phase>,
     tasks: TaskTracker,
     refusals: Arc<Semaphore>,
 }
 
 impl Acceptor {
-    fn new(
-        hub: Arc<Hub>,
-        origins: Origins,
-        phase: watch::Receiver<Phase>,
-        tasks: TaskTracker,
-    ) -> Self {
-        let app = App {
-            hub: Arc::clone(&hub),
-            origins: Arc::new(origins),
-            phase: phase.clone(),
-            tasks: tasks.clone(),
-        };
-        let refusals = Arc::new(Semaphore::new(REFUSALS));
-        Self {
-            hub,
-            router: http::router(app),
-            phase,
-            tasks,
-            refusals,
-        }
-    }
-
     async fn run(&self, listener: &TcpListener) -> std::convert::Infallible {
         loop {
             match listener.accept().await {
@@ -238,13 +326,17 @@ impl Acceptor {
     }
 
     fn accept(&self, stream: TcpStream, address: IpAddr) {
-        let source = Source::of(address);
         let now = Instant::now();
-        let admission = self.hub.connect(source, now);
+        let behind_proxy = self.proxies.trusts(address);
+        let admission = match behind_proxy {
+            true => self.hub.connect_proxy(),
+            false => self.hub.connect(Source::of(address), now),
+        };
         let permit = match &admission {
             Ok(_) => None,
             Err(Refusal { code, .. }) => {
                 tracing::debug!(%code, "no connection");
+                self.hub.metrics().refused(*code);
                 match Arc::clone(&self.refusals).try_acquire_owned() {
                     Ok(permit) => Some(permit),
                     Err(_) => return,
@@ -253,12 +345,113 @@ impl Acceptor {
         };
         // Small frames must not wait for each other; a socket without the option works too.
         let _ = stream.set_nodelay(true);
-        let connection = Arc::new(Connection::new(source, admission, now));
+        let line = Line {
+            connection: Arc::new(Connection::new(address, admission, now)),
+            behind: behind_proxy.then(|| (Arc::clone(&self.proxies), Arc::clone(&self.hub))),
+        };
         let (router, phase) = (self.router.clone(), self.phase.clone());
         let header_timeout = self.hub.limits().header_timeout;
+        let tls = self.tls.clone();
         self.tasks.spawn(async move {
-            serve(stream, connection, router, header_timeout, phase).await;
+            let opened = timeout(header_timeout, open(stream, tls)).await;
+            match opened {
+                Ok(Ok((stream, Port::Right))) => {
+                    serve(stream, line, router, header_timeout, phase).await;
+                }
+                Ok(Ok((stream, Port::Wrong))) => {
+                    let router = http::redirect_router();
+                    serve(stream, line, router, header_timeout, phase).await;
+                }
+                Ok(Err(error)) => tracing::debug!(%error, "no TLS"),
+                Err(_) => tracing::debug!("no TLS in time"),
+            }
             drop(permit);
+        });
+    }
+}
+
+/// Whether a client speaks what the port speaks.
+enum Port {
+    Right,
+    /// Plain HTTP where HTTPS is spoken.
+    Wrong,
+}
+
+/// Opens TLS, if there is to be any and the client begins it.
+async fn open(stream: TcpStream, tls: Option<Tls>) -> io::Result<(ClientSocket, Port)> {
+    let Some(tls) = tls else {
+        return Ok((ClientSocket::Plain(stream), Port::Right));
+    };
+    let mut first = [0];
+    if stream.peek(&mut first).await? == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    if first[0] != TLS_HANDSHAKE {
+        return Ok((ClientSocket::Plain(stream), Port::Wrong));
+    }
+    // Boxed: the task of a plain connection need not carry the room for a handshake.
+    let accepting = Box::pin(TlsAcceptor::from(tls.server_config()).accept(stream));
+    let stream = accepting.await?;
+    Ok((ClientSocket::Tls(Box::new(stream)), Port::Right))
+}
+
+/// A connection, and whose requests come on it.
+struct Line {
+    connection: Arc<Connection>,
+    /// Of a trusted proxy: each request is somebody's.
+    behind: Option<(Arc<Proxies>, Arc<Hub>)>,
+}
+
+impl Line {
+    /// Who has sent this request.
+    fn caller(&self, headers: &axum::http::HeaderMap) -> Arc<Connection> {
+        let Some((proxies, hub)) = &self.behind else {
+            return Arc::clone(&self.connection);
+        };
+        let now = Instant::now();
+        let address = proxies.client(self.connection.address, headers);
+        let admission = match &self.connection.admission {
+            Ok(_) => hub.connect_behind(Source::of(address), now),
+            Err(refusal) => Err(refusal.clone()),
+        };
+        Arc::new(Connection::behind(
+            &self.connection,
+            address,
+            admission,
+            now,
+        ))
+    }
+}
+
+/// Answers on an address of its own until it is dropped.
+async fn serve_ops(listener: TcpListener, router: Router, header_timeout: Duration) {
+    let mut tasks = JoinSet::new();
+    loop {
+        let stream = select! {
+            Some(_) = tasks.join_next() => continue,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept connections for metrics");
+                    sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            },
+        };
+        if tasks.len() >= OPS_CONNECTIONS {
+            continue;
+        }
+        let router = router.clone();
+        tasks.spawn(async move {
+            let service =
+                service_fn(move |request: hyper::Request<Incoming>| router.clone().call(request));
+            let served = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(header_timeout)
+                .max_buf_size(HEADER_BYTES)
+                .serve_connection(TokioIo::new(stream), service);
+            // A client that reads slowly is cut: there is nothing here that takes longer.
+            let _ = timeout(OPS_LIMIT, served).await;
         });
     }
 }
@@ -275,15 +468,16 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 
 /// Serves requests on one connection until it ends or becomes a WebSocket.
 async fn serve(
-    stream: TcpStream,
-    connection: Arc<Connection>,
+    stream: ClientSocket,
+    line: Line,
     router: Router,
     header_timeout: Duration,
     mut phase: watch::Receiver<Phase>,
 ) {
-    let clock = Arc::clone(&connection);
+    let clock = line.connection.clock();
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
-        request.extensions_mut().insert(Arc::clone(&connection));
+        let caller = line.caller(request.headers());
+        request.extensions_mut().insert(caller);
         router.clone().call(request)
     });
     let served = http1::Builder::new()

@@ -37,6 +37,7 @@ pub(crate) struct Session {
     pub(crate) id: PeerId,
     pub(crate) source: Source,
     pub(crate) plain: bool,
+    pub(crate) since: Instant,
     pub(crate) mailbox: Mailbox,
     /// Of those who may come back.
     secret: Option<ResumeSecret>,
@@ -72,12 +73,14 @@ impl Session {
         plain: bool,
         secret: Option<ResumeSecret>,
         messages: TokenBucket,
+        since: Instant,
     ) -> Self {
         Self {
             room,
             id,
             source,
             plain,
+            since,
             mailbox: Mailbox::new(secret.is_some()),
             secret,
             intake: Mutex::new(Intake {

@@ -4,7 +4,8 @@ use crate::{bucket::TokenBucket, config::Limits, refusal::Refusal};
 use signaling_protocol::ErrorCode;
 use std::{
     collections::HashMap,
-    net::{IpAddr, Ipv4Addr},
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     time::{Duration, Instant},
 };
 
@@ -33,6 +34,16 @@ impl Source {
     }
 }
 
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Loopback => f.write_str("loopback"),
+            Self::V4(address) => address.fmt(f),
+            Self::V6(prefix) => write!(f, "{}/64", Ipv6Addr::from_bits(u128::from(*prefix) << 64)),
+        }
+    }
+}
+
 /// What every source uses now.
 #[derive(Debug, Default)]
 pub(crate) struct Sources {
@@ -48,6 +59,7 @@ struct Use {
     /// Members that may come back, whether they are connected or not.
     places: u32,
     joins: TokenBucket,
+    wrong_tokens: TokenBucket,
 }
 
 impl Sources {
@@ -58,12 +70,40 @@ impl Sources {
         limits: &Limits,
         now: Instant,
     ) -> Result<(), Refusal> {
+        self.open(limits)?;
+        self.admit(source, limits, now)
+            .inspect_err(|_| self.close())
+    }
+
+    /// Counts a connection whose source is not known yet: it comes from a proxy.
+    pub(crate) fn open(&mut self, limits: &Limits) -> Result<(), Refusal> {
         if self.connections >= limits.connections {
             return Err(Refusal::new(
                 ErrorCode::ServerFull,
                 "the server has no free connection",
             ));
         }
+        self.connections += 1;
+        Ok(())
+    }
+
+    /// How many there are.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections
+    }
+
+    /// A connection that [`Sources::open`] counted has ended.
+    pub(crate) fn close(&mut self) {
+        self.connections -= 1;
+    }
+
+    /// Counts what one source does on connections that are counted already.
+    pub(crate) fn admit(
+        &mut self,
+        source: Source,
+        limits: &Limits,
+        now: Instant,
+    ) -> Result<(), Refusal> {
         self.sweep(now);
         let allowed = limits.of(source);
         let entry = self.table.entry(source).or_insert_with(|| Use {
@@ -75,6 +115,7 @@ impl Sources {
                 allowed.joins_per_minute,
                 now,
             ),
+            wrong_tokens: wrong_tokens(source, limits, now),
         });
         if entry.connections >= allowed.connections {
             return Err(Refusal::new(
@@ -86,15 +127,30 @@ impl Sources {
             ));
         }
         entry.connections += 1;
-        self.connections += 1;
         Ok(())
     }
 
-    /// A counted connection has ended.
-    pub(crate) fn disconnect(&mut self, source: Source) {
+    /// What [`Sources::admit`] counted has ended.
+    pub(crate) fn release(&mut self, source: Source) {
         if let Some(entry) = self.table.get_mut(&source) {
             entry.connections -= 1;
-            self.connections -= 1;
+        }
+    }
+
+    /// Whether a source may show another token, after how many that were wrong.
+    pub(crate) fn may_try(&self, source: Source, now: Instant) -> Result<(), Refusal> {
+        let entry = self.table.get(&source);
+        if entry.is_some_and(|entry| entry.wrong_tokens.is_empty(now)) {
+            let message = "too many wrong tokens from one address in a minute";
+            return Err(Refusal::new(ErrorCode::RateLimited, message));
+        }
+        Ok(())
+    }
+
+    /// Counts a wrong token.
+    pub(crate) fn tried(&mut self, source: Source, now: Instant) {
+        if let Some(entry) = self.table.get_mut(&source) {
+            entry.wrong_tokens.take(now);
         }
     }
 
@@ -147,11 +203,28 @@ impl Sources {
         if self.table.len() < self.sweep_at.max(SWEEP_FROM) {
             return;
         }
-        self.table
-            .retain(|_, entry| entry.connections + entry.places > 0 || !entry.joins.is_full(now));
+        self.table.retain(|_, entry| {
+            entry.connections + entry.places > 0
+                || !entry.joins.is_full(now)
+                || !entry.wrong_tokens.is_full(now)
+        });
         self.table.shrink_to(SWEEP_FROM);
         self.sweep_at = self.table.len() * 2;
     }
+}
+
+/// Everybody behind a proxy that is not trusted comes from loopback: nobody there may shut the others out
+/// as quickly.
+const LOOPBACK_FACTOR: u32 = 100;
+
+fn wrong_tokens(source: Source, limits: &Limits, now: Instant) -> TokenBucket {
+    let allowed = match source {
+        Source::Loopback => limits
+            .wrong_tokens_per_minute
+            .saturating_mul(LOOPBACK_FACTOR),
+        Source::V4(_) | Source::V6(_) => limits.wrong_tokens_per_minute,
+    };
+    TokenBucket::new(allowed, Duration::from_secs(60), allowed, now)
 }
 
 impl Limits {
@@ -206,7 +279,11 @@ mod tests {
         assert_eq!(connect(&mut sources, a), Err(ErrorCode::RateLimited));
         assert_eq!(connect(&mut sources, b), Ok(()));
         assert_eq!(connect(&mut sources, b), Err(ErrorCode::ServerFull));
-        sources.disconnect(a);
+        let disconnect = |sources: &mut Sources, source| {
+            sources.release(source);
+            sources.close();
+        };
+        disconnect(&mut sources, a);
         assert_eq!(connect(&mut sources, a), Ok(()));
 
         assert!(sources.join(a, now).is_ok() && sources.join(a, now).is_ok());
@@ -214,13 +291,34 @@ mod tests {
             sources.join(a, now).unwrap_err().code,
             ErrorCode::RateLimited
         );
-        sources.disconnect(a);
+        disconnect(&mut sources, a);
         assert!(
             sources.join(a, now).is_err(),
             "reconnecting does not refill"
         );
         assert!(sources.join(b, now).is_ok());
         assert!(sources.join(a, now + Duration::from_secs(30)).is_ok());
+    }
+
+    #[test]
+    fn wrong_tokens_of_one_address_close_the_door_for_a_while() {
+        let limits = Limits {
+            wrong_tokens_per_minute: 2,
+            ..Limits::default()
+        };
+        let (now, mut sources) = (Instant::now(), Sources::default());
+        let (a, b) = (source("192.0.2.1"), source("192.0.2.2"));
+        for source in [a, b] {
+            sources.connect(source, &limits, now).unwrap();
+        }
+        for _ in 0..2 {
+            sources.may_try(a, now).unwrap();
+            sources.tried(a, now);
+        }
+        let refused = sources.may_try(a, now).unwrap_err();
+        assert_eq!(refused.code, ErrorCode::RateLimited);
+        sources.may_try(b, now).unwrap();
+        sources.may_try(a, now + Duration::from_secs(30)).unwrap();
     }
 
     #[test]
@@ -232,7 +330,8 @@ mod tests {
             let now = start + Duration::from_millis(10) * index;
             sources.connect(source, &limits, now).unwrap();
             sources.join(source, now).unwrap();
-            sources.disconnect(source);
+            sources.release(source);
+            sources.close();
         }
         assert!(
             sources.table.len() <= 2 * SWEEP_FROM,

@@ -1,18 +1,49 @@
-//! Certificates: read once, for everything that speaks TLS.
+//! Certificates: read from files, and again when they change, or made on the spot; for everything that
+//! speaks TLS.
 
+use rcgen::{CertificateParams, DnType, KeyPair};
+use ring::digest;
 use rustls::{
     ServerConfig,
-    crypto::ring,
+    crypto::ring as provider,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
 use std::{
+    fmt, fs, io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, PoisonError, RwLock},
+    time::{Duration, SystemTime},
 };
 
-/// A certificate chain and its key.
-#[derive(Debug, Clone)]
-pub struct Tls(Arc<ServerConfig>);
+/// How long a certificate that signed itself is good: until somebody tidies up.
+const SELF_SIGNED_DAYS: i64 = 365;
+
+/// How much of that is over when it is made anew.
+const RENEWED_BEFORE: Duration = Duration::from_secs(30 * 86_400);
+
+/// A certificate chain and its key. Clones share it, also when it is read again.
+#[derive(Clone)]
+pub struct Tls(Arc<Inner>);
+
+struct Inner {
+    /// Where it was read from.
+    files: Option<(PathBuf, PathBuf)>,
+    current: RwLock<Current>,
+}
+
+struct Current {
+    config: Arc<ServerConfig>,
+    fingerprint: Fingerprint,
+    /// The sizes and times of the files.
+    stamp: Option<Stamp>,
+}
+
+type Stamp = [(u64, SystemTime); 2];
+
+/// The SHA-256 of a certificate, as `sha256:` and 64 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Fingerprint([u8; 32]);
 
 /// A certificate or key cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +61,17 @@ pub enum TlsError {
     /// The two do not belong together, or are of a kind that is not supported.
     #[error("the certificate and the key cannot be used: {0}")]
     Unusable(#[from] rustls::Error),
+    /// No certificate could be made.
+    #[error("cannot make a certificate: {0}")]
+    Make(String),
+    /// A certificate that was made could not be kept.
+    #[error("cannot keep the certificate in {path}: {source}")]
+    Keep {
+        /// Where.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
 }
 
 impl Tls {
@@ -38,29 +80,271 @@ impl Tls {
     /// # Errors
     /// The files, or what is in them.
     pub fn from_files(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
+        let current = Current::read(certificate, key)?;
+        let files = Some((certificate.to_owned(), key.to_owned()));
+        Ok(Self::new(files, current))
+    }
+
+    /// Makes a certificate that nobody but itself has signed, for `localhost`, this machine's name and
+    /// addresses, and `names`. With a directory it is kept there, as `cert.pem` and `key.pem`, and taken
+    /// again for most of a year, so that those who have accepted it once need not do so again.
+    ///
+    /// # Errors
+    /// The directory, or what is in it.
+    pub fn self_signed(keep: Option<&Path>, names: &[String]) -> Result<Self, TlsError> {
+        let Some(directory) = keep else {
+            let (certificate, key) = make(names)?;
+            return Ok(Self::new(None, Current::of_pem(&certificate, &key)?));
+        };
+        let (certificate, key) = (directory.join("cert.pem"), directory.join("key.pem"));
+        if !is_fresh(&certificate) || !key.exists() {
+            let made = make(names)?;
+            keep_private(directory, &key, &made.1)
+                .and_then(|()| fs::write(&certificate, &made.0))
+                .map_err(|source| TlsError::Keep {
+                    path: directory.to_owned(),
+                    source,
+                })?;
+        }
+        Self::from_files(&certificate, &key)
+    }
+
+    fn new(files: Option<(PathBuf, PathBuf)>, current: Current) -> Self {
+        let current = RwLock::new(current);
+        Self(Arc::new(Inner { files, current }))
+    }
+
+    /// Reads the files again if they have changed; connections from now on get what is in them. What
+    /// cannot be used changes nothing. Says whether something changed.
+    ///
+    /// # Errors
+    /// The files, or what is in them.
+    pub fn reload(&self) -> Result<bool, TlsError> {
+        let Some((certificate, key)) = &self.0.files else {
+            return Ok(false);
+        };
+        if self.read(|current| current.stamp == stamp(certificate, key)) {
+            return Ok(false);
+        }
+        let fresh = Current::read(certificate, key)?;
+        let changed = self.read(|current| current.fingerprint != fresh.fingerprint);
+        *self
+            .0
+            .current
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = fresh;
+        Ok(changed)
+    }
+
+    /// `sha256:` and the digest of the certificate in hexadecimal digits.
+    pub fn fingerprint(&self) -> String {
+        self.read(|current| current.fingerprint.to_string())
+    }
+
+    pub(crate) fn server_config(&self) -> Arc<ServerConfig> {
+        self.read(|current| Arc::clone(&current.config))
+    }
+
+    fn read<T>(&self, read: impl FnOnce(&Current) -> T) -> T {
+        read(
+            &self
+                .0
+                .current
+                .read()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
+    }
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tls({})", self.fingerprint())
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("sha256:")?;
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl Current {
+    fn read(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
         let unreadable = |path: &Path, what, reason: String| TlsError::File {
             path: path.to_owned(),
             what,
             reason,
         };
+        // Before the content: what changes while it is read is read again.
+        let stamp = stamp(certificate, key);
         let of_chain = |reason: String| unreadable(certificate, "certificate", reason);
         let chain = CertificateDer::pem_file_iter(certificate)
             .map_err(|error| of_chain(error.to_string()))?
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| of_chain(error.to_string()))?;
+        let key = PrivateKeyDer::from_pem_file(key)
+            .map_err(|error| unreadable(key, "private key", error.to_string()))?;
         if chain.is_empty() {
             return Err(of_chain("there is none in it".to_owned()));
         }
-        let key = PrivateKeyDer::from_pem_file(key)
-            .map_err(|error| unreadable(key, "private key", error.to_string()))?;
-        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()?
-            .with_no_client_auth()
-            .with_single_cert(chain, key)?;
-        Ok(Self(Arc::new(config)))
+        Self::new(chain, key, stamp)
     }
 
-    pub(crate) fn server_config(&self) -> Arc<ServerConfig> {
-        Arc::clone(&self.0)
+    fn of_pem(certificate: &str, key: &str) -> Result<Self, TlsError> {
+        let unusable = |error: &dyn fmt::Display| TlsError::Make(error.to_string());
+        let certificate = CertificateDer::from_pem_slice(certificate.as_bytes());
+        let key = PrivateKeyDer::from_pem_slice(key.as_bytes());
+        let certificate = certificate.map_err(|error| unusable(&error))?;
+        Self::new(
+            vec![certificate],
+            key.map_err(|error| unusable(&error))?,
+            None,
+        )
+    }
+
+    fn new(
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+        stamp: Option<Stamp>,
+    ) -> Result<Self, TlsError> {
+        let own = chain.first().map_or(&[][..], |certificate| certificate);
+        let own = digest::digest(&digest::SHA256, own);
+        let fingerprint = Fingerprint(own.as_ref().try_into().expect("SHA-256 has 32 bytes"));
+        let mut config =
+            ServerConfig::builder_with_provider(Arc::new(provider::default_provider()))
+                .with_safe_default_protocol_versions()?
+                .with_no_client_auth()
+                .with_single_cert(chain, key)?;
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Self {
+            config: Arc::new(config),
+            fingerprint,
+            stamp,
+        })
+    }
+}
+
+fn stamp(certificate: &Path, key: &Path) -> Option<Stamp> {
+    let of = |path: &Path| {
+        let metadata = fs::metadata(path).ok()?;
+        Some((metadata.len(), metadata.modified().ok()?))
+    };
+    Some([of(certificate)?, of(key)?])
+}
+
+/// Whether a certificate that was kept is good for some time yet, as far as its file's age says.
+fn is_fresh(path: &Path) -> bool {
+    let lifetime = Duration::from_secs(SELF_SIGNED_DAYS.unsigned_abs() * 86_400) - RENEWED_BEFORE;
+    fs::metadata(path)
+        .and_then(|metadata| metadata.modified())
+        .is_ok_and(|made| made.elapsed().is_ok_and(|age| age < lifetime))
+}
+
+/// A certificate and its key in PEM.
+fn make(names: &[String]) -> Result<(String, String), TlsError> {
+    let failed = |error: rcgen::Error| TlsError::Make(error.to_string());
+    let mut subjects: Vec<String> = vec!["localhost".to_owned()];
+    subjects.extend(own_names());
+    subjects.extend(names.iter().cloned());
+    let loopback: [IpAddr; 2] = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+    subjects.extend(loopback.map(|ip| ip.to_string()));
+    subjects.extend(crate::turn::own_addresses().map(|ip| ip.to_string()));
+    let mut seen = std::collections::HashSet::new();
+    subjects.retain(|name| seen.insert(name.clone()));
+    let mut params = CertificateParams::new(subjects).map_err(failed)?;
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "Peerline, self-signed");
+    let now = rcgen::date_time_ymd(1970, 1, 1)
+        + SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
+    let day = Duration::from_secs(86_400);
+    params.not_before = now - day;
+    params.not_after = now + day * u32::try_from(SELF_SIGNED_DAYS).unwrap_or(1);
+    let key = KeyPair::generate().map_err(failed)?;
+    let certificate = params.self_signed(&key).map_err(failed)?;
+    Ok((certificate.pem(), key.serialize_pem()))
+}
+
+/// This machine's name, alone and as others on the network may know it.
+fn own_names() -> Vec<String> {
+    #[cfg(unix)]
+    {
+        let name = rustix::system::uname()
+            .nodename()
+            .to_string_lossy()
+            .into_owned();
+        let usable = !name.is_empty()
+            && name
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte));
+        if usable {
+            let local = format!("{name}.local");
+            return if name.contains('.') {
+                vec![name]
+            } else {
+                vec![name, local]
+            };
+        }
+    }
+    Vec::new()
+}
+
+/// Writes a key that only its owner may read, into a directory that is made if it is missing.
+fn keep_private(directory: &Path, path: &Path, text: &str) -> io::Result<()> {
+    use std::io::Write as _;
+    fs::create_dir_all(directory)?;
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_is_taken_again_and_what_changes_is_noticed() {
+        let directory = tempfile::tempdir().unwrap();
+        let keep = directory.path().join("tls");
+        let first = Tls::self_signed(Some(&keep), &[]).unwrap();
+        let print = first.fingerprint();
+        assert!(print.starts_with("sha256:") && print.len() == 71, "{print}");
+        let again = Tls::self_signed(Some(&keep), &[]).unwrap();
+        assert_eq!(again.fingerprint(), print);
+        assert!(!again.reload().unwrap(), "nothing changed");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let mode = fs::metadata(keep.join("key.pem"))
+                .unwrap()
+                .permissions()
+                .mode();
+            assert_eq!(mode & 0o077, 0, "{mode:o}");
+        }
+        // Half a change is no change: the old one stays in use.
+        let shared = again.clone();
+        fs::write(keep.join("cert.pem"), "nothing").unwrap();
+        assert!(again.reload().is_err());
+        assert_eq!(shared.fingerprint(), print);
+        let (certificate, key) = make(&["extra.example".to_owned()]).unwrap();
+        fs::write(keep.join("cert.pem"), certificate).unwrap();
+        assert!(again.reload().is_err(), "the key is another one's");
+        fs::write(keep.join("key.pem"), key).unwrap();
+        assert!(again.reload().unwrap());
+        assert_ne!(shared.fingerprint(), print);
+        assert_ne!(Tls::self_signed(None, &[]).unwrap().fingerprint(), print);
+    }
+
+    #[test]
+    fn a_name_that_is_none_is_said() {
+        let error = Tls::self_signed(None, &["ü".to_owned()]).unwrap_err();
+        assert!(matches!(error, TlsError::Make(_)), "{error}");
     }
 }

@@ -37,7 +37,7 @@ pub enum Unreachable {
     Timeout,
     /// The encrypted connection failed.
     #[error(
-        "TLS failed ({0}); if the server has no certificate, write http:// in front of its address"
+        "TLS failed ({0}); if the server has no certificate, write http:// in front of its address; if nobody has signed it, give its fingerprint"
     )]
     Tls(String),
     /// Something else answers there.
@@ -157,7 +157,9 @@ impl Refusal {
             ErrorCode::NoSuchRoom => "check the code; the other side must be running and waiting",
             ErrorCode::RoomTaken => "somebody uses this room; take another code",
             ErrorCode::RoomFull => "somebody else is already there; ask for a new code",
-            ErrorCode::Unauthorized => "this server needs a valid token",
+            ErrorCode::Unauthorized => {
+                "give a valid token with --token, or PEERLINE_TOKEN in the environment"
+            }
             ErrorCode::RateLimited => "wait a minute and try again",
             ErrorCode::ServerFull | ErrorCode::Draining => "try again soon or use another server",
             ErrorCode::SlowConsumer | ErrorCode::IdleTimeout | ErrorCode::HelloTimeout => {

@@ -3,7 +3,7 @@
 use super::dial;
 use super::error::{Lost, Unreachable, shown};
 use super::server_url::ServerUrl;
-use super::tls::system_trust;
+use super::tls::trust;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
@@ -47,7 +47,7 @@ impl Connection {
         let (host, port) = server.host_and_port();
         let stream = dial::dial(&host, port).await?;
         let stream = if server.is_secure() {
-            let tls = TlsConnector::from(Arc::new(system_trust().await?));
+            let tls = TlsConnector::from(Arc::new(trust(server).await?));
             let failed = |text: String| Unreachable::Tls(shown(&text));
             let name = ServerName::try_from(host).map_err(|error| failed(error.to_string()))?;
             let stream = tls.connect(name, stream).await;

@@ -12,6 +12,7 @@ mod backoff;
 mod client;
 mod dial;
 mod error;
+mod fingerprint;
 mod http;
 mod keepalive;
 mod ledger;
@@ -26,4 +27,5 @@ mod websocket;
 
 pub use client::Signaling;
 pub use error::{Lost, Refusal, SendError, SignalingError, Unreachable};
+pub use fingerprint::{Fingerprint, FingerprintError};
 pub use server_url::{ServerUrl, ServerUrlError};

@@ -1,5 +1,6 @@
 //! Where a signaling server is.
 
+use super::fingerprint::Fingerprint;
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -9,7 +10,9 @@ use url::{Host, Url};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerUrl {
     /// `http` or `https`, with a path that ends in `/`, and nothing behind the path.
-    page: Url,
+    page: Box<Url>,
+    /// The one certificate that the server has to show, whoever has signed it.
+    pin: Option<Fingerprint>,
 }
 
 /// Why a text is not the address of a signaling server.
@@ -27,6 +30,22 @@ pub enum ServerUrlError {
 }
 
 impl ServerUrl {
+    /// The same server, which has to show exactly this certificate; then nobody needs to have signed it.
+    /// An address without TLS becomes one with it.
+    #[must_use]
+    pub fn pinned(mut self, fingerprint: Fingerprint) -> Self {
+        self.page
+            .set_scheme("https")
+            .expect("http can become https");
+        self.pin = Some(fingerprint);
+        self
+    }
+
+    /// The certificate that it has to show, if it is known.
+    pub fn pin(&self) -> Option<&Fingerprint> {
+        self.pin.as_ref()
+    }
+
     /// The WebSocket: `wss://host/ws`.
     pub fn websocket(&self) -> String {
         let scheme = if self.is_secure() { "wss" } else { "ws" };
@@ -106,7 +125,10 @@ impl FromStr for ServerUrl {
             .trim_end_matches('/');
         let path = format!("{path}/");
         page.set_path(&path);
-        Ok(Self { page })
+        Ok(Self {
+            page: Box::new(page),
+            pin: None,
+        })
     }
 }
 

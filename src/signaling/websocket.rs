@@ -3,7 +3,7 @@
 use super::dial;
 use super::error::{Lost, Unreachable, shown};
 use super::server_url::ServerUrl;
-use super::tls::system_trust;
+use super::tls::trust;
 use super::transport::{Incoming, Transport};
 use futures_util::{SinkExt, StreamExt};
 use signaling_protocol::limits::MESSAGE_BYTES;
@@ -30,7 +30,7 @@ impl WebSocket {
     /// Connects. The caller limits the time.
     pub(super) async fn connect(server: &ServerUrl) -> Result<Self, Unreachable> {
         let connector = match server.is_secure() {
-            true => Connector::Rustls(Arc::new(system_trust().await?)),
+            true => Connector::Rustls(Arc::new(trust(server).await?)),
             false => Connector::Plain,
         };
         Self::connect_with(server, connector).await
@@ -151,8 +151,23 @@ mod tests {
     use tokio::net::TcpListener;
     use tokio_rustls::TlsAcceptor;
 
-    /// A TLS server for `localhost` that answers `join` with an error, and a client that trusts it.
+    /// The same, and the fingerprint of its certificate; reached by an address that is not in it.
+    async fn pinned_server() -> (ServerUrl, String) {
+        use sha2::{Digest, Sha256};
+        let (url, _, certificate) = tls_server_with_certificate().await;
+        let digest = hex::encode(Sha256::digest(&certificate));
+        let (_, port) = url.host_and_port();
+        let url = format!("https://127.0.0.1:{port}").parse().unwrap();
+        (url, format!("sha256:{digest}"))
+    }
+
     async fn tls_server() -> (ServerUrl, ClientConfig) {
+        let (url, trust, _) = tls_server_with_certificate().await;
+        (url, trust)
+    }
+
+    /// A TLS server for `localhost` that answers `join` with an error, and a client that trusts it.
+    async fn tls_server_with_certificate() -> (ServerUrl, ClientConfig, Vec<u8>) {
         let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
         let certificate = made.cert.der().clone();
         let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
@@ -179,8 +194,8 @@ mod tests {
             }
         });
         let mut roots = RootCertStore::empty();
-        roots.add(certificate).unwrap();
-        (url.parse().unwrap(), trusting(roots))
+        roots.add(certificate.clone()).unwrap();
+        (url.parse().unwrap(), trusting(roots), certificate.to_vec())
     }
 
     #[tokio::test]
@@ -193,6 +208,21 @@ mod tests {
             matches!(&refused, SignalingError::Refused(r) if r.code == ErrorCode::RoomFull),
             "{refused}"
         );
+    }
+
+    #[tokio::test]
+    async fn a_pinned_certificate_needs_nobody_to_have_signed_it() {
+        let (url, print) = pinned_server().await;
+        let right = url.clone().pinned(print.parse().unwrap());
+        let socket = WebSocket::connect(&right).await.unwrap();
+        let refused = Signaling::enter(socket, Join::default()).await.unwrap_err();
+        assert!(matches!(refused, SignalingError::Refused(_)), "{refused}");
+        // Requests go the same way.
+        assert!(super::super::http::Connection::open(&right).await.is_ok());
+
+        let wrong = format!("sha256:{}", "0".repeat(64)).parse().unwrap();
+        let error = WebSocket::connect(&url.pinned(wrong)).await.err();
+        assert!(matches!(error, Some(Unreachable::Tls(_))), "{error:?}");
     }
 
     #[tokio::test]

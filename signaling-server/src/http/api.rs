@@ -6,6 +6,7 @@ use super::{
     stream,
 };
 use crate::{
+    access::{Decision, Grant, Wish},
     closing::Closing,
     refusal::Refusal,
     rooms::Entrance,
@@ -85,11 +86,11 @@ async fn answer<F: Future<Output = Result<Response, Failed>>>(
     (State(app), Extension(connection), Path(room), request): Context,
     handle: impl FnOnce(Caller) -> F,
 ) -> Response {
-    let origins = Arc::clone(&app.origins);
-    let grant = match cors::check(&origins, request.headers()) {
+    let grant = match cors::check(&app.hub.doors().origins, request.headers()) {
         Ok(grant) => grant,
         Err(refusal) => return refuse::response(&refusal),
     };
+    let shared = app.clone();
     let result = match &connection.admission {
         Err(refusal) => Err(refusal.clone().into()),
         Ok(_) => {
@@ -102,7 +103,38 @@ async fn answer<F: Future<Output = Result<Response, Failed>>>(
             handle(caller).await
         }
     };
-    grant.apply(result.unwrap_or_else(|failed| refuse::failed(&failed)))
+    grant.apply(result.unwrap_or_else(|failed| refused(&shared, &failed)))
+}
+
+/// The response to a request that failed, which is counted.
+pub(super) fn refused(app: &App, failed: &Failed) -> Response {
+    if let Some(code) = failed.code {
+        app.hub.metrics().refused(code);
+    }
+    refuse::failed(failed)
+}
+
+/// Waits for the answer to whether somebody may enter.
+pub(super) async fn verdict(app: &App, wish: &Wish) -> Result<Grant, Refusal> {
+    match app.hub.authorise(wish, Instant::now()) {
+        Decision::Now(verdict) => verdict,
+        Decision::Later(answer) => {
+            let verdict = answer.await.unwrap_or_else(|_| {
+                let message = "this server could not find out who may enter";
+                Err(Refusal::new(ErrorCode::Internal, message))
+            });
+            app.hub.answered(&verdict);
+            verdict
+        }
+    }
+}
+
+/// A token that does not open is 401 here; 403 is for an Origin.
+pub(super) fn unauthorised(refusal: &Refusal) -> Failed {
+    match refusal.code {
+        ErrorCode::Unauthorized => Failed::with(StatusCode::UNAUTHORIZED, refusal),
+        _ => refusal.clone().into(),
+    }
 }
 
 async fn say(caller: Caller) -> Result<Response, Failed> {
@@ -131,7 +163,7 @@ async fn say(caller: Caller) -> Result<Response, Failed> {
         )),
     };
     let Some(session) = session else {
-        return join(&app, &connection, &room, &body?);
+        return join(&app, &connection, &room, &body?).await;
     };
     let ended = match body {
         Ok(body) => receive(&app, &session, &body).break_value(),
@@ -173,7 +205,12 @@ fn receive(app: &App, session: &Session, body: &[u8]) -> ControlFlow<Closing> {
     ControlFlow::Continue(())
 }
 
-fn join(app: &App, connection: &Connection, room: &str, body: &[u8]) -> Result<Response, Failed> {
+async fn join(
+    app: &App,
+    connection: &Connection,
+    room: &str,
+    body: &[u8],
+) -> Result<Response, Failed> {
     let Ok(text) = std::str::from_utf8(body) else {
         return Err(Refusal::new(ErrorCode::BadJson, "text that is not UTF-8").into());
     };
@@ -194,7 +231,7 @@ fn join(app: &App, connection: &Connection, room: &str, body: &[u8]) -> Result<R
         capacity,
         name,
         resumable: _,
-        token: _,
+        token,
         resume: _,
         ack: _,
     } = join;
@@ -203,7 +240,15 @@ fn join(app: &App, connection: &Connection, room: &str, body: &[u8]) -> Result<R
         return Err(Refusal::new(ErrorCode::BadMessage, message).into());
     }
     let source = connection.source;
-    let entrance = Entrance {
+    let wish = Wish {
+        source,
+        address: connection.address,
+        token,
+        room: path.clone(),
+        create,
+    };
+    let verdict = verdict(app, &wish).await;
+    let mut entrance = Entrance {
         room: path,
         create,
         capacity,
@@ -212,6 +257,9 @@ fn join(app: &App, connection: &Connection, room: &str, body: &[u8]) -> Result<R
         source,
     };
     let now = Instant::now();
+    let granted = verdict.and_then(|grant| grant.apply(&mut entrance));
+    app.hub.judged(source, wish.token.is_some(), &granted, now);
+    granted.map_err(|refusal| unauthorised(&refusal))?;
     let (_, joined) = app.hub.enter(entrance, true, Medium::Requests, now)?;
     Ok(json(ServerMessage::Joined(joined).to_json()))
 }
@@ -309,7 +357,7 @@ fn session_of(
     Ok(session)
 }
 
-fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Failed> {
+pub(super) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Failed> {
     let mut given = headers.get_all(header::AUTHORIZATION).iter();
     let (first, second) = (given.next(), given.next());
     let token = match (first, second) {

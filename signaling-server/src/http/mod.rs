@@ -1,16 +1,19 @@
 //! HTTP: routes, and what a request knows about its connection.
 
+mod admin;
 mod api;
 mod cors;
 mod listen;
+mod ops;
 mod page;
 mod refuse;
 mod stream;
 mod upgrade;
 mod ws;
 
+pub(crate) use ops::{ops_router, redirect_router};
+
 use crate::{
-    config::Origins,
     hub::{ConnectionGuard, Hub},
     refusal::Refusal,
     sources::Source,
@@ -24,11 +27,12 @@ use axum::{
 };
 use serde_json::json;
 use std::{
+    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard},
     time::{Duration, Instant},
 };
 use tokio::{sync::watch, time::sleep_until};
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// How long a connection may serve requests that are not a member's: a client that reads the page at one
 /// byte a second does not hold it for ever. A WebSocket has left this clock behind, a stream moves it.
@@ -49,7 +53,8 @@ pub(crate) enum Phase {
 #[derive(Debug, Clone)]
 pub(crate) struct App {
     pub(crate) hub: Arc<Hub>,
-    pub(crate) origins: Arc<Origins>,
+    /// Cancelled, the server goes away as if it had been told by a signal.
+    pub(crate) drain: CancellationToken,
     pub(crate) phase: watch::Receiver<Phase>,
     /// Owns the tasks of upgraded connections.
     pub(crate) tasks: TaskTracker,
@@ -59,23 +64,53 @@ pub(crate) struct App {
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) source: Source,
+    /// The client, as far as a trusted proxy tells.
+    pub(crate) address: IpAddr,
+    /// When it was accepted; behind a proxy, when the request came.
+    pub(crate) since: Instant,
     /// Whether it may be used. A refused one is kept just long enough to say why.
     pub(crate) admission: Result<ConnectionGuard, Refusal>,
-    /// When it has to be through with its requests.
-    until: Mutex<Instant>,
+    /// The proxy's connection below this request, which counts for as long.
+    _below: Option<Arc<Self>>,
+    clock: Arc<Clock>,
 }
+
+/// When a connection has to be through with its requests.
+#[derive(Debug)]
+pub(crate) struct Clock(Mutex<Instant>);
 
 impl Connection {
     pub(crate) fn new(
-        source: Source,
+        address: IpAddr,
         admission: Result<ConnectionGuard, Refusal>,
         now: Instant,
     ) -> Self {
         Self {
-            source,
+            source: Source::of(address),
+            address,
+            since: now,
             admission,
-            until: Mutex::new(now + HTTP_LIMIT),
+            _below: None,
+            clock: Arc::new(Clock(Mutex::new(now + HTTP_LIMIT))),
         }
+    }
+
+    /// A request that a trusted proxy passes on for somebody.
+    pub(crate) fn behind(
+        proxy: &Arc<Self>,
+        address: IpAddr,
+        admission: Result<ConnectionGuard, Refusal>,
+        now: Instant,
+    ) -> Self {
+        Self {
+            _below: Some(Arc::clone(proxy)),
+            clock: Arc::clone(&proxy.clock),
+            ..Self::new(address, admission, now)
+        }
+    }
+
+    pub(crate) fn clock(&self) -> Arc<Clock> {
+        Arc::clone(&self.clock)
     }
 
     /// A member uses it.
@@ -84,10 +119,12 @@ impl Connection {
     }
 
     fn allow_until(&self, at: Instant) {
-        let mut until = self.until();
+        let mut until = self.clock.until();
         *until = at.max(*until);
     }
+}
 
+impl Clock {
     /// Waits until it has served requests for too long.
     pub(crate) async fn expired(&self) {
         loop {
@@ -100,9 +137,7 @@ impl Connection {
     }
 
     fn until(&self) -> MutexGuard<'_, Instant> {
-        self.until
-            .lock()
-            .expect("nothing panics while it holds a time")
+        self.0.lock().expect("nothing panics while it holds a time")
     }
 }
 
@@ -121,12 +156,14 @@ pub(crate) fn router(app: App) -> Router {
         )
         .route("/api/rooms/{room}/poll", get(api::poll).options(preflight))
         .route("/healthz", get(health))
+        .route("/readyz", get(ops::ready))
+        .merge(admin::router(&app))
         .fallback(get(page))
         .with_state(app)
 }
 
 async fn preflight(State(app): State<App>, headers: HeaderMap) -> Response {
-    match cors::check(&app.origins, &headers) {
+    match cors::check(&app.hub.doors().origins, &headers) {
         Ok(grant) => grant.preflight(),
         Err(refusal) => refuse::response(&refusal),
     }
@@ -159,6 +196,10 @@ async fn health(Extension(connection): Extension<Arc<Connection>>) -> Response {
     if let Err(refusal) = &connection.admission {
         return refuse::response(refusal);
     }
+    health_body().await
+}
+
+async fn health_body() -> Response {
     let body = json!({ "service": "peerline", "version": env!("CARGO_PKG_VERSION") });
     let headers = [
         (header::CONTENT_TYPE, "application/json"),

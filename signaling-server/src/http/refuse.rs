@@ -18,6 +18,8 @@ const HEADERS: [(header::HeaderName, &str); 4] = [
 /// A request that failed: its status and its body.
 #[derive(Debug)]
 pub(crate) struct Failed {
+    /// For the counters.
+    pub(crate) code: Option<ErrorCode>,
     status: StatusCode,
     body: String,
 }
@@ -25,8 +27,8 @@ pub(crate) struct Failed {
 impl Failed {
     /// With a status that says more than the code does.
     pub(crate) fn with(status: StatusCode, refusal: &Refusal) -> Self {
-        let body = refusal.to_message().to_json();
-        Self { status, body }
+        let (code, body) = (Some(refusal.code), refusal.to_message().to_json());
+        Self { code, status, body }
     }
 }
 
@@ -44,10 +46,9 @@ impl From<&Closing> for Failed {
             Some(error) => error.as_str().to_owned(),
             None => refusal.to_message().to_json(),
         };
-        let code = ErrorCode::ALL
-            .into_iter()
-            .find(|code| code.as_str() == closing.reason);
+        let code = closing.code();
         Self {
+            code,
             status: status(code.unwrap_or(ErrorCode::ResumeFailed)),
             body,
         }
@@ -56,7 +57,7 @@ impl From<&Closing> for Failed {
 
 /// The response to a request that failed.
 pub(crate) fn failed(failed: &Failed) -> Response {
-    let Failed { status, body } = failed;
+    let Failed { status, body, .. } = failed;
     (*status, HEADERS, body.clone()).into_response()
 }
 

@@ -32,7 +32,7 @@ pub(crate) async fn respond(
     Extension(connection): Extension<Arc<Connection>>,
     mut request: Request,
 ) -> Response {
-    if let Err(refusal) = cors::check(&app.origins, request.headers()) {
+    if let Err(refusal) = cors::check(&app.hub.doors().origins, request.headers()) {
         return refuse::response(&refusal);
     }
     let response = match create_response_with_body(&request_head(&request), Body::empty) {

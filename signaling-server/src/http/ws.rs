@@ -4,8 +4,9 @@ use super::{App, Connection, Phase, upgrade::Entry};
 use crate::{
     closing::Closing,
     mailbox::Frame,
-    peer::{Due, Flow, Peer},
+    peer::{Due, Flow, News, Origin, Peer},
     refusal::Refusal,
+    socket::Socket as ClientSocket,
 };
 use futures_util::{SinkExt, StreamExt};
 use hyper::upgrade::{OnUpgrade, Upgraded};
@@ -18,7 +19,6 @@ use std::{
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
     sync::watch,
     time::{sleep_until, timeout},
 };
@@ -31,7 +31,7 @@ use tokio_tungstenite::{
     },
 };
 
-type Socket = WebSocketStream<TcpStream>;
+type Socket = WebSocketStream<ClientSocket>;
 
 /// Read buffer of one socket. It stays allocated for the life of a connection: 10,000 idle ones take
 /// 60 MB with 1 KiB each and 85 MB with 4 KiB. Most messages fit; larger ones get a buffer for the
@@ -74,9 +74,15 @@ pub(crate) async fn serve(
     };
     let now = Instant::now();
     let admitted = connection.admission.as_ref().map_err(Refusal::clone);
+    let origin = Origin {
+        source: connection.source,
+        address: connection.address,
+        since: connection.since,
+    };
+    let metrics = Arc::clone(hub.metrics());
     let peer = admitted.and(entry).and_then(|entry| match entry {
-        Entry::Join => Ok(Peer::new(hub, connection.source, now)),
-        Entry::Plain(room) => Peer::plain(hub, connection.source, room, now),
+        Entry::Join => Ok(Peer::new(hub, origin, now)),
+        Entry::Plain(room) => Peer::plain(hub, origin, room, now),
     });
     match peer {
         Ok(mut peer) => {
@@ -84,6 +90,9 @@ pub(crate) async fn serve(
             let ending = converse(&mut socket, &mut peer, &mut phase).await;
             match ending {
                 Ending::Close(closing) => {
+                    if let Some(code) = closing.code() {
+                        metrics.refused(code);
+                    }
                     peer.leave(closing.leave_reason());
                     tracing::debug!(
                         code = closing.close_code,
@@ -101,6 +110,7 @@ pub(crate) async fn serve(
         }
         Err(refusal) => {
             tracing::debug!(code = %refusal.code, "refused");
+            metrics.refused(refusal.code);
             Box::pin(close(&mut socket, Some(Closing::refused(&refusal)))).await;
         }
     }
@@ -108,8 +118,8 @@ pub(crate) async fn serve(
 
 async fn socket(upgraded: Upgraded) -> Socket {
     let parts = upgraded
-        .downcast::<TokioIo<TcpStream>>()
-        .expect("the accept loop serves nothing but TCP streams");
+        .downcast::<TokioIo<ClientSocket>>()
+        .expect("the accept loop serves nothing but these sockets");
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(0)
@@ -122,7 +132,7 @@ async fn socket(upgraded: Upgraded) -> Socket {
 
 enum Event {
     Phase(Phase),
-    Outgoing(Result<Frame, Closing>),
+    Outgoing(Result<News, Closing>),
     Incoming(Option<Result<Message, Error>>),
     Deadline,
 }
@@ -135,6 +145,7 @@ async fn converse(
     // A phase that began before this connection counts as a change.
     phase.mark_changed();
     loop {
+        let (deadline, reads) = (peer.deadline(), peer.may_be_read());
         let event = tokio::select! {
             biased;
             changed = phase.changed() => Event::Phase(match changed {
@@ -142,9 +153,9 @@ async fn converse(
                 // The server itself was dropped.
                 Err(_) => Phase::Stopping,
             }),
-            frame = peer.next() => Event::Outgoing(frame),
-            frame = socket.next() => Event::Incoming(frame),
-            () = sleep_until(peer.deadline().into()) => Event::Deadline,
+            news = peer.next() => Event::Outgoing(news),
+            frame = socket.next(), if reads => Event::Incoming(frame),
+            () = sleep_until(deadline.into()) => Event::Deadline,
         };
         let flow = match event {
             Event::Phase(Phase::Serving) => ControlFlow::Continue(()),
@@ -153,7 +164,13 @@ async fn converse(
                 answer(socket, draining, peer).await
             }
             Event::Phase(Phase::Stopping) => ControlFlow::Break(Ending::Close(Closing::draining())),
-            Event::Outgoing(Ok(frame)) => write(socket, text(frame), peer).await,
+            Event::Outgoing(Ok(News::Frame(frame))) => write(socket, text(frame), peer).await,
+            Event::Outgoing(Ok(News::Verdict(verdict))) => {
+                match peer.judged(Instant::now(), verdict) {
+                    ControlFlow::Continue(reply) => answer(socket, reply, peer).await,
+                    ControlFlow::Break(closing) => ControlFlow::Break(Ending::Close(closing)),
+                }
+            }
             Event::Outgoing(Err(closing)) => ControlFlow::Break(Ending::Close(closing)),
             Event::Incoming(frame) => match incoming(peer, frame) {
                 ControlFlow::Continue(reply) => answer(socket, reply, peer).await,

@@ -1,17 +1,14 @@
-//! Arguments of STUN, TURN and TLS.
+//! Arguments of STUN and TURN.
 
-use anyhow::{Context, Result, ensure};
+use crate::access::{long_enough, secret};
+use anyhow::{Result, ensure};
 use clap::Args;
 use signaling_protocol::Secret;
 use signaling_server::{Network, Tls, TurnConfig, TurnLimits};
 use std::{
     net::{IpAddr, SocketAddr},
     ops::RangeInclusive,
-    path::PathBuf,
 };
-
-/// Fewest characters of a secret: it makes every password.
-const SHORTEST_SECRET: usize = 16;
 
 #[derive(Debug, Args)]
 pub(crate) struct TurnArguments {
@@ -33,7 +30,6 @@ pub(crate) struct TurnArguments {
         long,
         env = "PEERLINE_TURN_HOST",
         value_name = "HOST",
-        requires = "turn",
         value_parser = host,
         help_heading = "TURN"
     )]
@@ -45,7 +41,6 @@ pub(crate) struct TurnArguments {
         env = "PEERLINE_TURN_EXTERNAL_IP",
         value_name = "IP",
         value_delimiter = ',',
-        requires = "turn",
         help_heading = "TURN"
     )]
     turn_external_ips: Vec<IpAddr>,
@@ -79,7 +74,6 @@ pub(crate) struct TurnArguments {
         env = "PEERLINE_TURN_ALLOW_PEER",
         value_name = "RANGE",
         value_delimiter = ',',
-        requires = "turn",
         help_heading = "TURN"
     )]
     turn_allow: Vec<Network>,
@@ -90,7 +84,6 @@ pub(crate) struct TurnArguments {
         env = "PEERLINE_TURN_DENY_PEER",
         value_name = "RANGE",
         value_delimiter = ',',
-        requires = "turn",
         help_heading = "TURN"
     )]
     turn_deny: Vec<Network>,
@@ -132,10 +125,11 @@ pub(crate) struct TurnArguments {
         long,
         env = "PEERLINE_TURN_SECRET",
         value_name = "SECRET",
+        value_parser = secret,
         hide_env_values = true,
         help_heading = "TURN"
     )]
-    turn_secret: Option<String>,
+    turn_secret: Option<Secret>,
 
     /// TURN server elsewhere that shares --turn-secret, such as
     /// turns:turn.example.org:443?transport=tcp (may be repeated)
@@ -144,44 +138,15 @@ pub(crate) struct TurnArguments {
         env = "PEERLINE_TURN_URI",
         value_name = "URI",
         value_delimiter = ',',
-        requires = "turn_secret",
         value_parser = turn_uri,
         help_heading = "TURN"
     )]
     turn_uris: Vec<String>,
-
-    /// Certificate chain in PEM, for TURN over TLS
-    #[arg(
-        long,
-        env = "PEERLINE_TLS_CERT",
-        value_name = "FILE",
-        requires = "tls_key",
-        help_heading = "TLS"
-    )]
-    tls_cert: Option<PathBuf>,
-
-    /// Its private key in PEM
-    #[arg(
-        long,
-        env = "PEERLINE_TLS_KEY",
-        value_name = "FILE",
-        requires = "tls_cert",
-        help_heading = "TLS"
-    )]
-    tls_key: Option<PathBuf>,
 }
 
 impl TurnArguments {
-    /// What `--tls-cert` and `--tls-key` name.
-    pub(crate) fn tls(&self) -> Result<Option<Tls>> {
-        let Some((certificate, key)) = self.tls_cert.as_ref().zip(self.tls_key.as_ref()) else {
-            return Ok(None);
-        };
-        Ok(Some(Tls::from_files(certificate, key)?))
-    }
-
     /// The TURN server inside, if it was asked for.
-    pub(crate) fn inside(&self) -> Result<Option<TurnConfig>> {
+    pub(crate) fn inside(&self, tls: Option<Tls>) -> Result<Option<TurnConfig>> {
         if self.turn.is_empty() {
             return Ok(None);
         }
@@ -190,7 +155,7 @@ impl TurnArguments {
             host: self.turn_host.clone(),
             external_ips: self.turn_external_ips.clone(),
             relay_ports: self.ports()?,
-            tls: self.tls().context("TURN over TLS")?,
+            tls,
             allow: self.turn_allow.clone(),
             deny: self.turn_deny.clone(),
             limits: TurnLimits {
@@ -204,14 +169,8 @@ impl TurnArguments {
 
     /// The TURN servers elsewhere, and the secret.
     pub(crate) fn elsewhere(&self) -> Result<(Vec<String>, Option<Secret>)> {
-        if let Some(secret) = &self.turn_secret {
-            ensure!(
-                secret.len() >= SHORTEST_SECRET,
-                "--turn-secret is shorter than {SHORTEST_SECRET} characters: make one with `openssl rand -hex 32`"
-            );
-        }
-        let secret = self.turn_secret.as_deref().map(Secret::new);
-        Ok((self.turn_uris.clone(), secret))
+        long_enough("--turn-secret", self.turn_secret.as_ref())?;
+        Ok((self.turn_uris.clone(), self.turn_secret.clone()))
     }
 
     fn ports(&self) -> Result<RangeInclusive<u16>> {

@@ -193,6 +193,7 @@ impl Client {
     fn give_to_peer(&mut self, relay: usize, peer: SocketAddr, now: Instant) {
         let relay = &self.relays[relay];
         self.up.charge(self.scratch.len(), now);
+        self.shared.metrics.turn_up.inc_by(length(&self.scratch));
         if self.shared.relays.hand(relay.address, peer, &self.scratch)
             || !self.gate.allows(peer.ip())
         {
@@ -219,6 +220,7 @@ impl Client {
         let transmit = Transmit::new(data, TransportType::Udp, peer, relay);
         if let Some(out) = self.server.recv(transmit, self.now()) {
             self.down.charge(data.len(), Instant::now());
+            self.shared.metrics.turn_down.inc_by(length(data));
             self.link.send(&out.build().data);
         }
     }
@@ -283,4 +285,8 @@ impl Client {
         // What has just passed is due at once, but not again and again.
         Instant::now() + wait.max(Duration::from_millis(100))
     }
+}
+
+fn length(data: &[u8]) -> u64 {
+    u64::try_from(data.len()).unwrap_or(u64::MAX)
 }

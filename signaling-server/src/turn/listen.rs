@@ -4,6 +4,7 @@ use super::{
     Shared, TurnConfig, credentials::Minter, quota::Quota, relayed::answering_ip, relays::Relays,
     stream, udp,
 };
+use crate::metrics::Metrics;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::{
     io,
@@ -66,12 +67,13 @@ impl Turn {
     }
 
     /// Answers until it is dropped.
-    pub(crate) async fn run(self, minter: Minter) {
+    pub(crate) async fn run(self, minter: Minter, metrics: Arc<Metrics>) {
         let shared = Arc::new(Shared {
             quota: Arc::new(Quota::new(self.config.limits)),
             relays: Arc::new(Relays::default()),
             config: self.config,
             minter,
+            metrics,
         });
         let mut listeners = JoinSet::new();
         for (udp, tcp) in self.sockets {
@@ -99,12 +101,17 @@ impl Turn {
 
 /// The address of the interface that leads outside.
 fn default_ip() -> Option<IpAddr> {
+    own_addresses().next()
+}
+
+/// The addresses of the interfaces that lead outside, at most one of each family.
+pub(crate) fn own_addresses() -> impl Iterator<Item = IpAddr> {
     // Two addresses for documentation (RFC 5737, RFC 3849): nothing is sent to them.
     let outside = ["192.0.2.1:9", "[2001:db8::1]:9"];
     outside
-        .iter()
+        .into_iter()
         .filter_map(|address| answering_ip(address.parse().ok()?))
-        .find(|ip| !ip.is_unspecified())
+        .filter(|ip| !ip.is_unspecified())
 }
 
 fn bind_both(address: SocketAddr) -> io::Result<(UdpSocket, TcpListener)> {

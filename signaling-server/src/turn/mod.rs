@@ -31,10 +31,9 @@ mod stream;
 mod udp;
 
 pub(crate) use credentials::Minter;
-pub(crate) use listen::Turn;
-pub use peers::{Network, NetworkError};
+pub(crate) use listen::{Turn, own_addresses};
 
-use crate::tls::Tls;
+use crate::{metrics::Metrics, network::Network, tls::Tls};
 use quota::Quota;
 use relays::Relays;
 use std::{
@@ -115,6 +114,7 @@ impl Default for TurnLimits {
 struct Shared {
     config: TurnConfig,
     minter: Minter,
+    metrics: Arc<Metrics>,
     quota: Arc<Quota>,
     relays: Arc<Relays>,
 }

@@ -5,6 +5,7 @@ use super::{
     queue::Sender,
     relays::{Handed, RelayGuard},
 };
+use crate::metrics::Counted;
 use rand::RngExt;
 use std::{
     io,
@@ -21,6 +22,7 @@ pub(super) struct Relayed {
     pub(super) socket: UdpSocket,
     pub(super) address: SocketAddr,
     _guard: RelayGuard,
+    _counted: Counted,
 }
 
 impl Relayed {
@@ -54,6 +56,7 @@ impl Relayed {
                     socket,
                     address,
                     _guard: guard,
+                    _counted: Counted::new(&shared.metrics.turn_allocations),
                 });
             }
         }

@@ -5,7 +5,7 @@ pub(crate) mod line;
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use signaling_server::{Config, Limits, Server};
+use signaling_server::{Config, Limits, Server, ServerHandle};
 use std::{net::SocketAddr, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -40,17 +40,22 @@ impl TestServer {
     }
 
     pub(crate) async fn with_config(config: Config) -> Self {
+        Self::with_handle(config).await.0
+    }
+
+    pub(crate) async fn with_handle(config: Config) -> (Self, ServerHandle) {
         let server = Server::bind(config).unwrap();
-        let address = server.local_addr();
+        let (address, handle) = (server.local_addr(), server.handle());
         let (stop, stopped) = oneshot::channel();
         let run = tokio::spawn(server.run(async {
             let _ = stopped.await;
         }));
-        Self {
+        let server = Self {
             address,
             stop: Some(stop),
             run,
-        }
+        };
+        (server, handle)
     }
 
     pub(crate) async fn client(&self) -> Client {
@@ -117,9 +122,21 @@ impl Client {
     }
 
     pub(crate) async fn over(stream: TcpStream, path: &str) -> Self {
-        let request = format!("ws://localhost{path}")
+        Self::over_with(stream, path, &[]).await
+    }
+
+    /// The same with more headers.
+    pub(crate) async fn over_with(
+        stream: TcpStream,
+        path: &str,
+        headers: &[(&'static str, &str)],
+    ) -> Self {
+        let mut request = format!("ws://localhost{path}")
             .into_client_request()
             .unwrap();
+        for (name, value) in headers {
+            request.headers_mut().insert(*name, value.parse().unwrap());
+        }
         let (socket, _) = client_async(request, stream).await.unwrap();
         Self { socket }
     }

@@ -6,6 +6,7 @@ import { ConnectionCard } from "./connection.js";
 import { button, focusOn, h, swap, uniqueId } from "./dom.js";
 import { home } from "./home.js";
 import { refuseStrayFiles } from "./stray.js";
+import { credentials, tokenForm } from "./token.js";
 import { incomingCard, outgoingCard, type TransferWatcher } from "./transfer.js";
 import { WaitingView, making } from "./waiting.js";
 
@@ -33,7 +34,7 @@ function start(): void {
 
 function host(entries: SourceEntry[]): void {
   const intent = entries.length > 0 ? "send-files" : "receive-files";
-  const line = Line.host({ intent } satisfies LineOptions);
+  const line = Line.host({ intent, ...credentials() } satisfies LineOptions);
   const lineView = new LineView(line, entries);
   let waiting: WaitingView | undefined;
   show(making(() => line.close()));
@@ -49,23 +50,23 @@ function host(entries: SourceEntry[]): void {
     waiting.ready();
     if (!waiting.element.isConnected) show(waiting.element);
   });
-  use(line, lineView, button("primary", "Make a new code", () => host(entries)));
+  use(line, lineView, () => host(entries), button("primary", "Make a new code", () => host(entries)));
 }
 
 function join(code: string): void {
   let line: Line;
   try {
-    line = Line.join(code);
+    line = Line.join(code, credentials());
   } catch (error) {
     return fail(error instanceof PeerlineError ? error : new PeerlineError("bad-code", String(error)));
   }
   const lineView = new LineView(line, []);
   show(lineView.element);
-  use(line, lineView);
+  use(line, lineView, () => join(code));
 }
 
-/** `again` is offered if the line fails before there is a connection. */
-function use(line: Line, lineView: LineView, again?: HTMLButtonElement): void {
+/** `repeat` starts the same once more; `again` is offered if the line fails before there is a connection. */
+function use(line: Line, lineView: LineView, repeat: () => void, again?: HTMLButtonElement): void {
   const before = current;
   current = line;
   before?.close();
@@ -74,6 +75,7 @@ function use(line: Line, lineView: LineView, again?: HTMLButtonElement): void {
     current = undefined;
     if (lineView.used) return lineView.close(error);
     if (error === undefined) return start();
+    if (error.code === "unauthorized") return show(h("div", { class: "narrow" }, tokenForm(error.message, error.hint, repeat, start)));
     fail(error, again);
   });
 }

@@ -18,6 +18,7 @@ export type FailureCode =
   | "source-changed"
   | "tampered"
   | "timeout"
+  | "unauthorized"
   | "unsupported"
   | "verification"
   | "wrong-code";
@@ -39,6 +40,7 @@ const HINTS: Record<FailureCode, string> = {
   "source-changed": "A file changed or vanished while it was being sent. Choose the files again.",
   tampered: "Somebody between you and the other side changed the messages. Do not go on over this server.",
   timeout: "Start again on both sides.",
+  unauthorized: "Ask whoever runs this server for a token that lets you in.",
   unsupported: "This browser lacks what is needed. Try a current Chrome, Edge, Firefox or Safari.",
   verification: "Data did not match its digest, even after it was sent again. Try once more.",
   "wrong-code": "The code did not match, so it was burned. Ask the other side for a new one.",

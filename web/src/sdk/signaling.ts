@@ -37,6 +37,7 @@ const ANSWER_LIMIT_MS = 5_000;
 const FAILURES: Readonly<Record<string, FailureCode>> = {
   "no-such-room": "no-such-room",
   "room-full": "code-used",
+  unauthorized: "unauthorized",
 };
 /** Errors that do not end the membership. */
 const HARMLESS = ["no-such-peer", "bad-type"];
@@ -356,6 +357,7 @@ function refusal({ code, message }: ServerError): PeerlineError {
   const failure = FAILURES[code] ?? "server";
   if (failure === "no-such-room") return new PeerlineError(failure, "Nobody is waiting with this code.");
   if (failure === "code-used") return new PeerlineError(failure, "Somebody else is already using this code.");
+  if (failure === "unauthorized") return new PeerlineError(failure, `The server does not let you in: ${message}.`);
   if (code === "resume-failed") return new PeerlineError(failure, "The server was restarted and has forgotten this code.", "Start again on both sides.");
   return new PeerlineError(failure, `The server refused (${code}): ${message}`);
 }

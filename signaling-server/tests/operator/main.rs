@@ -1,0 +1,13 @@
+//! What an operator relies on: who may enter, TLS, proxies, figures, administration, settings.
+#![allow(clippy::unwrap_used)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod access;
+mod admin;
+mod http;
+mod program;
+mod proxies;
+mod tls;
+mod webhook;
