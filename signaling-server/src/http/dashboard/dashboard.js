@@ -194,7 +194,7 @@ find("door").addEventListener("submit", (event) => {
   token = find("token").value.trim();
   find("token").value = "";
   // What a header cannot carry is no token.
-  if (/^[\x21-\x7e]+$/.test(token)) start();
+  if (/^[\x20-\x7e]+$/.test(token)) start();
   else find("trouble").textContent = "This is not a token.";
 });
 find("leave").addEventListener("click", () => shut());
