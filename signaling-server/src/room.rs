@@ -79,7 +79,7 @@ impl<H: Clone> Room<H> {
         }
     }
 
-    /// Counts an attempt to enter; false if there were too many.
+    /// Counts somebody who would get in; false if there were too many.
     pub(crate) fn knock(&mut self, now: Instant) -> bool {
         self.joins.take(now)
     }

@@ -107,12 +107,6 @@ impl<H: Clone> Rooms<H> {
                 ));
             }
         };
-        if let Some(found) = self.rooms.get_mut(&room)
-            && !found.knock(terms.now)
-        {
-            let message = "too many joins into this room in a minute";
-            return Err(Refusal::new(ErrorCode::RateLimited, message));
-        }
         self.make_way(&room, create, terms, gone);
         let all = self.rooms.len();
         let found = match self.rooms.entry(room.clone()) {
@@ -166,6 +160,11 @@ impl<H: Clone> Rooms<H> {
                     found.capacity()
                 ),
             ));
+        }
+        // Only who would get in counts: a crowd at a full room must not shut it for later.
+        if !found.knock(terms.now) {
+            let message = "too many joins into this room in a minute";
+            return Err(Refusal::new(ErrorCode::RateLimited, message));
         }
         let id = loop {
             let id = random_id(rng);
@@ -468,7 +467,7 @@ mod tests {
     #[test]
     fn one_room_and_all_rooms_have_limits() {
         let mut fixture = Fixture::new();
-        fixture.joins_per_minute = 2;
+        fixture.joins_per_minute = 3;
         let made: Vec<_> = (0..4)
             .map(|_| fixture.enter(None, Some(true), None).unwrap())
             .collect();
@@ -483,8 +482,18 @@ mod tests {
         assert_eq!(enter(&mut fixture), Ok(()));
         assert_eq!(enter(&mut fixture), Ok(()));
         assert_eq!(enter(&mut fixture), Err(ErrorCode::RateLimited));
-        fixture.now += Duration::from_secs(30);
+        fixture.now += Duration::from_secs(20);
         assert_eq!(enter(&mut fixture), Ok(()));
+        assert_eq!(enter(&mut fixture), Err(ErrorCode::RateLimited));
+        // Who finds it full is told so, however often.
+        fixture.now += Duration::from_secs(60);
+        for _ in 0..2 {
+            fixture.enter(Some(&name), Some(false), None).unwrap();
+        }
+        for _ in 0..10 {
+            let full = fixture.enter(Some(&name), Some(false), None).unwrap_err();
+            assert_eq!(full, ErrorCode::RoomFull);
+        }
         // Others make rooms too: the server's own limit is above that of one source.
         fixture.rooms.made.clear();
         for expected in [None, None, Some(ErrorCode::ServerFull)] {
