@@ -322,8 +322,7 @@ mod tests {
             let (near, far) = Channel::pair(&id.lane_label(number));
             kept.push(near);
             if more.try_send(far).is_err() {
-                let looked =
-                    tokio::time::timeout(std::time::Duration::from_millis(1), set.next(&id)).await;
+                let looked = tokio::time::timeout(Duration::from_millis(1), set.next(&id)).await;
                 if let Ok(Err(error)) = looked {
                     assert!(error.to_string().contains("too many lanes"), "{error}");
                     return;
