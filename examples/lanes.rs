@@ -69,6 +69,7 @@ async fn main() -> Result<()> {
         opener: Some(Box::new(host.lanes())),
         count,
         round_trip,
+        limit: None,
     };
     let (events, mut progress) = mpsc::channel(64);
     let telling = async {
@@ -125,6 +126,7 @@ async fn receiving(session: &mut Session, out: std::path::PathBuf) -> Result<()>
     let options = ReceiveOptions {
         out,
         overwrite: false,
+        limits: peerline::transfer::Limits::default(),
     };
     let (events, _) = mpsc::channel(1);
     let receiving = receive_over(

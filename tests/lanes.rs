@@ -57,6 +57,7 @@ async fn receive(session: &mut Session, out: PathBuf) -> Summary {
     let options = ReceiveOptions {
         out,
         overwrite: false,
+        limits: peerline::transfer::Limits::default(),
     };
     let (events, _) = mpsc::channel(1);
     let receiving = receive_over(
@@ -103,6 +104,7 @@ async fn transfer(
         opener: Some(Box::new(pair.host.lanes())),
         count,
         round_trip,
+        limit: None,
     };
     let (events, mut queue) = mpsc::channel(64);
     let mut progress = Vec::new();

@@ -1,5 +1,7 @@
 //! What the library's errors mean for the one who typed the command: exit code, words, what to try.
 
+use std::io;
+
 use peerline::pairing::{ByeCode, PairingError};
 use peerline::session::{Bye, SessionError, Wait};
 use peerline::signaling::SignalingError;
@@ -151,12 +153,17 @@ impl From<&TransferError> for Failure {
                 "source-changed",
                 "send it again when nothing writes to it",
             ),
+            // Only stdout can break like this.
+            E::Io { source, .. } if source.kind() == io::ErrorKind::BrokenPipe => {
+                (Exit::Local, "local-io", "what read it has ended")
+            }
             E::Io { .. } => (
                 Exit::Local,
                 "local-io",
                 "check the disk and the permissions",
             ),
             E::Closed => (Exit::Interrupted, "closed", AGAIN),
+            E::TooLarge { .. } => (Exit::Declined, "too-large", "--max-size says what is taken"),
             E::Protocol(_) => (Exit::Bug, "protocol", UPDATE),
         };
         failure(exit, kind, &error, hint, error.retry())
@@ -165,7 +172,7 @@ impl From<&TransferError> for Failure {
 
 fn stopped_by_peer(code: Code, error: &TransferError) -> Failure {
     let (exit, kind, hint) = match code {
-        Code::Declined => (Exit::Declined, "declined", ""),
+        Code::Declined | Code::TooLarge => (Exit::Declined, "declined", ""),
         Code::Cancelled => {
             let stopped = "the other side stopped the transfer";
             return failure(Exit::Interrupted, "peer-cancelled", &stopped, AGAIN, true);

@@ -231,6 +231,7 @@ pub(crate) fn parse(arguments: &[OsString]) -> Result<Parsed, Failure> {
     match parsed {
         Ok((cli, matches)) => {
             check_turn(&matches)?;
+            check_codes(&matches)?;
             Ok(Parsed::Run(Box::new(cli)))
         }
         Err(error) if !error.use_stderr() => Ok(Parsed::Text(error.render().to_string())),
@@ -267,6 +268,23 @@ fn check_turn(matches: &ArgMatches) -> Result<(), Failure> {
             "--turn-user and --turn-password are for a server that --turn names",
         )
         .hint("add --turn turn:HOST:PORT"));
+    }
+    Ok(())
+}
+
+/// A code in the environment waits there for the commands that make one; typed beside the other side's code,
+/// it is a mistake.
+fn check_codes(matches: &ArgMatches) -> Result<(), Failure> {
+    let Some((_, matches)) = matches.subcommand() else {
+        return Ok(());
+    };
+    let typed = |id| {
+        matches.try_contains_id(id).is_ok()
+            && matches.value_source(id) == Some(ValueSource::CommandLine)
+    };
+    if typed("to") && typed("code") {
+        return Err(Failure::usage("--to and --code cannot be used together")
+            .hint("--to is the code of one who waits, --code one to wait under"));
     }
     Ok(())
 }
@@ -498,6 +516,37 @@ mod tests {
             (
                 &["receive-file", "7-crane-velvet-orbit", "two"],
                 "unexpected argument 'two' found",
+            ),
+            (
+                &[
+                    "send-file",
+                    "x",
+                    "--to",
+                    "7-crane-velvet-orbit",
+                    "--code",
+                    "7-crane-velvet-orbit",
+                ],
+                "--to and --code cannot be used together",
+            ),
+            (
+                &["send-file", "x", "--limit", "5Mb"],
+                "'Mb' is no unit; write a number with",
+            ),
+            (
+                &["receive-file", "--max-size", "big"],
+                "it does not begin with a number",
+            ),
+            (
+                &["receive-file", "--accept", "some"],
+                "a policy is all, ask or names:GLOB",
+            ),
+            (
+                &["receive-file", "--accept", "all", "--yes"],
+                "cannot be used with",
+            ),
+            (
+                &["receive-file", "--listen", "--timeout", "5"],
+                "cannot be used with",
             ),
             (
                 &["completions", "tcsh"],

@@ -55,7 +55,7 @@ pub(crate) async fn host(
 /// A place in a room, which the server keeps for whoever loses the connection: one that is not wanted any
 /// more must be given back before the process ends.
 #[derive(Default)]
-struct Place(Mutex<Option<Left>>);
+pub(crate) struct Place(Mutex<Option<Left>>);
 
 type Left = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -66,8 +66,15 @@ impl Place {
 
     /// Waits for it if nothing came of it; what held it is dropped by now.
     async fn given_back<T>(self, connected: &Result<T, Failure>) {
+        if connected.is_err() {
+            self.left().await;
+        }
+    }
+
+    /// Waits for it, once what holds it is dropped.
+    pub(crate) async fn left(self) {
         let left = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
-        if let (Err(_), Some(left)) = (connected, left) {
+        if let Some(left) = left {
             left.await;
         }
     }
@@ -76,17 +83,66 @@ impl Place {
 async fn wait_for_guest(
     context: &Context<'_>,
     named: Option<ServerUrl>,
-    embedded: Option<&mut Embedded>,
+    mut embedded: Option<&mut Embedded>,
     code: Option<Code>,
     verb: &str,
     place: &Place,
 ) -> Result<Session, Failure> {
-    let (server, public) = match (&named, &embedded) {
-        (_, Some(embedded)) => (embedded.local_url(), embedded.public_url()),
-        (Some(server), None) => (server.clone(), server.clone()),
+    let room = enter(context, named.as_ref(), embedded.as_deref(), code, place).await?;
+    show(
+        context,
+        &room.code,
+        verb,
+        named.as_ref(),
+        embedded.as_deref(),
+    );
+    if let Some(embedded) = &mut embedded {
+        embedded.announce(room.code.room());
+    }
+    context
+        .ui
+        .note("Waiting for the other side. Ctrl-C ends it.");
+    room.guest(context).await
+}
+
+/// A room that the other side may enter, and its code.
+struct Room {
+    signaling: Signaling,
+    joined: Joined,
+    code: Code,
+    config: SessionConfig,
+}
+
+impl Room {
+    /// Waits for the one who knows the code.
+    async fn guest(self, context: &Context<'_>) -> Result<Session, Failure> {
+        let arrived = || context.ui.note("The other side is here.");
+        Session::host(
+            self.signaling,
+            &self.joined,
+            self.code,
+            self.config,
+            arrived,
+        )
+        .await
+        .map_err(|error| Failure::from(&error))
+    }
+}
+
+/// Makes the room of a code, or a room and a code for it.
+async fn enter(
+    context: &Context<'_>,
+    named: Option<&ServerUrl>,
+    embedded: Option<&Embedded>,
+    code: Option<Code>,
+    place: &Place,
+) -> Result<Room, Failure> {
+    let server = match (named, embedded) {
+        (_, Some(embedded)) => embedded.local_url(),
+        (Some(server), None) => server.clone(),
         (None, None) => return Err(Failure::bug("no server to wait at")),
     };
-    let room = match (&code, &embedded) {
+    let room = match (&code, embedded) {
         (Some(code), _) => Some(code.room().to_owned()),
         (None, Some(_)) => Some(server::room()),
         (None, None) => None,
@@ -113,6 +169,28 @@ async fn wait_for_guest(
             .hint("choose a code with --code")
         })?,
     };
+    let config = context.session_config(&server);
+    Ok(Room {
+        signaling,
+        joined,
+        code,
+        config,
+    })
+}
+
+/// Shows a code for the other side, whose command begins with `verb`.
+fn show(
+    context: &Context<'_>,
+    code: &Code,
+    verb: &str,
+    named: Option<&ServerUrl>,
+    embedded: Option<&Embedded>,
+) {
+    let public = match (embedded, named) {
+        (Some(embedded), _) => embedded.public_url(),
+        (None, Some(named)) => named.clone(),
+        (None, None) => return,
+    };
     if embedded.is_some() {
         context.ui.say(&Event::Listening {
             server: public.page().to_owned(),
@@ -121,19 +199,99 @@ async fn wait_for_guest(
     context.ui.say(&Event::Code {
         code: code.to_string(),
         link: code.link(public.page()),
-        command: command_for_peer(verb, &code, named.as_ref()),
+        command: command_for_peer(verb, code, named),
     });
-    if let Some(embedded) = embedded {
-        embedded.announce(code.room());
+}
+
+/// Waits under a code for one line after the other.
+pub(crate) struct Doorway {
+    named: Option<ServerUrl>,
+    embedded: Option<Embedded>,
+    verb: &'static str,
+    /// The code that is good now; without one, a new one is made and shown.
+    code: Option<Code>,
+    shown: bool,
+    /// Whether the server was ever there.
+    opened: bool,
+}
+
+impl Doorway {
+    /// `verb` is the command of the other side, `code` the first code.
+    pub(crate) fn new(
+        named: Option<ServerUrl>,
+        code: Option<Code>,
+        verb: &'static str,
+    ) -> Result<Self, Failure> {
+        let embedded = match named {
+            None => Some(Embedded::start()?),
+            Some(_) => None,
+        };
+        Ok(Self {
+            named,
+            embedded,
+            verb,
+            code,
+            shown: false,
+            opened: false,
+        })
     }
-    context
-        .ui
-        .note("Waiting for the other side. Ctrl-C ends it.");
-    let config = context.session_config(&server);
-    let arrived = || context.ui.note("The other side is here.");
-    Session::host(signaling, &joined, code, config, arrived)
-        .await
-        .map_err(|error| Failure::from(&error))
+
+    /// The next line. The room of one that failed, or of the one before, is left by then.
+    pub(crate) async fn next(&mut self, context: &Context<'_>) -> Result<Visit, Failure> {
+        let place = Place::default();
+        let connecting = async {
+            let (named, embedded) = (self.named.as_ref(), self.embedded.as_ref());
+            let room = enter(context, named, embedded, self.code.clone(), &place).await?;
+            self.opened = true;
+            if !self.shown {
+                show(context, &room.code, self.verb, named, embedded);
+                if let Some(embedded) = &mut self.embedded {
+                    embedded.announce(room.code.room());
+                }
+            }
+            self.shown = true;
+            self.code = Some(room.code.clone());
+            context.ui.say(&Event::Waiting);
+            room.guest(context).await
+        };
+        let connected = context.limited(connecting).await;
+        match connected {
+            Err(failure) => {
+                place.left().await;
+                Err(failure)
+            }
+            Ok(session) => Ok(Visit {
+                line: Line::new(context, Ok(session), None).await,
+                place,
+            }),
+        }
+    }
+
+    /// The code is good no more: the next one gets a room of its own.
+    pub(crate) fn forget_code(&mut self) {
+        self.code = None;
+        self.shown = false;
+    }
+
+    /// Whether it has ever waited at its server.
+    pub(crate) fn was_open(&self) -> bool {
+        self.opened
+    }
+
+    /// Ends the embedded server.
+    pub(crate) async fn close(self) {
+        if let Some(embedded) = self.embedded {
+            embedded.end().await;
+        }
+    }
+}
+
+/// Somebody who knew the code.
+pub(crate) struct Visit {
+    /// The line, unless it is not the one that was wanted.
+    pub(crate) line: Result<Line, Failure>,
+    /// To be waited for when the line has ended: the next one gets the same room.
+    pub(crate) place: Place,
 }
 
 /// Opens a line as the one who was given the code.

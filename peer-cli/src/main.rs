@@ -4,6 +4,7 @@
 //! printed is decided in [`ui`], what is done in [`commands`].
 
 mod address;
+mod amount;
 mod causes;
 mod cli;
 mod commands;

@@ -57,7 +57,7 @@ fn every_wrong_input_is_one_clear_line_and_leaves_nothing_behind() {
         (&["send-file", "a:b"], "cannot be sent under its name"),
         (&["send-file", "here.txt", "--verify"], "needs a terminal"),
         (&["receive-file", CODE, "--verify"], "needs a terminal"),
-        (&["send-file", "-"], "stdin"),
+        (&["send-file", "-", "x"], "stdin is sent alone"),
         (
             &["send-file", "here.txt", "--exclude", "{a"],
             "--exclude '{a' is not a pattern",

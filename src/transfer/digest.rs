@@ -8,6 +8,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest as _, Sha256};
 
+use super::holes::{Holes, ZeroDigest};
+
 /// A SHA-256 digest; shown as 64 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Digest([u8; 32]);
@@ -93,13 +95,18 @@ impl BlockDigest {
     }
 }
 
-/// The digest of `length` bytes of a file from `start` on, read in pieces of the buffer's length.
+/// The digest of `length` bytes of a file from `start` on, read in pieces of the buffer's length unless they
+/// are in a hole.
 pub(super) fn digest_of_range(
     file: &mut std::fs::File,
+    (holes, zeros): (&mut Holes, &mut ZeroDigest),
     start: u64,
     length: u32,
     buffer: &mut [u8],
 ) -> io::Result<Digest> {
+    if holes.cover(file, start, length) {
+        return Ok(zeros.of(length));
+    }
     let mut digest = BlockDigest::default();
     let mut left = length as usize;
     file.seek(SeekFrom::Start(start))?;

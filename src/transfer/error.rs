@@ -28,12 +28,14 @@ pub enum Code {
     Io,
     /// The connection ended.
     Closed,
+    /// More than the receiver takes.
+    TooLarge,
     /// A side broke the protocol.
     Protocol,
 }
 
 impl Code {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Declined,
         Self::Cancelled,
         Self::NoSpace,
@@ -43,6 +45,7 @@ impl Code {
         Self::SourceChanged,
         Self::Io,
         Self::Closed,
+        Self::TooLarge,
         Self::Protocol,
     ];
 
@@ -58,6 +61,7 @@ impl Code {
             Self::SourceChanged => "source-changed",
             Self::Io => "io",
             Self::Closed => "closed",
+            Self::TooLarge => "too-large",
             Self::Protocol => "protocol",
         }
     }
@@ -103,11 +107,11 @@ pub enum TransferError {
     #[error("cancelled")]
     Cancelled,
     /// The disk is too small for what was offered, or became full.
-    #[error("not enough space in {}: {needed} bytes are needed, {free} are free", path.display())]
+    #[error("not enough space in {}{}", path.display(), figures(*needed, *free))]
     NoSpace {
         /// The directory.
         path: PathBuf,
-        /// Bytes needed.
+        /// Bytes needed; 0 if that is not known.
         needed: u64,
         /// Bytes free.
         free: u64,
@@ -146,6 +150,12 @@ pub enum TransferError {
     /// The connection ended before the transfer did.
     #[error("the connection ended before the transfer did")]
     Closed,
+    /// A stream has more than we take.
+    #[error("it is larger than {most} bytes")]
+    TooLarge {
+        /// Most bytes.
+        most: u64,
+    },
     /// The other side broke the protocol.
     #[error("the other side broke the protocol: {0}")]
     Protocol(String),
@@ -172,6 +182,7 @@ impl TransferError {
             Self::SourceChanged { .. } => Code::SourceChanged,
             Self::Io { .. } => Code::Io,
             Self::Closed => Code::Closed,
+            Self::TooLarge { .. } => Code::TooLarge,
             Self::Protocol(_) => Code::Protocol,
             Self::Peer { code, .. } => *code,
         }
@@ -196,6 +207,7 @@ impl TransferError {
             | Self::NoSpace { .. }
             | Self::Exists { .. }
             | Self::SourceChanged { .. }
+            | Self::TooLarge { .. }
             | Self::Io { .. } => Fault::Us,
         }
     }
@@ -226,7 +238,7 @@ impl TransferError {
             Self::Declined { .. } | Self::Closed | Self::Peer { .. } => return None,
             Self::Io { source, .. } => source.kind().to_string(),
             Self::NoSpace { needed, free, .. } => {
-                format!("{needed} bytes are needed, {free} are free")
+                format!("not enough space{}", figures(*needed, *free))
             }
             Self::SourceChanged { path } => {
                 let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -235,5 +247,13 @@ impl TransferError {
             other => other.to_string(),
         };
         Some((self.code(), message))
+    }
+}
+
+/// What is needed and what there is, if that is known.
+fn figures(needed: u64, free: u64) -> String {
+    match needed {
+        0 => String::new(),
+        needed => format!(": {needed} bytes are needed, {free} are free"),
     }
 }

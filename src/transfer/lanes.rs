@@ -1,5 +1,6 @@
 //! What a transfer needs to know of extra lanes: who opens them, and how many there shall be.
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -47,7 +48,7 @@ pub enum LaneCount {
     Exactly(u16),
 }
 
-/// The extra lanes of a sender.
+/// How a sender's blocks travel.
 pub struct Lanes {
     /// Opens them; without one there are none.
     pub opener: Option<Box<dyn OpenLane>>,
@@ -55,6 +56,8 @@ pub struct Lanes {
     pub count: LaneCount,
     /// A packet's time to the other side and back: what is measured must be measured for longer.
     pub round_trip: Duration,
+    /// Most bytes a second, of all lanes together: blocks and what is around them, before encryption.
+    pub limit: Option<NonZeroU64>,
 }
 
 impl Lanes {
@@ -64,6 +67,7 @@ impl Lanes {
             opener: None,
             count: LaneCount::Auto,
             round_trip: Duration::ZERO,
+            limit: None,
         }
     }
 }

@@ -70,6 +70,9 @@ impl BlockSize {
         allowed.then_some(Self(bytes))
     }
 
+    /// 256 KiB: what is piped should not wait long for a block to be full, and may have a pebibyte.
+    pub(super) const STREAM: Self = Self(1 << 18);
+
     /// 1 MiB, or as much more as keeps the largest file under 65,536 blocks.
     pub fn for_largest(file: u64) -> Self {
         let mut bytes = Self::USUAL;
@@ -94,6 +97,7 @@ pub struct Manifest {
     files: u32,
     directories: u32,
     bytes: u64,
+    stream: bool,
 }
 
 /// Why a manifest is not acceptable.
@@ -170,6 +174,7 @@ impl Manifest {
             files: 0,
             directories: 0,
             bytes: 0,
+            stream: false,
         };
         for entry in &manifest.entries {
             match entry.kind {
@@ -185,6 +190,41 @@ impl Manifest {
             }
         }
         Ok(manifest)
+    }
+
+    /// One file whose size is known at its end only. Until [`Manifest::ended`] it counts as 0.
+    pub(super) fn stream(
+        title: &str,
+        block_size: BlockSize,
+        entries: Vec<Entry>,
+    ) -> Result<Self, ManifestError> {
+        match entries[..] {
+            [
+                Entry {
+                    kind: Kind::File { size: 0 },
+                    ..
+                },
+            ] => Ok(Self {
+                stream: true,
+                ..Self::new(title, block_size, entries)?
+            }),
+            _ => Err(ManifestError::Counts),
+        }
+    }
+
+    /// Whether this is a single file whose size is known at its end only, which is 0 here.
+    pub fn is_stream(&self) -> bool {
+        self.stream
+    }
+
+    /// What a stream turned out to be.
+    pub(super) fn ended(&self, size: u64) -> Result<Self, ManifestError> {
+        let entries = self.entries.iter().cloned();
+        let entries = entries.map(|entry| Entry {
+            kind: Kind::File { size },
+            ..entry
+        });
+        Self::new(&self.title, self.block_size, entries.collect())
     }
 
     /// A few words for the user, chosen by the sender: clean them with [`display_name`].
@@ -236,15 +276,18 @@ impl Manifest {
         }
     }
 
-    /// Number of blocks of a file of this size.
+    /// Number of blocks of a file of this size. Of a stream there is no telling.
     pub(super) fn blocks(&self, size: u64) -> u32 {
         u32::try_from(size.div_ceil(self.block_size.0.into())).expect("checked in new")
     }
 
     /// Where a block begins in a file of this size, and its length; `None` if there is no such
-    /// block.
+    /// block. In a stream this is what a block can have.
     pub(super) fn block(&self, size: u64, block: u32) -> Option<(u64, u32)> {
         let start = u64::from(block) * u64::from(self.block_size.0);
+        if self.stream {
+            return Some((start, self.block_size.0));
+        }
         let left = size.checked_sub(start).filter(|left| *left > 0)?;
         let length = left.min(self.block_size.0.into());
         Some((start, u32::try_from(length).expect("at most a block size")))
@@ -259,7 +302,9 @@ impl Manifest {
             bytes: self.bytes,
             entries: self.files + self.directories,
             block_size: self.block_size.0,
-            resume: true,
+            // What was piped is gone.
+            resume: !self.stream,
+            stream: self.stream,
         }
     }
 }

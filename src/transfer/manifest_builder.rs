@@ -28,6 +28,9 @@ impl ManifestBuilder {
         if offer.bytes > MAX_BYTES {
             return Err(ManifestError::TooLarge);
         }
+        if offer.stream && (offer.files, offer.directories, offer.bytes) != (1, 0, 0) {
+            return Err(ManifestError::Counts);
+        }
         if offer.files.checked_add(offer.directories) != Some(offer.entries) {
             return Err(ManifestError::Counts);
         }
@@ -56,7 +59,11 @@ impl ManifestBuilder {
             }
             let kind = match (wire.kind, wire.size) {
                 (WireKind::Directory, _) => Kind::Directory,
+                (WireKind::File, Some(_)) if self.offer.stream => {
+                    return Err(ManifestError::Counts);
+                }
                 (WireKind::File, Some(size)) => Kind::File { size },
+                (WireKind::File, None) if self.offer.stream => Kind::File { size: 0 },
                 (WireKind::File, None) => return Err(ManifestError::NoSize { path: wire.path }),
             };
             // The low 9 bits: never set-user-id, whatever was sent.
@@ -76,7 +83,11 @@ impl ManifestBuilder {
     }
 
     pub(super) fn finish(self) -> Result<Manifest, ManifestError> {
-        let manifest = Manifest::new(&self.offer.title, self.block_size, self.entries)?;
+        let make = match self.offer.stream {
+            true => Manifest::stream,
+            false => Manifest::new,
+        };
+        let manifest = make(&self.offer.title, self.block_size, self.entries)?;
         let counts = (manifest.files(), manifest.directories(), manifest.bytes());
         if counts != (self.offer.files, self.offer.directories, self.offer.bytes) {
             return Err(ManifestError::Counts);

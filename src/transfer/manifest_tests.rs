@@ -257,6 +257,7 @@ proptest! {
             version: 1, title: String::new(), files: 20, directories: 0, bytes: 0, entries: 20,
             block_size: 1 << 20,
             resume: false,
+            stream: false,
         };
         let mut builder = ManifestBuilder::new(offer).unwrap();
         let part = paths.into_iter().map(|path| WireEntry {

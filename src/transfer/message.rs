@@ -27,6 +27,13 @@ pub(super) enum ControlMessage {
         /// How many extra lanes it takes at a time.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         lanes: Option<u16>,
+        /// Whether it understands `zeros`.
+        #[serde(default, skip_serializing_if = "is_false")]
+        zeros: bool,
+    },
+    /// Blocks that hold nothing but zeros, and are not sent otherwise.
+    Zeros {
+        blocks: Vec<Range>,
     },
     /// Bytes of lane messages that the receiver has taken so far, and how many of them on one lane.
     Credit {
@@ -70,6 +77,9 @@ pub(super) enum ControlMessage {
     },
     Complete {
         digest: Digest,
+        /// Of a stream.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        size: Option<u64>,
     },
     Receipt {
         digest: Digest,
@@ -98,6 +108,9 @@ pub(super) struct Offer {
     /// Whether the sender understands `have`.
     #[serde(default, skip_serializing_if = "is_false")]
     pub(super) resume: bool,
+    /// One file, the size of which comes with `complete`.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(super) stream: bool,
 }
 
 fn is_false(value: &bool) -> bool {
@@ -159,7 +172,11 @@ pub(super) fn entries_messages(manifest: &Manifest) -> impl Iterator<Item = Stri
         let first = from;
         let mut list = String::new();
         for entry in rest {
-            let text = serde_json::to_string(&WireEntry::from(entry)).expect("always JSON");
+            let mut wire = WireEntry::from(entry);
+            if manifest.is_stream() {
+                wire.size = None;
+            }
+            let text = serde_json::to_string(&wire).expect("always JSON");
             if list.len() + text.len() + ENVELOPE > MAX_MESSAGE {
                 break;
             }
@@ -199,6 +216,12 @@ mod tests {
             entries: 1,
             block_size: 1 << 20,
             resume: false,
+            stream: false,
+        };
+        let stream = Offer {
+            stream: true,
+            bytes: 0,
+            ..offer.clone()
         };
         let resumable = Offer {
             resume: true,
@@ -217,6 +240,14 @@ mod tests {
             (
                 ControlMessage::Offer(resumable),
                 r#"{"type":"offer","version":1,"title":"a","files":1,"directories":0,"bytes":3,"entries":1,"blockSize":1048576,"resume":true}"#.to_owned(),
+            ),
+            (
+                ControlMessage::Offer(stream),
+                r#"{"type":"offer","version":1,"title":"a","files":1,"directories":0,"bytes":0,"entries":1,"blockSize":1048576,"stream":true}"#.to_owned(),
+            ),
+            (
+                ControlMessage::Zeros { blocks: vec![Range { file: 1, from: 2, count: 3 }] },
+                r#"{"type":"zeros","blocks":[{"file":1,"from":2,"count":3}]}"#.to_owned(),
             ),
             (
                 ControlMessage::Have { blocks: vec![run], last: false },
@@ -239,12 +270,12 @@ mod tests {
                 r#"{"type":"entries","from":0,"entries":[{"path":"a/b","kind":"file","size":3,"mtime":-1,"mode":420}]}"#.to_owned(),
             ),
             (
-                ControlMessage::Accept { window: None, lanes: None },
+                ControlMessage::Accept { window: None, lanes: None, zeros: false },
                 r#"{"type":"accept"}"#.to_owned(),
             ),
             (
-                ControlMessage::Accept { window: Some(9), lanes: Some(16) },
-                r#"{"type":"accept","window":9,"lanes":16}"#.to_owned(),
+                ControlMessage::Accept { window: Some(9), lanes: Some(16), zeros: true },
+                r#"{"type":"accept","window":9,"lanes":16,"zeros":true}"#.to_owned(),
             ),
             (
                 ControlMessage::Credit { bytes: 7, lane: None, lane_bytes: None },
@@ -275,8 +306,12 @@ mod tests {
                 r#"{"type":"progress","bytes":5,"files":6}"#.to_owned(),
             ),
             (
-                ControlMessage::Complete { digest },
+                ControlMessage::Complete { digest, size: None },
                 format!(r#"{{"type":"complete","digest":"{hex}"}}"#),
+            ),
+            (
+                ControlMessage::Complete { digest, size: Some(7) },
+                format!(r#"{{"type":"complete","digest":"{hex}","size":7}}"#),
             ),
             (
                 ControlMessage::Receipt { digest, bytes: 1, files: 2 },

@@ -83,12 +83,28 @@ impl Records {
 }
 
 /// Packs blocks into messages, reading file data straight to where it is sent from.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Packer {
     message: Vec<u8>,
+    /// Longest message.
+    most: usize,
+}
+
+impl Default for Packer {
+    fn default() -> Self {
+        Self::new(MAX_MESSAGE)
+    }
 }
 
 impl Packer {
+    /// For messages of up to `most` bytes, at least 4 KiB and at most what a channel takes.
+    pub(super) fn new(most: usize) -> Self {
+        Self {
+            message: Vec::new(),
+            most: most.clamp(4 << 10, MAX_MESSAGE),
+        }
+    }
+
     /// Reads a block of `length` bytes, at least one, and gives every message that became full to
     /// `emit`; the last records may wait for the next block or [`Packer::flush`].
     ///
@@ -104,7 +120,9 @@ impl Packer {
         let mut offset = 0;
         loop {
             let left = length - offset;
-            let room = MAX_MESSAGE.saturating_sub(self.message.len() + HEADER + DIGEST);
+            let room = self
+                .most
+                .saturating_sub(self.message.len() + HEADER + DIGEST);
             if room < WORTHWHILE.min(left as usize) {
                 if !self.flush(&mut emit) {
                     return Ok(None);
@@ -115,7 +133,7 @@ impl Packer {
             let now = left.min(room as u32);
             let last = now == left;
             if self.message.capacity() == 0 {
-                self.message.reserve_exact(MAX_MESSAGE);
+                self.message.reserve_exact(self.most);
             }
             let flag = if last { LAST } else { 0 };
             for word in [file, block, offset, flag | now] {

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::fs::{self, File, Metadata};
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::manifest::{BlockSize, Entry, Kind, MAX_ENTRIES, Manifest, ManifestError};
@@ -19,6 +20,17 @@ pub struct Source {
     roots: Vec<Root>,
     skipped: Vec<Skipped>,
     left_out: usize,
+    stream: Stream,
+}
+
+/// What is read once, from its start to its end, if it is no file.
+#[derive(Default)]
+struct Stream(Mutex<Option<Box<dyn Read + Send>>>);
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Stream")
+    }
 }
 
 /// Something below a given path that is not sent.
@@ -148,7 +160,38 @@ impl Source {
             roots,
             skipped: scan.skipped,
             left_out: scan.left_out,
+            stream: Stream::default(),
         })
+    }
+
+    /// What `reader` gives, up to its end, as one file of this name. Its size is known when all of it is
+    /// sent, so it cannot be resumed, and only receivers that know streams take it.
+    ///
+    /// A read that blocks cannot be called off: its thread is left behind when the transfer ends first.
+    pub fn stream(name: &str, reader: impl Read + Send + 'static) -> Result<Self, SourceError> {
+        let path = child(None, OsStr::new(name)).map_err(|reason| SourceError::Name {
+            path: name.into(),
+            reason,
+        })?;
+        let entry = Entry {
+            path,
+            kind: Kind::File { size: 0 },
+            mtime: None,
+            mode: None,
+        };
+        Ok(Self {
+            manifest: Arc::new(Manifest::stream(name, BlockSize::STREAM, vec![entry])?),
+            roots: Vec::new(),
+            skipped: Vec::new(),
+            left_out: 0,
+            stream: Stream(Mutex::new(Some(Box::new(reader)))),
+        })
+    }
+
+    /// What a stream is read from; it is there once.
+    pub(super) fn take_stream(&self) -> Option<Box<dyn Read + Send>> {
+        let mut stream = self.stream.0.lock().unwrap_or_else(PoisonError::into_inner);
+        stream.take()
     }
 
     /// What will be offered.
@@ -169,6 +212,9 @@ impl Source {
     /// Where the entry with this number is on disk.
     pub(super) fn path(&self, index: u32) -> PathBuf {
         let index = index as usize;
+        if self.roots.is_empty() {
+            return PathBuf::from(self.manifest.entries()[index].path.as_str());
+        }
         let root = self.roots.partition_point(|root| root.first <= index) - 1;
         let root = &self.roots[root].path;
         match self.manifest.entries()[index].path.as_str().split_once('/') {

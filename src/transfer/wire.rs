@@ -73,6 +73,14 @@ impl LaneEnd {
     }
 }
 
+/// Returns then, or never.
+pub(super) async fn until(deadline: Option<std::time::Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// A disk thread ended without a word: only a panic does that, and it is ours.
 pub(super) async fn thread_failed(thread: &mut JoinHandle<()>) -> TransferError {
     let source = match thread.await {

@@ -41,6 +41,7 @@ pub(crate) fn options(out: &Path) -> ReceiveOptions {
     ReceiveOptions {
         out: out.to_owned(),
         overwrite: false,
+        limits: peerline::transfer::Limits::default(),
     }
 }
 
@@ -48,6 +49,7 @@ pub(crate) fn overwrite(out: &Path) -> ReceiveOptions {
     ReceiveOptions {
         out: out.to_owned(),
         overwrite: true,
+        limits: peerline::transfer::Limits::default(),
     }
 }
 

@@ -75,6 +75,7 @@ async fn transfer(count: u16, dies: fn(u16) -> Option<usize>) -> (Side, Side, u1
         })),
         count: LaneCount::Exactly(count),
         round_trip: Duration::ZERO,
+        limit: None,
     };
     let source = scan(std::slice::from_ref(&tree));
     let sending = observe(async |events| {

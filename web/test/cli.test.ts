@@ -111,6 +111,57 @@ for (const [name, flags] of ADDRESSES) {
         await context.close();
       }));
 
+    test("files from one page after the other to a terminal that listens, by its link", () =>
+      withFolder(async (folder) => {
+        const out = join(folder, "inbox");
+        const cli = new Cli("receive-file", "--listen", "--server", server.url, "--dest", out, "--max-size", "4MiB", "--accept", "names:*.bin");
+        const link = await cli.link();
+        for (const [index, name] of ["one.bin", "two.bin"].entries()) {
+          await cli.heardTimes("waiting", index + 1);
+          const file = await fileIn(folder, name, 1024 * 1024 + 7);
+          const { page, context, troubles } = await person(browser);
+          await page.goto(link);
+          await page.getByText("The other side is ready for your files.").waitFor();
+          await page.locator('input[type="file"]:not([webkitdirectory])').setInputFiles(file);
+          await complete(page);
+          await cli.hears("file", ({ path }) => path === name);
+          assert.equal(await sha256(join(out, name)), await sha256(file));
+          assert.deepEqual(troubles, []);
+          await context.close();
+        }
+        const refused = await fileIn(folder, "three.txt", 10);
+        await cli.heardTimes("waiting", 3);
+        const { page, context } = await person(browser);
+        await page.goto(link);
+        await page.locator('input[type="file"]:not([webkitdirectory])').setInputFiles(refused);
+        await page.getByText(/they take only \*\.bin/).first().waitFor();
+        await cli.hears("failed", ({ code }) => code === "declined");
+        await context.close();
+        await cli.heardTimes("waiting", 4);
+        cli.interrupt();
+        assert.equal((await cli.ends()).exit, 0);
+      }));
+
+    test("what is piped in a terminal to a page that shows a code", () =>
+      withFolder(async (folder) => {
+        const { page, context, troubles } = await person(browser);
+        await page.goto(server.url);
+        await page.getByRole("button", { name: "Show one to the sender" }).click();
+        const line = (await page.getByText(/^peer-cli send-file PATH --to /).textContent()) ?? "";
+        const link = /'(\S+)'$/.exec(line)?.[1] ?? "";
+        const content = randomBytes(3 * 1024 * 1024 + 99);
+        const cli = Cli.piped(content, "send-file", "-", "--name", "piped.bin", "--to", link);
+        const got = await acceptDownload(page);
+        await complete(page);
+        assertDone(await cli.ends());
+        assert.equal(got.name, "piped.bin");
+        const file = join(folder, "expected");
+        await writeFile(file, content);
+        assert.equal(await sha256(got.path), await sha256(file));
+        assert.deepEqual(troubles, []);
+        await context.close();
+      }));
+
     test("a directory from the page to the terminal, by the line that the page shows", () =>
       withFolder(async (folder) => {
         const tree = await treeIn(folder);

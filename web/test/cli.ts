@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { type ChildProcessByStdio, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { createInterface } from "node:readline";
-import type { Readable } from "node:stream";
+import type { Readable, Writable } from "node:stream";
 import { text } from "node:stream/consumers";
 import { LIMIT_MS } from "./browser.js";
 
@@ -27,9 +27,14 @@ interface Waiter {
   readonly reject: (error: Error) => void;
 }
 
+/** What a process reads. */
+interface Piped {
+  readonly input: Uint8Array;
+}
+
 /** One run of `peer-cli`. */
 export class Cli {
-  readonly #process: ChildProcessByStdio<null, Readable, Readable>;
+  readonly #process: ChildProcessByStdio<Writable, Readable, Readable>;
   readonly #said: Said[] = [];
   readonly #waiters = new Set<Waiter>();
   readonly #talk: Promise<string>;
@@ -37,14 +42,18 @@ export class Cli {
 
   /**
    * Starts the binary that `PEER_CLI` names with `--json` and these arguments; nobody is at its terminal. A list in front
-   * of them is a command that starts others.
+   * of them is a command that starts others, an `input` is what it reads.
    */
-  constructor(first: string | readonly string[], ...rest: readonly string[]) {
+  constructor(first: string | readonly string[] | Piped, ...rest: readonly string[]) {
     const binary = process.env["PEER_CLI"];
     assert.ok(binary !== undefined && existsSync(binary), "PEER_CLI must name the peer-cli binary");
     const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("PEERLINE_")));
-    const words = typeof first === "string" ? [binary, first, ...rest] : [...first, binary, ...rest];
-    this.#process = spawn(words[0] ?? binary, [...words.slice(1), "--json"], { stdio: ["ignore", "pipe", "pipe"], env });
+    const piped = typeof first === "object" && "input" in first ? first : undefined;
+    const words = typeof first === "string" ? [binary, first, ...rest] : "input" in first ? [binary, ...rest] : [...first, binary, ...rest];
+    this.#process = spawn(words[0] ?? binary, [...words.slice(1), "--json"], { stdio: ["pipe", "pipe", "pipe"], env });
+    // A process that ends early does not read it all.
+    this.#process.stdin.on("error", () => undefined);
+    this.#process.stdin.end(piped?.input);
     this.#talk = text(this.#process.stderr);
     createInterface({ input: this.#process.stdout }).on("line", (line) => this.#hear(JSON.parse(line) as Said));
     this.#ended = new Promise((resolve) => this.#process.once("close", (code) => resolve(code)));
@@ -52,6 +61,16 @@ export class Cli {
       const story = `peer-cli ended with ${exit} after ${JSON.stringify(this.#said.at(-1))}\n${await this.#talk}`;
       for (const { reject } of this.#waiters) reject(new Error(story));
     });
+  }
+
+  /** As the constructor, with `input` on its stdin. */
+  static piped(input: Uint8Array, ...words: readonly string[]): Cli {
+    return new Cli({ input }, ...words);
+  }
+
+  /** SIGINT, as Ctrl-C sends it. */
+  interrupt(): void {
+    this.#process.kill("SIGINT");
   }
 
   /** Id of the process. */
@@ -70,6 +89,12 @@ export class Cli {
       this.#waiters.add(waiter);
     });
     return within(LIMIT_MS, `event "${name}" of peer-cli`, heard);
+  }
+
+  /** Until this was said so many times. */
+  async heardTimes(name: string, times: number): Promise<void> {
+    const count = (): number => this.#said.filter(({ event }) => event === name).length;
+    await this.hears(name, () => count() >= times);
   }
 
   /** The link of a sender. */

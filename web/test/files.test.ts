@@ -263,6 +263,55 @@ for (const [name, records] of REFUSED_RECORDS) {
   });
 }
 
+function streamLedger(): Ledger {
+  const reader = new ManifestReader(parseOffer({ ...offerOf([file("s")]), stream: true }));
+  const manifest = reader.add({ from: 0, entries: [{ kind: "file", path: "s" }] });
+  assert.ok(manifest?.stream);
+  return new Ledger(manifest);
+}
+
+test("a stream of any length goes through a lane and ends where it ends, whatever comes first", () => {
+  for (const size of [0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 7]) {
+    for (const endFirst of [true, false]) {
+      const ledger = streamLedger();
+      const writer = new LaneWriter();
+      const reader = new LaneReader(BLOCK, ledger);
+      const sent = blocks(0, size);
+      if (endFirst) ledger.end(size);
+      const take = (message: Uint8Array<ArrayBuffer>): void => {
+        for (const { file, block, digest, bytes } of reader.read(message.slice().buffer)) ledger.add(file, block, digest, bytes.length);
+      };
+      for (const block of sent) for (const message of writer.add(block)) take(message);
+      for (const message of writer.flush()) take(message);
+      assert.equal(ledger.whole, endFirst);
+      ledger.end(size);
+      assert.ok(ledger.whole);
+      assert.equal(ledger.bytes, size);
+      const expected = sha256(Uint8Array.of(1), u32(1), utf8("s"), u64(size), sha256(...sent.map(({ digest }) => digest)));
+      assert.equal(toHex(ledger.digest()), expected.toString("hex"));
+    }
+  }
+});
+
+test("a stream of another length is refused", () => {
+  const digest = new Uint8Array(32);
+  const two = (): Ledger => {
+    const ledger = streamLedger();
+    ledger.add(0, 0, digest, BLOCK);
+    ledger.add(0, 1, digest, 3);
+    return ledger;
+  };
+  for (const size of [0, BLOCK, BLOCK + 2, BLOCK + 4, 2 * BLOCK, Number.MAX_SAFE_INTEGER]) assert.throws(() => two().end(size), Malformed, String(size));
+  assert.throws(() => two().add(0, 2, digest, 3), Malformed, "two ends");
+  const full = streamLedger();
+  full.add(0, 0, digest, BLOCK);
+  assert.throws(() => full.end(BLOCK - 1), Malformed, "full where it must be short");
+  const offer = { ...offerOf([file("s")]), stream: true };
+  for (const change of [{ bytes: 1 }, { files: 0, directories: 1 }, { files: 2, entries: 2 }]) assert.throws(() => parseOffer({ ...offer, ...change }), Malformed);
+  const reader = new ManifestReader(parseOffer(offer));
+  assert.throws(() => reader.add({ from: 0, entries: [file("s")] }), Malformed, "a size");
+});
+
 test("CRC-32 agrees with zlib, whole and joined", () => {
   for (const size of [0, 1, 3, 4, 5, 1000, 65_537]) {
     const bytes = Uint8Array.from({ length: size }, (_, i) => (i * 7919) % 256);
@@ -279,4 +328,6 @@ test("speed follows the count", () => {
   assert.equal(half.rate, 500);
   assert.equal(half.secondsLeft, 1);
   assert.ok(speed.read(2000, 600, 1).rate < 500);
+  const unknown = new Speedometer(0, 0, 1).read(1000, 500, 0);
+  assert.deepEqual([unknown.rate, unknown.secondsLeft], [500, undefined]);
 });

@@ -1,7 +1,9 @@
 //! One file per command: its arguments, what they come down to, and what it does.
 
 pub(crate) mod completions;
+mod listen;
 mod offer;
+mod policy;
 pub(crate) mod receive_file;
 pub(crate) mod send_file;
 mod transfer;

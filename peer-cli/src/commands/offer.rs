@@ -96,6 +96,17 @@ pub(super) async fn lanes(mut incoming: Incoming, lanes: mpsc::Sender<Channel>) 
     std::future::pending().await
 }
 
+/// What is offered, in a few words.
+pub(super) fn words(manifest: &Manifest) -> String {
+    let title = display_name(manifest.title(), NAME_WIDTH);
+    let files = count(manifest.files().into(), "file");
+    if manifest.is_stream() {
+        format!("{title} ({files} of unknown size)")
+    } else {
+        format!("{title} ({files}, {})", Bytes(manifest.bytes()))
+    }
+}
+
 /// What is offered: the event, and for people the first names.
 pub(super) fn show(ui: &Ui, manifest: &Manifest) {
     ui.say(&Event::Offer {
@@ -108,6 +119,7 @@ pub(super) fn show(ui: &Ui, manifest: &Manifest) {
     for entry in entries.iter().take(NAMES_SHOWN) {
         let path = display_name(entry.path.as_str(), NAME_WIDTH);
         ui.note(&match entry.kind {
+            Kind::File { .. } if manifest.is_stream() => format!("  {path}  size unknown"),
             Kind::File { size } => format!("  {path}  {}", Bytes(size)),
             Kind::Directory => format!("  {path}/"),
         });

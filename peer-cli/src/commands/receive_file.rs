@@ -1,31 +1,39 @@
 //! `peer-cli receive-file`: takes what the other side sends, and puts it in place only when whole.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fs;
 use std::io;
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 
+use peerline::pairing::Code;
 use peerline::session::{Incoming, Intent};
 use peerline::transfer::{
-    Channels, Decision, MAX_LANES, Manifest, Partial, ReceiveOptions, Summary,
-    receive_over as receive_files,
+    Channels, Decision, Limits, MAX_LANES, Manifest, Partial, ReceiveOptions, Summary,
+    receive_into, receive_over,
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::offer;
+use super::policy::{Policy, Rule, Verdict};
 use super::transfer::{self, Side};
+use super::{listen, offer};
+use crate::amount;
 use crate::cli::Common;
 use crate::connect::{self, Context};
 use crate::exit::{Exit, Failure, io_reason};
 use crate::invitation::Target;
 use crate::line::Line;
-use crate::ui::{Answer, Ui};
+use crate::ui::{Answer, Audience, Ui};
 
 /// Receive files and directories
 ///
 /// What was received before an interruption stays in DIR/.peerline; the same command, with the code
 /// of the sender's same command, goes on from there.
+///
+/// With --listen it makes the code itself and takes one transfer after the other until it is stopped; the
+/// other side runs send-file PATH --to CODE, or opens the link. The code stays good until somebody tries a
+/// wrong one; then there is a new one. For each transfer there is a line on stderr.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// The code or link from the other side; asked for if missing
@@ -36,13 +44,40 @@ pub(crate) struct Arguments {
     )]
     pub(super) target: Option<Target>,
 
-    /// Directory to receive into; made if it does not exist
-    #[arg(short, long, value_name = "DIR", default_value = ".")]
+    /// Directory to receive into, made if it does not exist; - writes a single file to stdout
+    #[arg(
+        short,
+        long,
+        value_name = "DIR",
+        default_value = ".",
+        visible_alias = "dest"
+    )]
     pub(super) out: PathBuf,
 
-    /// Accept without asking
-    #[arg(short, long)]
+    /// Accept without asking: --accept all
+    #[arg(short, long, conflicts_with = "accept")]
     pub(super) yes: bool,
+
+    /// What to accept: all; ask (a person at the terminal); names:GLOB for offers of which every name at the
+    /// top matches. Several, with commas, take what any of them takes [default: ask]
+    #[arg(long, value_name = "POLICY", value_delimiter = ',')]
+    pub(super) accept: Vec<Rule>,
+
+    /// Decline what is larger, such as 500MB or 2GiB
+    #[arg(long, value_name = "N", value_parser = amount::size)]
+    pub(super) max_size: Option<u64>,
+
+    /// Receive no faster than this, such as 5MiB or 40Mbit a second
+    #[arg(long, value_name = "RATE", value_parser = amount::rate)]
+    pub(super) limit: Option<NonZeroU64>,
+
+    /// Wait for senders, for one after the other, until stopped
+    #[arg(long, conflicts_with_all = ["timeout", "verify"])]
+    pub(super) listen: bool,
+
+    /// Use this code first, instead of a new one (with --listen)
+    #[arg(long, value_name = "CODE", requires = "listen")]
+    pub(super) code: Option<Code>,
 
     /// Replace files that exist already
     #[arg(long)]
@@ -57,28 +92,23 @@ pub(crate) struct Arguments {
     pub(crate) common: Common,
 }
 
-/// What is to be received, and where to.
+/// What is taken, and where it goes.
 #[derive(Debug)]
-struct Plan {
-    /// The code and, from a link, its server.
-    target: Target,
-    /// The directory; it may not exist yet.
-    out: PathBuf,
-    /// Ask before anything is accepted.
-    consent: Consent,
+pub(super) struct Terms {
+    out: Out,
+    policy: Policy,
     /// Replace files that are there already.
     overwrite: bool,
-    /// Compare phrases first.
-    verify: bool,
+    /// Bytes a second.
+    rate: Option<NonZeroU64>,
 }
 
-/// Who says yes to an offer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Consent {
-    /// The person at the terminal.
-    Ask,
-    /// `--yes` did.
-    Given,
+/// Where it goes.
+#[derive(Debug)]
+enum Out {
+    /// It may not exist yet.
+    Directory(PathBuf),
+    Stdout,
 }
 
 /// Finds the sender, receives what it offers if that is accepted, and puts it in place.
@@ -87,7 +117,11 @@ pub(super) async fn run(
     ui: &Ui,
     stop: &CancellationToken,
 ) -> Result<(), Failure> {
-    resume(arguments, None, ui, stop).await
+    if arguments.listen {
+        listen::run(arguments, ui, stop).await
+    } else {
+        resume(arguments, None, ui, stop).await
+    }
 }
 
 /// As [`run`], for an offer that continues `partial` and nothing else.
@@ -97,10 +131,17 @@ pub(super) async fn resume(
     ui: &Ui,
     stop: &CancellationToken,
 ) -> Result<(), Failure> {
-    let plan = tokio::select! {
+    let resolving = async {
+        let terms = arguments.terms(ui)?;
+        if partial.is_some() {
+            arguments.check_resume()?;
+        }
+        Ok::<_, Failure>((arguments.target(ui).await?, terms))
+    };
+    let (target, terms) = tokio::select! {
         biased;
         () = stop.cancelled() => return Err(Failure::ctrl_c()),
-        plan = arguments.resolve(ui) => plan?,
+        resolved = resolving => resolved?,
     };
     let context = Context {
         ui,
@@ -108,18 +149,19 @@ pub(super) async fn resume(
         stop,
         intent: Intent::ReceiveFiles,
     };
-    let mut line = connect::guest(&context, plan.target.clone()).await?;
+    let mut line = connect::guest(&context, target).await?;
     let result = async {
-        if plan.verify {
+        if arguments.verify {
             line.verify(&context).await?;
         }
-        let channels = tokio::select! {
-            biased;
-            () = stop.cancelled() => return Err(Failure::ctrl_c()),
-            channels = offer::channels(&mut line) => channels?,
+        let reception = Reception {
+            context: &context,
+            person: ui,
+            terms: &terms,
+            partial,
+            offered: RefCell::default(),
         };
-        let incoming = line.session.incoming();
-        receive(&context, &line, channels, incoming, &plan, partial).await
+        reception.take(&mut line).await
     };
     let result = result.await;
     let route = line.route().await;
@@ -128,100 +170,237 @@ pub(super) async fn resume(
     Ok(())
 }
 
-async fn receive(
-    context: &Context<'_>,
-    line: &Line,
-    channels: Channels,
-    incoming: Incoming,
-    plan: &Plan,
-    partial: Option<&Partial>,
-) -> Result<Summary, Failure> {
-    let out = plan.out.clone();
-    // Made only now: a wrong code leaves nothing behind.
-    let missing = missing_directories(&out);
-    fs::create_dir_all(&out)
-        .map_err(|error| Failure::local(format!("cannot make '{}'", out.display()), &error))?;
-    let options = ReceiveOptions {
-        out,
-        overwrite: plan.overwrite,
-    };
-    let unattended = Cell::new(false);
-    let other = Cell::new(false);
-    let decide = async |manifest: &Manifest| {
-        offer::show(context.ui, manifest);
-        if partial.is_some_and(|partial| !partial.is_of(manifest)) {
-            other.set(true);
-            return Decision::Decline("they wait for something else".to_owned());
-        }
-        if plan.consent == Consent::Given {
-            return Decision::Accept;
-        }
-        let question = format!("Receive into '{}'?", plan.out.display());
-        match context.ui.confirm(&question).await {
-            Answer::Yes => Decision::Accept,
-            Answer::No => Decision::Decline("they said no".to_owned()),
-            Answer::Nobody => {
-                unattended.set(true);
-                Decision::Decline("nobody is there to accept".to_owned())
+/// One transfer over a line.
+pub(super) struct Reception<'a> {
+    pub(super) context: &'a Context<'a>,
+    /// Who asks the person at the terminal.
+    pub(super) person: &'a Ui,
+    pub(super) terms: &'a Terms,
+    /// What the offer must continue.
+    pub(super) partial: Option<&'a Partial>,
+    /// What was offered, in a few words.
+    pub(super) offered: RefCell<Option<String>>,
+}
+
+/// Why we said no.
+#[derive(Clone, Copy)]
+enum No {
+    Person,
+    Nobody,
+    Policy,
+    AnotherTransfer,
+}
+
+impl Reception<'_> {
+    /// Waits for the offer, and receives it if it is accepted.
+    pub(super) async fn take(&self, line: &mut Line) -> Result<Summary, Failure> {
+        let channels = tokio::select! {
+            biased;
+            () = self.context.stop.cancelled() => return Err(Failure::ctrl_c()),
+            channels = offer::channels(line) => channels?,
+        };
+        let incoming = line.session.incoming();
+        let no = Cell::new(None);
+        let result = match &self.terms.out {
+            Out::Directory(out) => {
+                // Made only now: a wrong code leaves nothing behind.
+                let missing = missing_directories(out);
+                fs::create_dir_all(out).map_err(|error| {
+                    Failure::local(format!("cannot make '{}'", out.display()), &error)
+                })?;
+                let result = self.receive(line, channels, incoming, &no).await;
+                if result.is_err() {
+                    // Those that are empty still; what was received before something failed stays.
+                    for directory in missing {
+                        let _ = fs::remove_dir(directory);
+                    }
+                }
+                result
             }
-        }
-    };
-    let stop = context.stop.clone();
-    let (lanes, more) = mpsc::channel(MAX_LANES.into());
-    let receiving = transfer::run(context.ui, line, Side::Receiver, |steps| {
-        receive_files(channels, more, options, decide, steps, stop)
-    });
-    let result = tokio::select! {
-        result = receiving => result,
-        () = offer::lanes(incoming, lanes) => unreachable!("it never returns"),
-    };
-    if result.is_err() {
-        // Those that are empty still; what was received before something failed stays.
-        for directory in missing {
-            let _ = fs::remove_dir(directory);
+            Out::Stdout => self.receive(line, channels, incoming, &no).await,
+        };
+        result.map_err(|failure| self.why(failure, no.get()))
+    }
+
+    async fn receive(
+        &self,
+        line: &Line,
+        channels: Channels,
+        incoming: Incoming,
+        no: &Cell<Option<No>>,
+    ) -> Result<Summary, Failure> {
+        let decide = async |manifest: &Manifest| match self.judge(manifest).await {
+            Ok(()) => Decision::Accept,
+            Err((why, reason)) => {
+                no.set(Some(why));
+                Decision::Decline(reason)
+            }
+        };
+        let limits = Limits {
+            rate: self.terms.rate,
+            stream: self.terms.policy.most(),
+        };
+        let stop = self.context.stop.clone();
+        let (lanes, more) = mpsc::channel(MAX_LANES.into());
+        let receiving = transfer::run(self.context.ui, line, Side::Receiver, async |steps| {
+            match &self.terms.out {
+                Out::Directory(out) => {
+                    let options = ReceiveOptions {
+                        out: out.clone(),
+                        overwrite: self.terms.overwrite,
+                        limits,
+                    };
+                    receive_over(channels, more, options, decide, steps, stop).await
+                }
+                Out::Stdout => {
+                    // Unlocked and unbuffered: blocks are large, and nobody else writes there.
+                    let out = Box::new(io::stdout());
+                    receive_into(channels, more, out, limits, decide, steps, stop).await
+                }
+            }
+        });
+        tokio::select! {
+            result = receiving => result,
+            () = offer::lanes(incoming, lanes) => unreachable!("it never returns"),
         }
     }
-    match result {
-        Err(failure) if failure.exit == Exit::Declined && other.get() => Err(Failure::new(
-            Exit::Declined,
-            "another-transfer",
-            "the other side offered something else than what is to be resumed",
-        )
-        .hint("it must send the same again; receive-file takes what it offers now")),
-        Err(failure) if failure.exit == Exit::Declined => Err(if unattended.get() {
-            Failure::new(
+
+    /// `Err` holds the reason for us and the one for the sender.
+    async fn judge(&self, manifest: &Manifest) -> Result<(), (No, String)> {
+        offer::show(self.person, manifest);
+        self.offered.replace(Some(offer::words(manifest)));
+        let other = |partial: &Partial| !partial.is_of(manifest);
+        if self.partial.is_some_and(other) {
+            return Err((
+                No::AnotherTransfer,
+                "they wait for something else".to_owned(),
+            ));
+        }
+        match self.terms.policy.judge(manifest) {
+            Verdict::Accept => return Ok(()),
+            Verdict::Decline(reason) => return Err((No::Policy, reason)),
+            Verdict::Ask => {}
+        }
+        let question = match &self.terms.out {
+            Out::Directory(out) => format!("Receive into '{}'?", out.display()),
+            Out::Stdout => "Write it to stdout?".to_owned(),
+        };
+        match self.person.confirm(&question).await {
+            Answer::Yes => Ok(()),
+            Answer::No => Err((No::Person, "they said no".to_owned())),
+            Answer::Nobody => Err((No::Nobody, "nobody is there to accept".to_owned())),
+        }
+    }
+
+    /// The failure in words for the one who said no, if that is what happened.
+    fn why(&self, failure: Failure, no: Option<No>) -> Failure {
+        if failure.exit != Exit::Declined {
+            return failure;
+        }
+        let declined = |message| Failure::new(Exit::Declined, "declined", message);
+        match no {
+            Some(No::Person) => declined("declined; nothing was received"),
+            Some(No::Nobody) => declined("there is no terminal to ask whether to accept")
+                .hint("--yes accepts without asking"),
+            Some(No::AnotherTransfer) => Failure::new(
                 Exit::Declined,
-                "declined",
-                "there is no terminal to ask whether to accept",
+                "another-transfer",
+                "the other side offered something else than what is to be resumed",
             )
-            .hint("--yes accepts without asking")
-        } else {
-            Failure::new(Exit::Declined, "declined", "declined; nothing was received")
-        }),
-        result => result,
+            .hint("it must send the same again; receive-file takes what it offers now"),
+            // The library has its own reasons, and we one for its policy.
+            Some(No::Policy) => failure.hint("--accept and --max-size say what is taken"),
+            None if failure.kind == "too-large" => failure,
+            None => Failure::usage(match &*self.offered.borrow() {
+                Some(offered) => format!("'--out -' takes a single file, not {offered}"),
+                None => "'--out -' takes a single file, and nothing else was offered".to_owned(),
+            })
+            .hint("name a directory with --out"),
+        }
     }
 }
 
 impl Arguments {
-    /// Checks the directory without making it, and asks for a missing code.
-    async fn resolve(&self, ui: &Ui) -> Result<Plan, Failure> {
+    /// Checks the directory without making it.
+    pub(super) fn terms(&self, ui: &Ui) -> Result<Terms, Failure> {
         super::check_verify(self.verify, ui)?;
-        check_directory(&self.out)?;
-        let target = match &self.target {
-            Some(target) => target.clone(),
-            None => ask_for_target(ui).await?,
+        let rules = match (self.yes, &self.accept[..]) {
+            (true, _) => vec![Rule::All],
+            (false, []) => vec![Rule::Ask],
+            (false, rules) => rules.to_vec(),
         };
-        Ok(Plan {
-            target,
-            out: self.out.clone(),
-            consent: if self.yes {
-                Consent::Given
-            } else {
-                Consent::Ask
-            },
+        let policy = Policy::new(&rules, self.max_size).map_err(|contradiction| {
+            Failure::usage(format!("--accept: {contradiction}"))
+                .hint("give 'all' alone, or leave it out")
+        })?;
+        let out = if self.out.as_os_str() == "-" {
+            self.check_stdout(ui)?;
+            Out::Stdout
+        } else {
+            check_directory(&self.out)?;
+            Out::Directory(self.out.clone())
+        };
+        Ok(Terms {
+            out,
+            policy,
             overwrite: self.overwrite,
-            verify: self.verify,
+            rate: self.limit,
         })
+    }
+
+    /// Nothing else may want stdout.
+    fn check_stdout(&self, ui: &Ui) -> Result<(), Failure> {
+        let (wrong, hint) = if self.listen {
+            ("--listen", "name a directory with --out")
+        } else if ui.audience() == Audience::Scripts {
+            (
+                "--json",
+                "leave out --json: the exit code says how it ended",
+            )
+        } else {
+            return Ok(());
+        };
+        Err(Failure::usage(format!("'--out -' cannot be used with {wrong}")).hint(hint))
+    }
+
+    fn check_resume(&self) -> Result<(), Failure> {
+        match (self.listen, self.out.as_os_str() == "-") {
+            (false, false) => Ok(()),
+            _ => Err(Failure::usage(
+                "what was kept can be resumed by one receiver, in its directory",
+            )
+            .hint("leave out --listen, and name the directory with --out")),
+        }
+    }
+
+    /// Asks for a missing code.
+    async fn target(&self, ui: &Ui) -> Result<Target, Failure> {
+        match &self.target {
+            Some(target) => Ok(target.clone()),
+            None => ask_for_target(ui).await,
+        }
+    }
+
+    /// The first code of one who listens: there is no link to a server of somebody else.
+    pub(super) fn first_code(&self) -> Result<Option<Code>, Failure> {
+        match (&self.code, &self.target) {
+            (Some(code), _) => Ok(Some(code.clone())),
+            (
+                None,
+                Some(Target {
+                    server: Some(_), ..
+                }),
+            ) => Err(Failure::usage("--listen makes a link, and follows none")
+                .hint("name the server with --server")),
+            (None, target) => Ok(target.as_ref().map(|target| target.code.clone())),
+        }
+    }
+}
+
+impl Terms {
+    /// Whether somebody has to be there to answer.
+    pub(super) fn may_ask(&self) -> bool {
+        self.policy.may_ask()
     }
 }
 

@@ -1,8 +1,10 @@
 //! `peer-cli send-file`: offers files and directories under a code.
 
 use std::collections::HashSet;
-use std::ffi::OsStr;
+use std::fmt::Display;
 use std::fs::{self, File};
+use std::io;
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,20 +19,30 @@ use tokio::task::{JoinError, spawn_blocking};
 use tokio_util::sync::CancellationToken;
 
 use super::transfer::{self, Side};
+use crate::amount;
 use crate::cli::Common;
 use crate::connect::{self, Context};
 use crate::exit::{Failure, io_reason};
+use crate::invitation::Target;
 use crate::line::Line;
-use crate::ui::Ui;
+use crate::ui::{Audience, Ui};
 
 /// Send files and directories; prints the code that the other side needs
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Files and directories to send
+    /// Files and directories to send; - alone is stdin
     #[arg(value_name = "PATH", required = true)]
     paths: Vec<PathBuf>,
 
-    /// Use this code instead of a new one
+    /// Name of what comes from stdin [default: stdin]
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+
+    /// Send to the one who waits under this code: receive-file --listen, or a page that shows a code
+    #[arg(long, value_name = "CODE|LINK")]
+    to: Option<Target>,
+
+    /// Use this code instead of a new one, and wait under it
     #[arg(
         long,
         value_name = "CODE",
@@ -46,6 +58,10 @@ pub(crate) struct Arguments {
     /// Leave out what git ignores, and .git itself
     #[arg(long)]
     gitignore: bool,
+
+    /// Send no faster than this, such as 5MiB or 40Mbit a second
+    #[arg(long, value_name = "RATE", value_parser = amount::rate)]
+    limit: Option<NonZeroU64>,
 
     /// Connections to send over at a time, 1 to 16 [default: as many as make it faster]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(MAX_LANES)))]
@@ -63,16 +79,38 @@ pub(crate) struct Arguments {
 /// What is to be sent, found to be there and readable.
 #[derive(Debug)]
 struct Plan {
-    /// In the order given.
-    paths: Vec<PathBuf>,
-    /// The code that was asked for.
-    code: Option<Code>,
-    /// What to leave out.
-    selection: Selection,
+    what: What,
+    meeting: Meeting,
     /// Compare phrases first.
     verify: bool,
+    pace: Pace,
+}
+
+/// What there is to send.
+#[derive(Debug)]
+enum What {
+    /// In the order given, and what to leave out.
+    Paths(Vec<PathBuf>, Selection),
+    /// Under this name.
+    Stdin(String),
+}
+
+/// How the two sides meet.
+#[derive(Debug)]
+enum Meeting {
+    /// The other side comes, with a new code or this one.
+    Host(Option<Code>),
+    /// The other side waits.
+    Guest(Target),
+}
+
+/// How it travels.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
     /// Connections at a time.
     lanes: LaneCount,
+    /// Bytes a second.
+    limit: Option<NonZeroU64>,
 }
 
 /// Offers the files, waits for the other side, and returns when it has confirmed them.
@@ -88,10 +126,18 @@ pub(super) async fn run(
         stop,
         intent: Intent::SendFiles,
     };
-    let (paths, selection) = (plan.paths, plan.selection);
+    let is_stream = matches!(plan.what, What::Stdin(_));
     // Nobody waits for a large tree to be listed before the code is shown.
-    let mut scan = spawn_blocking(move || Source::select(&paths, &selection));
-    let connecting = connect::host(&context, plan.code, "receive-file");
+    let mut scan = spawn_blocking(move || match plan.what {
+        What::Paths(paths, selection) => Source::select(&paths, &selection),
+        What::Stdin(name) => Source::stream(&name, io::stdin()),
+    });
+    let connecting = async {
+        match plan.meeting {
+            Meeting::Host(code) => connect::host(&context, code, "receive-file").await,
+            Meeting::Guest(target) => connect::guest(&context, target).await,
+        }
+    };
     tokio::pin!(connecting);
     let (line, source) = tokio::select! {
         line = &mut connecting => (line?, None),
@@ -120,7 +166,8 @@ pub(super) async fn run(
         if plan.verify {
             line.verify(&context).await?;
         }
-        send(&context, &line, source, plan.lanes).await
+        let sent = send(&context, &line, source, plan.pace).await;
+        sent.map_err(|failure| if is_stream { piped(failure) } else { failure })
     };
     let result = result.await;
     let route = line.route().await;
@@ -137,15 +184,32 @@ fn source(scanned: Result<Result<Source, SourceError>, JoinError>) -> Result<Sou
     }
 }
 
+/// What comes from stdin cannot be taken up again, and old receivers do not know it.
+fn piped(failure: Failure) -> Failure {
+    let failure = Failure {
+        remains: None,
+        ..failure
+    };
+    match failure.kind {
+        "peer-bad-manifest" => Failure {
+            message: "the other side cannot receive what has no size yet".to_owned(),
+            ..failure
+        }
+        .hint("send a file, or use the same version on both sides"),
+        _ => failure,
+    }
+}
+
 async fn send(
     context: &Context<'_>,
     line: &Line,
     source: Source,
-    count: LaneCount,
+    pace: Pace,
 ) -> Result<Summary, Failure> {
     let lanes = Lanes {
         opener: Some(Box::new(line.session.lanes())),
-        count,
+        count: pace.lanes,
+        limit: pace.limit,
         round_trip: line
             .session
             .first_path()
@@ -172,6 +236,30 @@ impl Arguments {
     /// longer for a terabyte than for a byte.
     fn resolve(&self, ui: &Ui) -> Result<Plan, Failure> {
         super::check_verify(self.verify, ui)?;
+        let what = self.what(ui)?;
+        Ok(Plan {
+            what,
+            meeting: match &self.to {
+                Some(target) => Meeting::Guest(target.clone()),
+                None => Meeting::Host(self.code.clone()),
+            },
+            verify: self.verify,
+            pace: Pace {
+                lanes: self.lanes.map_or(LaneCount::Auto, LaneCount::Exactly),
+                limit: self.limit,
+            },
+        })
+    }
+
+    fn what(&self, ui: &Ui) -> Result<What, Failure> {
+        let is_stdin = |path: &PathBuf| path.as_os_str() == "-";
+        if self.paths.iter().any(is_stdin) {
+            return self.stdin(ui);
+        }
+        if self.name.is_some() {
+            return Err(Failure::usage("--name is for what comes from stdin")
+                .hint("files arrive under their own names; '-' is stdin"));
+        }
         let mut names = HashSet::new();
         for path in &self.paths {
             let name = name_to_send(path)?;
@@ -181,13 +269,30 @@ impl Arguments {
             }
             names.insert(name);
         }
-        Ok(Plan {
-            paths: self.paths.clone(),
-            code: self.code.clone(),
-            selection: self.selection()?,
-            verify: self.verify,
-            lanes: self.lanes.map_or(LaneCount::Auto, LaneCount::Exactly),
-        })
+        Ok(What::Paths(self.paths.clone(), self.selection()?))
+    }
+
+    fn stdin(&self, ui: &Ui) -> Result<What, Failure> {
+        if self.paths.len() > 1 {
+            return Err(Failure::usage("stdin is sent alone")
+                .hint("send the files with another command; a file named '-' is './-'"));
+        }
+        if self.verify && ui.audience() != Audience::Scripts {
+            return Err(
+                Failure::usage("--verify has nobody to ask while stdin is sent")
+                    .hint("with --json a script can compare the words"),
+            );
+        }
+        let name = self.name.as_deref().unwrap_or("stdin");
+        let wrong = |reason: &dyn Display| {
+            Failure::usage(format!("--name '{name}' cannot be used: {reason}"))
+                .hint("give a plain file name")
+        };
+        match SafePath::parse(name) {
+            Err(reason) => Err(wrong(&reason)),
+            Ok(_) if name.contains('/') => Err(wrong(&"it is a path")),
+            Ok(_) => Ok(What::Stdin(name.to_owned())),
+        }
     }
 
     fn selection(&self) -> Result<Selection, Failure> {
@@ -234,22 +339,19 @@ fn name_to_send(path: &Path) -> Result<String, Failure> {
     Ok(name.to_owned())
 }
 
-fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
-    let hint = if path.as_os_str() == OsStr::new("-") {
-        "stdin cannot be sent as a file"
-    } else {
-        "check the path and its permissions"
-    };
+fn unreadable(path: &Path, error: &io::Error) -> Failure {
     Failure::usage(format!(
         "cannot read '{}': {}",
         path.display(),
         io_reason(error)
     ))
-    .hint(hint)
+    .hint("check the path and its permissions")
 }
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+
     use clap::Parser;
 
     use super::*;
@@ -283,7 +385,35 @@ mod tests {
         ] {
             let path = home.path().join(path);
             assert_eq!(name_to_send(&path).as_deref(), Ok(name));
-            assert_eq!(resolve(&[&path]).expect("is there").paths, [path]);
+            let plan = resolve(&[&path]).expect("is there");
+            assert!(matches!(plan.what, What::Paths(paths, _) if paths == [path]));
+        }
+    }
+
+    #[test]
+    fn stdin_gets_a_name() {
+        let words = |more: &[&str]| {
+            let words = ["peer-cli", "send-file"]
+                .into_iter()
+                .chain(more.iter().copied());
+            let cli = Cli::try_parse_from(words).expect("parses");
+            match cli.command {
+                Command::SendFile(arguments) => arguments.resolve(&Ui::new(Audience::Quiet)),
+                other => panic!("{other:?}"),
+            }
+        };
+        for (more, expected) in [(&["-"][..], "stdin"), (&["-", "--name", "a.tar"], "a.tar")] {
+            let plan = words(more).expect("can be sent");
+            assert!(matches!(plan.what, What::Stdin(name) if name == expected));
+        }
+        for (more, expected) in [
+            (&["-", "--name", "a/b"][..], "it is a path"),
+            (&["-", "--name", ".."], "cannot be used"),
+            (&[".", "--name", "x"], "--name is for what comes from stdin"),
+        ] {
+            let failure = words(more).expect_err("must be refused");
+            assert_eq!(failure.exit, Exit::Usage);
+            assert!(failure.message.contains(expected), "{failure}");
         }
     }
 
@@ -308,6 +438,7 @@ mod tests {
             ),
             (&[Path::new("/")], "has no name"),
             (&[unsafe_name.as_path()], "cannot be sent under its name"),
+            (&[Path::new("-"), one.as_path()], "stdin is sent alone"),
             #[cfg(unix)]
             (&[Path::new("/dev/null")], "neither a file nor a directory"),
         ] {

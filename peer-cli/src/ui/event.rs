@@ -65,6 +65,8 @@ pub(crate) enum Event {
         /// The exact line for a terminal on the other side.
         command: String,
     },
+    /// The next one can come (`receive-file --listen`).
+    Waiting,
     /// Somebody with the right code is there.
     Peer {
         /// The program, as it calls itself.
@@ -196,6 +198,20 @@ pub(crate) enum Event {
         /// The largest datagrams in which they travelled, UDP payload in bytes; 0 if there were none.
         packet: u16,
     },
+    /// A transfer failed or was declined, and the next one is waited for (`receive-file --listen`).
+    Failed {
+        /// Stable name of the kind of failure.
+        code: String,
+        /// What failed and whose fault it is.
+        message: String,
+        /// What to try, may be empty.
+        hint: String,
+        /// Whether the same can succeed later.
+        retry: bool,
+        /// What stays on this disk.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        kept: Option<Kept>,
+    },
     /// The command failed; always the last event.
     Error {
         /// Stable name of the kind of failure.
@@ -232,6 +248,17 @@ impl From<&Failure> for Event {
 }
 
 impl Event {
+    /// A failure that is not the end of the command.
+    pub(crate) fn failed(failure: &Failure) -> Self {
+        Self::Failed {
+            code: failure.kind.to_owned(),
+            message: failure.message.clone(),
+            hint: failure.hint.clone(),
+            retry: failure.retry == Retry::Helps,
+            kept: failure.remains.as_ref().and_then(|left| left.kept.clone()),
+        }
+    }
+
     /// One JSON object in printable ASCII, without line breaks.
     pub(crate) fn json(&self) -> String {
         let json = serde_json::to_string(self).expect("events hold only text and numbers");
@@ -242,7 +269,10 @@ impl Event {
     pub(crate) fn line(&self, palette: Palette) -> Option<String> {
         Some(match self {
             // What was asked for is a result, and worded where it is listed.
-            Self::Progress { .. } | Self::Transfer { .. } => return None,
+            // Of a transfer that failed among others there is a line in the log.
+            Self::Progress { .. } | Self::Transfer { .. } | Self::Failed { .. } | Self::Waiting => {
+                return None;
+            }
             Self::Resuming { bytes, total } => {
                 format!("Resuming: {} of {} are there", Bytes(*bytes), Bytes(*total))
             }
@@ -539,6 +569,12 @@ mod tests {
                 Some(
                     "Done: 1 file, 1.0 GiB (512.0 MiB of it resumed) in 4.0 s (128.0 MiB/s), direct",
                 ),
+            ),
+            (Event::Waiting, json!({"event": "waiting"}), None),
+            (
+                Event::failed(&Failure::new(Exit::Declined, "declined", "no").hint("h")),
+                json!({"event": "failed", "code": "declined", "message": "no", "hint": "h", "retry": false}),
+                None,
             ),
             (
                 Event::from(&Failure {

@@ -62,8 +62,16 @@ impl Meter {
     }
 }
 
+/// Whether nobody knows how much there will be.
+fn is_unknown(bytes: u64, total: u64) -> bool {
+    total == 0 && bytes > 0
+}
+
 /// The figures beside the bar.
 pub(crate) fn figures(meter: &Meter, bytes: u64, total: u64) -> String {
+    if is_unknown(bytes, total) {
+        return format!("{}  {}", Bytes(bytes), Rate(meter.rate()));
+    }
     let done = format!(
         "{} of {}  {}",
         Bytes(bytes),
@@ -95,6 +103,11 @@ impl Bar {
 
     /// Shows `bytes` of `total` with these figures.
     pub(crate) fn show(&self, bytes: u64, total: u64, figures: String) {
+        if is_unknown(bytes, total) {
+            let plain = ProgressStyle::with_template("{msg}");
+            self.0
+                .set_style(plain.expect("the template is a constant and valid"));
+        }
         // An empty transfer is a full bar, not a division by zero.
         self.0.set_length(total.max(1));
         self.0.set_message(figures);
@@ -177,6 +190,7 @@ mod tests {
         meter.update(after(start, 1000), MIB);
         meter.update(after(start, 2000), 0);
         assert!(meter.rate() >= 0.0);
+        assert_eq!(figures(&Meter::new(start, 0), 5, 0), "5 B  0 B/s");
         assert_eq!(figures(&Meter::new(start, 0), 0, 0), "0 B of 0 B  0 B/s");
     }
 }

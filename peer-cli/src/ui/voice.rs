@@ -23,6 +23,8 @@ const LINES_BELOW_QR: usize = 7;
 pub(crate) enum Audience {
     /// Words on stderr, the code also on stdout if that goes elsewhere.
     People,
+    /// Nobody is there: the code, and a line for each thing that was done.
+    Log,
     /// Only what cannot be done without: the code, questions and errors.
     Quiet,
     /// One JSON object a line on stdout.
@@ -101,7 +103,7 @@ impl Ui {
 
     /// Says that something happened.
     pub(crate) fn say(&self, event: &Event) {
-        if let Event::Done { .. } | Event::Error { .. } = event {
+        if let Event::Done { .. } | Event::Failed { .. } | Event::Error { .. } = event {
             // The bar ends before the last line is said.
             drop(self.streams().progress.take());
         }
@@ -112,6 +114,14 @@ impl Ui {
                 Event::Error { .. } | Event::Phrase { .. } => self.talk_about(event),
                 _ => {}
             },
+            Audience::Log => match event {
+                Event::Code { code, link, .. } => {
+                    self.show_code(code, link);
+                    self.talk_about(event);
+                }
+                Event::Listening { .. } | Event::Error { .. } => self.talk_about(event),
+                _ => {}
+            },
             Audience::People => {
                 if let Event::File { .. } = event
                     && self.surroundings.screen.is_some()
@@ -120,10 +130,7 @@ impl Ui {
                     return;
                 }
                 if let Event::Code { code, link, .. } = event {
-                    self.draw_qr(link);
-                    if !self.surroundings.stdout_is_terminal {
-                        self.result(code);
-                    }
+                    self.show_code(code, link);
                 }
                 self.talk_about(event);
             }
@@ -133,6 +140,25 @@ impl Ui {
     /// Reports why the command failed.
     pub(crate) fn fail(&self, failure: &Failure) {
         self.say(&Event::from(failure));
+    }
+
+    /// The same voice, for when nobody is there: people find what was done when they come back.
+    pub(crate) fn unattended(&self) -> Self {
+        let audience = match self.audience {
+            Audience::People => Audience::Log,
+            other => other,
+        };
+        Self {
+            audience,
+            ..self.clone()
+        }
+    }
+
+    /// A line for what was done while nobody was there.
+    pub(crate) fn record(&self, text: &str) {
+        if self.audience == Audience::Log {
+            self.talk(&clean(text));
+        }
     }
 
     /// Talk that is no event: what is being waited for.
@@ -177,7 +203,8 @@ impl Ui {
         let due = progress
             .said
             .is_none_or(|said| now.duration_since(said) >= JSON_PROGRESS);
-        if self.audience == Audience::Scripts && (due || bytes >= total) {
+        let done = total > 0 && bytes >= total;
+        if self.audience == Audience::Scripts && (due || done) {
             progress.said = Some(now);
             let event = Event::Progress {
                 bytes,
@@ -244,6 +271,14 @@ impl Ui {
         let palette = self.surroundings.screen.unwrap_or(Palette::Plain);
         if let Some(line) = event.line(palette) {
             self.talk(&line);
+        }
+    }
+
+    /// The picture of the link, and the bare code for a program that reads it.
+    fn show_code(&self, code: &str, link: &str) {
+        self.draw_qr(link);
+        if !self.surroundings.stdout_is_terminal {
+            self.result(code);
         }
     }
 

@@ -10,7 +10,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use signaling_server::{Config, Server};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -112,6 +112,11 @@ impl Peer {
             stderr,
             events: Vec::new(),
         }
+    }
+
+    /// What it reads, if it was started with that.
+    pub(crate) fn stdin(&mut self) -> ChildStdin {
+        self.child.stdin.take().expect("piped")
     }
 
     pub(crate) fn send(server: &Signaling, paths: &[&Path]) -> Self {

@@ -6,13 +6,17 @@
 )]
 
 mod embedded;
+#[cfg(target_os = "linux")]
+mod faults;
 mod harness;
 mod interruptions;
 mod kills;
 #[cfg(target_os = "linux")]
 mod lan;
+mod listening;
 #[cfg(target_os = "linux")]
 mod outages;
+mod pipes;
 mod refusals;
 mod relayed;
 mod transfers;

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use crate::transfer::digest::{BlockDigest, Digest, FileDigest, TransferDigest};
 use crate::transfer::error::TransferError;
+use crate::transfer::holes::ZeroDigest;
 use crate::transfer::manifest::{Kind, Manifest};
 use crate::transfer::record::{Record, Records};
 use crate::transfer::sender::BlockId;
@@ -20,11 +21,19 @@ pub(super) enum Step {
         position: u64,
         data: Bytes,
     },
-    /// A block of `bytes` bytes has been written and matches its digest.
+    /// These `length` bytes of the file are zeros.
+    Zeros {
+        file: u32,
+        position: u64,
+        length: u32,
+    },
+    /// A block of `bytes` bytes matches its digest, and `written` of them have been written; the rest
+    /// are zeros.
     Verified {
         id: BlockId,
         digest: Digest,
         bytes: u32,
+        written: u32,
     },
     /// A block does not.
     Damaged(BlockId),
@@ -45,6 +54,19 @@ pub(super) struct Assembler {
     /// By entry; directories stay `None`.
     done: Vec<Option<Digest>>,
     files_left: u32,
+    zeros: ZeroDigest,
+    stream: Option<Stream>,
+}
+
+/// What is known of the end of a stream.
+#[derive(Debug, Default)]
+struct Stream {
+    /// The block behind the last one that came.
+    blocks: u32,
+    /// A block that is not full, and its length: it must be the last.
+    short: Option<(u32, u32)>,
+    /// What the sender said.
+    size: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -58,6 +80,23 @@ fn fault(what: &str) -> TransferError {
     TransferError::protocol(what)
 }
 
+impl Stream {
+    /// A block is here, which is `short` if it is not full.
+    fn came(&mut self, block: u32, short: Option<u32>) -> Result<(), TransferError> {
+        let behind = block
+            .checked_add(1)
+            .ok_or_else(|| fault("a block beyond the file"))?;
+        self.blocks = self.blocks.max(behind);
+        if let Some(length) = short {
+            let other = self.short.replace((block, length));
+            if other.is_some() {
+                return Err(fault("a stream with two ends"));
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Assembler {
     /// Also returns the steps that need no message: files without blocks are done.
     pub(super) fn new(manifest: &Arc<Manifest>) -> (Self, Vec<Step>) {
@@ -66,11 +105,13 @@ impl Assembler {
             begun: HashMap::new(),
             done: vec![None; manifest.entries().len()],
             files_left: manifest.files(),
+            zeros: ZeroDigest::default(),
+            stream: manifest.is_stream().then(Stream::default),
             manifest: manifest.clone(),
         };
         let mut steps = Vec::new();
         for (file, entry) in (0..).zip(manifest.entries()) {
-            if entry.kind == (Kind::File { size: 0 }) {
+            if entry.kind == (Kind::File { size: 0 }) && assembler.stream.is_none() {
                 assembler.file_done(file, FileDigest::default().finish(), &mut steps);
             }
         }
@@ -106,6 +147,73 @@ impl Assembler {
                 steps,
             )?;
         }
+        Ok(())
+    }
+
+    /// A block holds nothing but zeros.
+    pub(super) fn zeros(
+        &mut self,
+        id: BlockId,
+        steps: &mut Vec<Step>,
+    ) -> Result<(), TransferError> {
+        let file = self.manifest.file(id.file);
+        let block = file.and_then(|(_, size)| Some((size, self.manifest.block(size, id.block)?)));
+        let (size, (position, bytes)) = block.ok_or_else(|| fault("a block beyond the file"))?;
+        if self.is_verified(id) || self.open.values().any(|open| open.id == id) {
+            return Err(fault("a block came twice"));
+        }
+        let digest = self.zeros.of(bytes);
+        steps.push(Step::Zeros {
+            file: id.file,
+            position,
+            length: bytes,
+        });
+        steps.push(Step::Verified {
+            id,
+            digest,
+            bytes,
+            written: 0,
+        });
+        self.block_done(id, size, digest, steps);
+        Ok(())
+    }
+
+    /// The sender says how long the stream was.
+    pub(super) fn ended(&mut self, size: u64, steps: &mut Vec<Step>) -> Result<(), TransferError> {
+        if let Some(stream) = &mut self.stream {
+            stream.size = Some(size);
+        }
+        self.end_stream(steps)
+    }
+
+    /// Ends the stream if it has an end and everything before it is here.
+    fn end_stream(&mut self, steps: &mut Vec<Step>) -> Result<(), TransferError> {
+        let Some((stream, size)) = self
+            .stream
+            .as_ref()
+            .and_then(|stream| Some((stream, stream.size?)))
+        else {
+            return Ok(());
+        };
+        let whole = self.manifest.ended(size)?;
+        let blocks = whole.blocks(size);
+        let short = (size % u64::from(whole.block_size().bytes())) as u32;
+        let short = (short > 0).then(|| (blocks - 1, short));
+        if stream.blocks > blocks || (stream.short.is_some() && stream.short != short) {
+            return Err(fault("the stream has another length"));
+        }
+        let there = self.begun.get(&0).map_or(0, FileDigest::complete_to);
+        if there < blocks {
+            return Ok(());
+        }
+        // The last block may have been full where it must not be.
+        if stream.short != short {
+            return Err(fault("the stream has another length"));
+        }
+        self.stream = None;
+        self.manifest = Arc::new(whole);
+        let digest = self.begun.remove(&0).unwrap_or_default().finish();
+        self.file_done(0, digest, steps);
         Ok(())
     }
 
@@ -154,7 +262,10 @@ impl Assembler {
         let left = length - open.received;
         // A message, and so a record, has less than 64 KiB.
         let bytes = record.data.len() as u32;
-        if bytes > left || (bytes == left) != record.digest.is_some() {
+        let ends = record.digest.is_some();
+        // A block of a stream may end before it is full.
+        let early = self.stream.is_some() && ends;
+        if bytes > left || ((bytes == left) != ends && !early) {
             return Err(fault("a block of the wrong length"));
         }
         open.digest.update(&record.data);
@@ -170,12 +281,18 @@ impl Assembler {
             Some(expected) => {
                 let digest = open.digest.finish();
                 if digest == expected {
+                    let bytes = open.received;
+                    if let Some(stream) = &mut self.stream {
+                        stream.came(id.block, (bytes < length).then_some(bytes))?;
+                    }
                     steps.push(Step::Verified {
                         id,
                         digest,
-                        bytes: length,
+                        bytes,
+                        written: bytes,
                     });
                     self.block_done(id, size, digest, steps);
+                    self.end_stream(steps)?;
                 } else {
                     steps.push(Step::Damaged(id));
                 }
@@ -195,7 +312,7 @@ impl Assembler {
     fn block_done(&mut self, id: BlockId, size: u64, digest: Digest, steps: &mut Vec<Step>) {
         let mut file = self.begun.remove(&id.file).unwrap_or_default();
         file.add(id.block, digest);
-        if file.complete_to() == self.manifest.blocks(size) {
+        if self.stream.is_none() && file.complete_to() == self.manifest.blocks(size) {
             self.file_done(id.file, file.finish(), steps);
         } else {
             self.begun.insert(id.file, file);

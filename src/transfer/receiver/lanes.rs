@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::future::poll_fn;
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
@@ -19,6 +20,10 @@ use crate::transfer::message::ControlMessage;
 const CREDIT_STEP: u64 = 192 << 10;
 const SMALL_STEP: u64 = 64 << 10;
 const MANY: usize = 4;
+
+/// And after this long, however little it is: a sender gives a lane up of which it hears nothing for 2.5 s
+/// (`sender::book`), also if all that is slow is what it reads from.
+const CREDIT_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Lanes that one transfer may use in all; a sender opens some dozens on the worst of paths.
 const IN_ALL: usize = 8192;
@@ -51,7 +56,21 @@ struct Lane {
     packet: Option<u16>,
     taken: u64,
     told: u64,
+    /// When the first message was taken that was not told yet.
+    untold: Option<Instant>,
     open: bool,
+}
+
+impl Lane {
+    fn tell(&mut self, number: u16, bytes: u64) -> ControlMessage {
+        self.told = self.taken;
+        self.untold = None;
+        ControlMessage::Credit {
+            bytes,
+            lane: Some(number),
+            lane_bytes: Some(self.taken),
+        }
+    }
 }
 
 impl LaneSet {
@@ -80,6 +99,7 @@ impl LaneSet {
             packet,
             taken: 0,
             told: 0,
+            untold: None,
             open: true,
         };
         self.lanes.insert(number, lane);
@@ -136,6 +156,7 @@ impl LaneSet {
                         self.packet = self.packet.max(lane.packet);
                     }
                     lane.taken += bytes.len() as u64;
+                    lane.untold.get_or_insert_with(Instant::now);
                     self.taken += bytes.len() as u64;
                     self.turn = number.wrapping_add(1);
                     self.used = self.used.max(self.extra());
@@ -183,15 +204,25 @@ impl LaneSet {
         };
         let bytes = self.taken;
         let lane = self.lanes.get_mut(&number)?;
-        if lane.taken - lane.told < step {
-            return None;
-        }
-        lane.told = lane.taken;
-        Some(ControlMessage::Credit {
-            bytes,
-            lane: Some(number),
-            lane_bytes: Some(lane.taken),
-        })
+        (lane.taken - lane.told >= step).then(|| lane.tell(number, bytes))
+    }
+
+    /// When the sender should be told what was taken, though it is little.
+    pub(super) fn credit_due(&self) -> Option<Instant> {
+        let untold = self.lanes.values().filter_map(|lane| lane.untold).min();
+        untold.map(|since| since + CREDIT_INTERVAL)
+    }
+
+    /// What it should be told then.
+    pub(super) fn overdue(&mut self, now: Instant) -> Option<ControlMessage> {
+        let is_due = |lane: &Lane| {
+            let since = lane.untold;
+            since.is_some_and(|since| since + CREDIT_INTERVAL <= now)
+        };
+        let bytes = self.taken;
+        let mut lanes = self.lanes.iter_mut();
+        let (number, lane) = lanes.find(|(_, lane)| is_due(lane))?;
+        Some(lane.tell(*number, bytes))
     }
 
     /// What the sender is told of a lane that has ended.
@@ -291,8 +322,7 @@ mod tests {
             let (near, far) = Channel::pair(&id.lane_label(number));
             kept.push(near);
             if more.try_send(far).is_err() {
-                let looked =
-                    tokio::time::timeout(std::time::Duration::from_millis(1), set.next(&id)).await;
+                let looked = tokio::time::timeout(Duration::from_millis(1), set.next(&id)).await;
                 if let Ok(Err(error)) = looked {
                     assert!(error.to_string().contains("too many lanes"), "{error}");
                     return;

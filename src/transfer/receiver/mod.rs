@@ -6,6 +6,7 @@ mod disk;
 mod journal;
 mod lanes;
 mod partial;
+mod pipe;
 mod prepare;
 mod resume;
 mod staging;
@@ -14,7 +15,11 @@ mod syncer;
 mod target;
 mod writer;
 
+use std::collections::VecDeque;
+use std::io::Write;
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
@@ -30,11 +35,12 @@ use super::label::{Label, TransferId};
 use super::lanes::MAX_LANES;
 use super::manifest::Manifest;
 use super::message::ControlMessage;
-use super::wire::{LaneEnd, end, next_control, thread_failed};
+use super::throttle::{Throttle, allows_lanes};
+use super::wire::{LaneEnd, end, next_control, thread_failed, until};
 use crate::channel::{Channel, ChannelReceiver, ChannelSender, Message};
 use lanes::{FromLane, LaneSet};
+use prepare::start_disk;
 use state::{Action, ReceiverState};
-use target::Existing;
 use writer::{Disk, Job, Report};
 
 pub use partial::{DiscardError, Leftover, Partial, PartialState, discard, partials};
@@ -47,6 +53,13 @@ const PROGRESS: Duration = Duration::from_millis(100);
 /// share.
 const WINDOW: u64 = 4 << 20;
 
+/// What is taken slowly should not wait in queues: with a limit, the window is what goes through in a second,
+/// and at least this.
+const LEAST_WINDOW: u64 = 512 << 10;
+
+/// Jobs that came by the control channel and wait for the disk thread; it is not read while there are more.
+const ORDERS: usize = 16;
+
 /// How long the sender may take to read the receipt, after which it closes its channels: longer than
 /// the receipt's first repetition, which SCTP sends after 1 s.
 const RECEIPT: Duration = Duration::from_secs(5);
@@ -58,6 +71,18 @@ pub struct ReceiveOptions {
     pub out: PathBuf,
     /// Replace existing files, and merge into existing directories.
     pub overwrite: bool,
+    /// How much, and how fast.
+    pub limits: Limits,
+}
+
+/// What a receiver takes at most; by default, there is no limit.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Limits {
+    /// Bytes a second, of all lanes together.
+    pub rate: Option<NonZeroU64>,
+    /// Bytes of a file whose size is not known before its end ([`Manifest::is_stream`]); when there are more,
+    /// the transfer ends with [`TransferError::TooLarge`]. Other sizes are the user's to decide about.
+    pub stream: Option<u64>,
 }
 
 /// What the user says to an offer.
@@ -90,7 +115,8 @@ pub async fn receive(
     events: mpsc::Sender<Event>,
     cancel: CancellationToken,
 ) -> Result<Summary, TransferError> {
-    receive_from(channels, None, options, decide, events, cancel).await
+    let to = Destination::Directory(options);
+    receive_from(channels, None, to, decide, events, cancel).await
 }
 
 /// As [`receive`], and takes blocks from every lane of the transfer that comes through `more`.
@@ -102,13 +128,64 @@ pub async fn receive_over(
     events: mpsc::Sender<Event>,
     cancel: CancellationToken,
 ) -> Result<Summary, TransferError> {
-    receive_from(channels, Some(more), options, decide, events, cancel).await
+    let to = Destination::Directory(options);
+    receive_from(channels, Some(more), to, decide, events, cancel).await
+}
+
+/// As [`receive_over`], for a single file, which is written to `out`: block by block as they are verified, in
+/// order. An offer of anything else is declined, and `decide` is not asked.
+///
+/// Nothing of it is kept when it fails, and it cannot be resumed. That all of `out` is right is known only when
+/// this returns `Ok`; that every block so far is what the sender read, always. A write that blocks cannot be
+/// called off: its thread is left behind when the transfer ends first.
+pub async fn receive_into(
+    channels: Channels,
+    more: mpsc::Receiver<Channel>,
+    out: Box<dyn Write + Send>,
+    limits: Limits,
+    decide: impl AsyncFnOnce(&Manifest) -> Decision,
+    events: mpsc::Sender<Event>,
+    cancel: CancellationToken,
+) -> Result<Summary, TransferError> {
+    let to = Destination::Pipe(Mutex::new(Some(out)), limits);
+    receive_from(channels, Some(more), to, decide, events, cancel).await
+}
+
+/// Where what is received goes.
+enum Destination {
+    Directory(ReceiveOptions),
+    /// Taken when there is an offer. The lock is for the compiler: what is not shared need not be `Sync`.
+    Pipe(Mutex<Option<pipe::Out>>, Limits),
+}
+
+impl Destination {
+    fn limits(&self) -> Limits {
+        match self {
+            Self::Directory(options) => options.limits,
+            Self::Pipe(_, limits) => *limits,
+        }
+    }
+
+    /// What an `accept` says.
+    fn terms(&self, takes_more: bool) -> ControlMessage {
+        let rate = self.limits().rate;
+        let window = rate.map_or(WINDOW, |rate| rate.get().clamp(LEAST_WINDOW, WINDOW));
+        let (lanes, zeros) = match self {
+            Self::Directory(_) => (MAX_LANES, true),
+            Self::Pipe(..) => (pipe::LANES, false),
+        };
+        ControlMessage::Accept {
+            window: Some(window),
+            lanes: (takes_more && allows_lanes(rate)).then_some(lanes),
+            zeros,
+        }
+    }
 }
 
 async fn receive_from(
     channels: Channels,
     more: Option<mpsc::Receiver<Channel>>,
-    options: ReceiveOptions,
+    to: Destination,
     decide: impl AsyncFnOnce(&Manifest) -> Decision,
     events: mpsc::Sender<Event>,
     cancel: CancellationToken,
@@ -126,7 +203,10 @@ async fn receive_from(
     };
     let mut receiver = Receiver {
         state: ReceiverState::new(),
-        options,
+        throttle: Throttle::new(Instant::now(), to.limits().rate),
+        to,
+        orders: VecDeque::new(),
+        size: None,
         id,
         resumed: 0,
         left: None,
@@ -164,7 +244,12 @@ async fn receive_from(
 
 struct Receiver {
     state: ReceiverState,
-    options: ReceiveOptions,
+    to: Destination,
+    throttle: Throttle,
+    /// What the control channel has for the disk thread.
+    orders: VecDeque<Job>,
+    /// Of a stream that has ended.
+    size: Option<u64>,
     id: TransferId,
     /// Bytes that were here before.
     resumed: u64,
@@ -192,34 +277,30 @@ impl Receiver {
                 break manifest;
             }
         };
-        let existing = if self.options.overwrite {
-            Existing::Replace
-        } else {
-            Existing::Keep
-        };
-        let search = self.search(&manifest, existing).await?;
+        let opened = self.open(&manifest).await?;
         self.events.emit(Event::Offered(manifest.clone())).await;
         if let Decision::Decline(reason) = self.decision(decide(&manifest)).await? {
-            self.tell(ControlMessage::Decline {
-                reason: reason.clone(),
-            })
-            .await;
-            return Err(TransferError::Declined {
-                by: Fault::Us,
-                reason,
-            });
+            return Err(self.decline(reason).await);
         }
-        let disk = disk.insert(self.start_disk(&manifest, existing, search));
+        let disk = disk.insert(start_disk(&manifest, opened));
         self.prepare(&manifest, disk).await?;
 
         self.state.accept();
-        self.tell(ControlMessage::Accept {
-            window: Some(WINDOW),
-            lanes: self.takes_more.then_some(MAX_LANES),
-        })
-        .await;
+        self.tell(self.to.terms(self.takes_more)).await;
         self.events.emit(Event::Accepted).await;
         self.blocks(&manifest, disk).await
+    }
+
+    /// Tells the sender that there will be nothing.
+    async fn decline(&self, reason: String) -> TransferError {
+        self.tell(ControlMessage::Decline {
+            reason: reason.clone(),
+        })
+        .await;
+        TransferError::Declined {
+            by: Fault::Us,
+            reason,
+        }
     }
 
     /// The next action while the lane must be silent.
@@ -273,9 +354,20 @@ impl Receiver {
                 true => self.lane_end.reopened(),
                 false => self.lane_end.ended(),
             }
+            let now = Instant::now();
+            while let Some(credit) = self.lanes.overdue(now) {
+                self.tell(credit).await;
+            }
+            if job.is_none() {
+                job = self.orders.pop_front();
+            }
+            let pause = self.throttle.wait(now);
+            let reads = control_open && self.orders.len() < ORDERS;
+            let wants = job.is_none() && pause.is_none() && !self.state.has_everything();
+            let deadline = earliest(pause, self.lanes.credit_due());
             tokio::select! {
                 biased;
-                message = next_control(&mut self.incoming), if control_open => match message {
+                message = next_control(&mut self.incoming), if reads => match message {
                     // Too late to undo anything.
                     Err(TransferError::Closed) if self.state.has_everything() => control_open = false,
                     message => action = self.state.control(message?)?,
@@ -304,18 +396,27 @@ impl Receiver {
                         }
                     }
                 }
-                message = self.lanes.next(&self.id), if job.is_none() && !self.state.has_everything() => {
+                message = self.lanes.next(&self.id), if wants => {
                     job = Some(match message? {
-                        FromLane::Message(lane, bytes) => Job::Message(lane, bytes),
+                        FromLane::Message(lane, bytes) => {
+                            self.throttle.spend(Instant::now(), bytes.len());
+                            Job::Message(lane, bytes)
+                        }
                         FromLane::Ended(lane) => Job::LaneEnded(lane),
                     });
                 }
+                () = until(deadline) => {}
                 () = self.lane_end.grace_over(), if !self.state.has_everything() => {
                     return Err(TransferError::Closed);
                 }
             }
             match action {
                 Action::LaneLost(lane) => self.lanes.lost(lane),
+                Action::Zeros(ranges) => self.orders.push_back(Job::Zeros(ranges)),
+                Action::Ended(size) => {
+                    self.size = Some(size);
+                    self.orders.push_back(Job::Ended(size));
+                }
                 Action::Commit(digest) => {
                     if let Some(Job::Message(..)) = job.replace(Job::Commit) {
                         return Err(TransferError::protocol("data after the last block"));
@@ -324,6 +425,10 @@ impl Receiver {
                         lanes: self.lanes.used,
                         packet: self.lanes.packet,
                         ..summary_of(manifest, digest, self.resumed)
+                    };
+                    let summary = Summary {
+                        bytes: self.size.unwrap_or(summary.bytes),
+                        ..summary
                     };
                     self.committing = Some((summary, begun));
                 }
@@ -341,12 +446,17 @@ impl Receiver {
         match report {
             Report::Verified { bytes } => {
                 progress.bytes += u64::from(bytes);
+                let most = self.to.limits().stream.filter(|_| manifest.is_stream());
+                if let Some(most) = most.filter(|most| progress.bytes > *most) {
+                    return Err(TransferError::TooLarge { most });
+                }
                 self.tell_progress(progress, manifest).await;
             }
             Report::File { file, digest } => {
                 progress.files += 1;
                 let entry = &manifest.entries()[file as usize];
-                let (path, size) = (entry.path.as_str().to_owned(), entry.size());
+                let path = entry.path.as_str().to_owned();
+                let size = self.size.unwrap_or(entry.size());
                 self.events.emit(Event::File { path, size, digest }).await;
                 self.tell_progress(progress, manifest).await;
             }
@@ -421,6 +531,10 @@ impl Receiver {
             ..summary
         })
     }
+}
+
+fn earliest(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    [one, other].into_iter().flatten().min()
 }
 
 enum Next {

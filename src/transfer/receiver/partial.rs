@@ -92,6 +92,9 @@ fn state_of(area: &Area) -> PartialState {
         Err(error) => return PartialState::Unusable(error.to_string()),
     };
     match replay(&bytes) {
+        Ok(replay) if replay.manifest.is_stream() => {
+            PartialState::Unusable("what was piped does not come again".to_owned())
+        }
         Ok(replay) => PartialState::Resumable {
             bytes: replay.kept.bytes(&replay.manifest),
             manifest: Box::new(replay.manifest),

@@ -1,35 +1,84 @@
 //! Between the offer and the accept: what an earlier attempt left here, and what of it the sender
 //! still has.
 
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError};
 
 use super::partial::Leftover;
+use super::pipe::Out;
 use super::resume::{Resuming, Search, search};
 use super::staging::{Left, Staging};
 use super::state::Action;
 use super::target::{self, Existing};
 use super::writer::{Begin, Disk, Job, Report};
-use super::{Receiver, blocking};
+use super::{Destination, Receiver, blocking};
 use crate::transfer::error::TransferError;
 use crate::transfer::event::Event;
 use crate::transfer::manifest::Manifest;
 use crate::transfer::message::ControlMessage;
 use crate::transfer::wire::thread_failed;
 
-/// The target directory, and what was found in it.
-pub(super) struct Opened {
-    out: cap_std::fs::Dir,
-    search: Search,
+/// Where the transfer will go.
+pub(super) enum Opened {
+    /// The target directory, and what was found in it.
+    Directory {
+        path: PathBuf,
+        existing: Existing,
+        out: cap_std::fs::Dir,
+        search: Search,
+    },
+    Pipe(Out),
+}
+
+/// Starts the disk thread where the earlier attempt ended, or from nothing.
+pub(super) fn start_disk(manifest: &Arc<Manifest>, opened: Opened) -> Disk {
+    let (path, existing, out, search) = match opened {
+        Opened::Directory {
+            path,
+            existing,
+            out,
+            search,
+        } => (path, existing, out, search),
+        Opened::Pipe(out) => return Disk::pipe(manifest.clone(), out),
+    };
+    let accepted = manifest.clone();
+    Disk::start(manifest.clone(), existing, move || {
+        for mut empty in search.empty {
+            empty.discard();
+        }
+        match search.found {
+            Some(found) => Ok(Begin::Unfinished(Resuming::new(
+                found,
+                &path,
+                search.changed,
+                accepted,
+            ))),
+            None => Staging::create(&path, &out, accepted)
+                .map(|staging| Begin::Fresh(Box::new(staging), search.changed)),
+        }
+    })
 }
 
 impl Receiver {
     /// Checks that the transfer can go where it is to go, and looks for an earlier attempt.
-    pub(super) async fn search(
-        &mut self,
-        manifest: &Arc<Manifest>,
-        existing: Existing,
-    ) -> Result<Opened, TransferError> {
-        let (path, offered) = (self.options.out.clone(), manifest.clone());
+    pub(super) async fn open(&mut self, manifest: &Arc<Manifest>) -> Result<Opened, TransferError> {
+        let options = match &mut self.to {
+            Destination::Directory(options) => options,
+            Destination::Pipe(out, _) => {
+                let out = out.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+                return match (out, manifest.files(), manifest.directories()) {
+                    (Some(out), 1, 0) => Ok(Opened::Pipe(out)),
+                    _ => Err(self.decline("they take a single file".to_owned()).await),
+                };
+            }
+        };
+        let existing = if options.overwrite {
+            Existing::Replace
+        } else {
+            Existing::Keep
+        };
+        let out = options.out.clone();
+        let (path, offered) = (out.clone(), manifest.clone());
         let can_resume = self.state.can_resume();
         let opened = blocking(move || {
             target::open(&path, &offered, existing, |out, manifest| {
@@ -40,39 +89,18 @@ impl Receiver {
                 }
             })
         });
-        let (out, search) = opened.await?;
+        let (dir, search) = opened.await?;
         if let Some(found) = &search.found {
             self.leave(Some(Left {
                 id: found.area.id().clone(),
                 bytes: found.kept.bytes(manifest),
             }));
         }
-        Ok(Opened { out, search })
-    }
-
-    /// Starts the disk thread where the earlier attempt ended, or from nothing.
-    pub(super) fn start_disk(
-        &self,
-        manifest: &Arc<Manifest>,
-        existing: Existing,
-        opened: Opened,
-    ) -> Disk {
-        let Opened { out, search } = opened;
-        let (path, accepted) = (self.options.out.clone(), manifest.clone());
-        Disk::start(manifest.clone(), existing, move || {
-            for mut empty in search.empty {
-                empty.discard();
-            }
-            match search.found {
-                Some(found) => Ok(Begin::Unfinished(Resuming::new(
-                    found,
-                    &path,
-                    search.changed,
-                    accepted,
-                ))),
-                None => Staging::create(&path, &out, accepted)
-                    .map(|staging| Begin::Fresh(Box::new(staging), search.changed)),
-            }
+        Ok(Opened::Directory {
+            path: out,
+            existing,
+            out: dir,
+            search,
         })
     }
 
@@ -140,8 +168,8 @@ impl Receiver {
 
     /// Remembers what stays here if this fails.
     pub(super) fn leave(&mut self, left: Option<Left>) {
-        if let Some(Left { id, bytes }) = left {
-            let out = self.options.out.clone();
+        if let (Some(Left { id, bytes }), Destination::Directory(options)) = (left, &self.to) {
+            let out = options.out.clone();
             self.left = Some(Leftover { id, out, bytes });
         }
     }

@@ -22,6 +22,7 @@ use super::syncer::Syncer;
 use super::writer::{Job, Report, Stop};
 use crate::transfer::digest::{Digest, digest_of_range};
 use crate::transfer::error::TransferError;
+use crate::transfer::holes::{Holes, ZeroDigest};
 use crate::transfer::kept::{Batch, Kept, Range};
 use crate::transfer::manifest::{Entry, Kind, Manifest};
 use crate::transfer::sender::BlockId;
@@ -111,7 +112,8 @@ pub(super) fn same_transfer(one: &Manifest, other: &Manifest) -> bool {
             .map(str::to_owned)
             .collect()
     };
-    one.block_size() == other.block_size() && names(one) == names(other)
+    let streams = one.is_stream() || other.is_stream();
+    !streams && one.block_size() == other.block_size() && names(one) == names(other)
 }
 
 /// The blocks of files that are the same in both manifests, in the numbers of the new one, and the
@@ -200,7 +202,11 @@ impl Resuming {
             match jobs.blocking_recv().ok_or(Stop::Unwanted)? {
                 Job::Changed(ranges) => ranges.into_iter().for_each(|range| self.forget(range)),
                 Job::Checked => break,
-                Job::Message(..) | Job::LaneEnded(_) | Job::Commit => {
+                Job::Message(..)
+                | Job::LaneEnded(_)
+                | Job::Zeros(_)
+                | Job::Ended(_)
+                | Job::Commit => {
                     return Err(TransferError::protocol("data before it was accepted").into());
                 }
             }
@@ -260,11 +266,11 @@ impl Resuming {
         &mut self,
         mut good: impl FnMut(BlockId, Digest) -> Result<(), Stop>,
     ) -> Result<(), Stop> {
-        let mut buffer = vec![0; PIECE];
+        let (mut buffer, mut zeros) = (vec![0; PIECE], ZeroDigest::default());
         for file in self.kept.files() {
             let entry = &self.manifest.entries()[file as usize];
             let blocks: Vec<(u32, Digest)> = self.kept.of_file(file).collect();
-            let mut opened = self.open(entry);
+            let mut opened = self.open(entry).map(|file| (Holes::of(&file), file));
             for (block, digest) in blocks {
                 let id = BlockId { file, block };
                 let (start, length) = self
@@ -272,7 +278,9 @@ impl Resuming {
                     .block(entry.size(), block)
                     .expect("the journal was checked against its manifest");
                 let read = match &mut opened {
-                    Ok(opened) => digest_of_range(opened, start, length, &mut buffer),
+                    Ok((holes, file)) => {
+                        digest_of_range(file, (holes, &mut zeros), start, length, &mut buffer)
+                    }
                     Err(error) => Err(io::Error::from(error.kind())),
                 };
                 if read.is_ok_and(|read| read == digest) {

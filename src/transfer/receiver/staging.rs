@@ -18,6 +18,7 @@ use super::journal::Encoder;
 use super::syncer::{Syncer, Targets};
 use crate::transfer::digest::Digest;
 use crate::transfer::error::TransferError;
+use crate::transfer::holes::make_hole;
 use crate::transfer::kept::Kept;
 use crate::transfer::label::TransferId;
 use crate::transfer::manifest::{Entry, Kind, Manifest};
@@ -130,14 +131,16 @@ impl Staging {
         self.area.tree()
     }
 
-    /// A block has been written and is what it should be: it will be durable, and in the journal.
+    /// A block of `bytes` bytes is what it should be, and `written` of them have been written: it will be
+    /// durable, and in the journal.
     pub(super) fn verified(
         &mut self,
         id: BlockId,
         digest: Digest,
         bytes: u32,
+        written: u32,
     ) -> Result<(), TransferError> {
-        self.syncer.verified(id, digest, bytes);
+        self.syncer.verified(id, digest, bytes, written);
         let now = Instant::now();
         let given = self
             .syncer
@@ -157,6 +160,10 @@ impl Staging {
             }
             Ok(())
         };
+        if self.manifest.is_stream() {
+            // It will not come again.
+            return None;
+        }
         if let Err(error) = flush(&mut self) {
             tracing::info!(%error, "not everything that was received is kept");
         }
@@ -246,6 +253,24 @@ impl Staging {
         self.check(entry, written)
     }
 
+    /// So many bytes of a file are zeros.
+    pub(super) fn zeros(
+        &mut self,
+        index: u32,
+        position: u64,
+        length: u32,
+    ) -> Result<(), TransferError> {
+        let manifest = self.manifest.clone();
+        let entry = &manifest.entries()[index as usize];
+        let made = self.open_file(index, entry).and_then(|open| {
+            // Beyond its end, the file is zeros when it gets its length.
+            make_hole(&mut open.file, position, length.into())?;
+            open.position = u64::MAX;
+            Ok(())
+        });
+        self.check(entry, made)
+    }
+
     /// A file is verified: gives it its time and mode, and makes it durable unless that is done for
     /// all.
     pub(super) fn finish_file(&mut self, index: u32) -> Result<(), TransferError> {
@@ -253,6 +278,9 @@ impl Staging {
         let entry = &manifest.entries()[index as usize];
         let one_by_one = self.syncs_one_by_one();
         let finished = self.open_file(index, entry).and_then(|open| {
+            if open.file.metadata()?.len() < entry.size() {
+                open.file.set_len(entry.size())?;
+            }
             if let Some(time) = entry.mtime.and_then(system_time) {
                 open.file.set_modified(time)?;
             }

@@ -22,6 +22,10 @@ pub(super) enum Action {
     Checked,
     /// The sender can send no more on a lane.
     LaneLost(u16),
+    /// These blocks, which exist, are zeros.
+    Zeros(Vec<Range>),
+    /// The stream had so many bytes.
+    Ended(u64),
     /// Everything is here and right: put it in place.
     Commit(Digest),
 }
@@ -44,6 +48,8 @@ enum Phase {
 #[derive(Debug)]
 pub(super) struct ReceiverState {
     phase: Phase,
+    /// Once it is whole.
+    manifest: Option<Arc<Manifest>>,
     /// The sender understands `have`.
     can_resume: bool,
     resends: HashMap<BlockId, u8>,
@@ -53,6 +59,7 @@ impl ReceiverState {
     pub(super) fn new() -> Self {
         Self {
             phase: Phase::Waiting,
+            manifest: None,
             can_resume: false,
             resends: HashMap::new(),
         }
@@ -90,14 +97,38 @@ impl ReceiverState {
             }
             // What it carried is here all the same.
             (ControlMessage::LaneLost { .. }, Phase::Committing) => Ok(Action::Nothing),
-            (ControlMessage::Complete { digest }, Phase::Receiving { announced, .. })
+            (ControlMessage::Complete { digest, size }, Phase::Receiving { announced, .. })
                 if announced.is_none() =>
             {
                 *announced = Some(digest);
-                self.compare()
+                match (size, self.is_stream()) {
+                    (Some(size), true) => Ok(Action::Ended(size)),
+                    (None, true) => Err(TransferError::protocol("a stream without an end")),
+                    // Nothing but a stream needs one.
+                    (_, false) => self.compare(),
+                }
             }
+            (ControlMessage::Zeros { blocks }, Phase::Receiving { .. }) => self.zeros(blocks),
             _ => Err(TransferError::protocol("a message came out of turn")),
         }
+    }
+
+    fn is_stream(&self) -> bool {
+        let manifest = self.manifest.as_ref();
+        manifest.is_some_and(|manifest| manifest.is_stream())
+    }
+
+    fn zeros(&self, blocks: Vec<Range>) -> Result<Action, TransferError> {
+        let exists = |range: &Range| {
+            let manifest = self.manifest.as_ref()?;
+            let (_, size) = manifest.file(range.file)?;
+            let end = range.from.checked_add(range.count)?;
+            (range.count > 0 && end <= manifest.blocks(size)).then_some(())
+        };
+        if self.is_stream() || blocks.iter().any(|range| exists(range).is_none()) {
+            return Err(TransferError::protocol("zeros that do not exist"));
+        }
+        Ok(Action::Zeros(blocks))
     }
 
     /// Whether the sender can be told what is here.
@@ -150,7 +181,9 @@ impl ReceiverState {
     fn listed(&mut self) -> Result<Action, TransferError> {
         match std::mem::replace(&mut self.phase, Phase::Deciding) {
             Phase::Listing(builder) if builder.is_complete() => {
-                Ok(Action::Decide(Arc::new(builder.finish()?)))
+                let manifest = Arc::new(builder.finish()?);
+                self.manifest = Some(manifest.clone());
+                Ok(Action::Decide(manifest))
             }
             listing => {
                 self.phase = listing;
@@ -197,6 +230,7 @@ mod tests {
             entries: 1,
             block_size: 1 << 20,
             resume: false,
+            stream: false,
         })
     }
 
@@ -213,7 +247,7 @@ mod tests {
     }
 
     fn complete(digest: Digest) -> ControlMessage {
-        ControlMessage::Complete { digest }
+        ControlMessage::Complete { digest, size: None }
     }
 
     #[test]
@@ -254,6 +288,7 @@ mod tests {
             ControlMessage::Accept {
                 window: None,
                 lanes: None,
+                zeros: false,
             },
             offer(2),
         ] {
@@ -266,6 +301,7 @@ mod tests {
             ControlMessage::Accept {
                 window: None,
                 lanes: None,
+                zeros: false,
             },
         ] {
             let error = receiving().control(late.clone()).unwrap_err();

@@ -22,6 +22,9 @@ const GROUP: u64 = 5 << 20;
 /// And when it is this old: on a slow line, 5 MiB are a minute's work.
 const INTERVAL: Duration = Duration::from_secs(1);
 
+/// Or when so many blocks are in it: those that are zeros cost nothing but their place in the journal.
+const GROUP_BLOCKS: usize = 4096;
+
 /// Verified and not written down, the group that is being synced included; more has to wait.
 const MOST_UNSYNCED: u64 = 10 << 20;
 
@@ -46,8 +49,10 @@ pub(super) struct Syncer {
     encoder: Encoder,
     pending: Vec<(BlockId, Digest)>,
     pending_bytes: u64,
-    /// Bytes of the group that the thread has.
-    syncing: u64,
+    /// Those of them that were written.
+    pending_written: u64,
+    /// The group that the thread has: its bytes, and those of them that were written.
+    syncing: Option<(u64, u64)>,
     /// When it was given that.
     given: Instant,
     /// Bytes that the journal speaks of.
@@ -78,7 +83,8 @@ impl Syncer {
             encoder,
             pending: Vec::new(),
             pending_bytes: 0,
-            syncing: 0,
+            pending_written: 0,
+            syncing: None,
             given: Instant::now(),
             synced,
             groups: Some(groups),
@@ -87,22 +93,24 @@ impl Syncer {
         })
     }
 
-    /// A block has been written and is what it should be.
-    pub(super) fn verified(&mut self, id: BlockId, digest: Digest, bytes: u32) {
+    /// A block is what it should be, and this much of it has been written.
+    pub(super) fn verified(&mut self, id: BlockId, digest: Digest, bytes: u32, written: u32) {
         self.pending.push((id, digest));
         self.pending_bytes += u64::from(bytes);
+        self.pending_written += u64::from(written);
     }
 
     /// Whether a group should be given to the thread now. Waits for the thread if too much would
     /// not be written down otherwise.
     pub(super) fn is_due(&mut self, now: Instant) -> io::Result<bool> {
-        let large = self.pending_bytes >= GROUP;
+        let many = self.pending.len() >= GROUP_BLOCKS;
+        let large = self.pending_written >= GROUP || many;
         let old = now.saturating_duration_since(self.given) >= INTERVAL;
         if self.pending.is_empty() || !(large || old) {
             return Ok(false);
         }
-        if self.syncing > 0 {
-            if self.pending_bytes + self.syncing >= MOST_UNSYNCED {
+        if let Some((_, written)) = self.syncing {
+            if self.pending_written + written >= MOST_UNSYNCED || many {
                 self.wait()?;
             } else {
                 match self.results.try_recv() {
@@ -119,7 +127,8 @@ impl Syncer {
     pub(super) fn give(&mut self, targets: Targets, now: Instant) -> io::Result<()> {
         let blocks = std::mem::take(&mut self.pending);
         let frame = self.encoder.blocks(&blocks);
-        self.syncing = std::mem::take(&mut self.pending_bytes);
+        let written = std::mem::take(&mut self.pending_written);
+        self.syncing = Some((std::mem::take(&mut self.pending_bytes), written));
         self.given = now;
         let groups = self.groups.as_ref().expect("taken only when dropped");
         groups.send(Group { targets, frame }).map_err(|_| stopped())
@@ -132,7 +141,7 @@ impl Syncer {
 
     /// Waits until the thread has nothing to do.
     pub(super) fn wait(&mut self) -> io::Result<()> {
-        if self.syncing == 0 {
+        if self.syncing.is_none() {
             return Ok(());
         }
         let result = self.results.recv().unwrap_or_else(|_| Err(stopped()));
@@ -145,9 +154,9 @@ impl Syncer {
     }
 
     fn done(&mut self, result: io::Result<()>) -> io::Result<()> {
-        let bytes = std::mem::take(&mut self.syncing);
+        let synced = self.syncing.take();
         result?;
-        self.synced += bytes;
+        self.synced += synced.map_or(0, |(bytes, _)| bytes);
         Ok(())
     }
 }

@@ -22,10 +22,10 @@ use crate::transfer::manifest::Manifest;
 use crate::transfer::sender::BlockId;
 
 /// Lane messages that wait for the disk, of less than 64 KiB each: 2 MiB.
-const BACKLOG: usize = 32;
+pub(super) const BACKLOG: usize = 32;
 
 /// Batches of reports that wait for the receiver. It drains them whatever else it waits for.
-const BATCHES: usize = 16;
+pub(super) const BATCHES: usize = 16;
 
 /// Reports in a batch. The reports on one message travel together: waking the receiver for each of
 /// many small files would take longer than writing them.
@@ -42,6 +42,10 @@ pub(super) enum Job {
     Message(u16, Bytes),
     /// Nothing more comes on a lane.
     LaneEnded(u16),
+    /// These blocks, which exist, are zeros.
+    Zeros(Vec<Range>),
+    /// The stream had so many bytes.
+    Ended(u64),
     /// Everything is verified: make it durable and put it in place.
     Commit,
     /// The sender has something else in the place of these kept blocks.
@@ -234,6 +238,8 @@ impl Writer {
             match self.jobs.blocking_recv().ok_or(Stop::Unwanted)? {
                 Job::Message(lane, message) => assembler.message(lane, message, &mut steps)?,
                 Job::LaneEnded(lane) => assembler.lane_ended(lane),
+                Job::Zeros(ranges) => self.zeros(&ranges, &mut assembler, &mut steps)?,
+                Job::Ended(size) => assembler.ended(size, &mut steps)?,
                 Job::Commit => break,
                 Job::Changed(_) | Job::Checked => {}
             }
@@ -246,6 +252,27 @@ impl Writer {
         Ok(commit(&self.staging, &self.manifest, self.existing)?)
     }
 
+    /// One by one: a few words may stand for as many blocks as the disk is large.
+    fn zeros(
+        &mut self,
+        ranges: &[Range],
+        assembler: &mut Assembler,
+        steps: &mut Vec<Step>,
+    ) -> Result<(), Stop> {
+        for Range { file, from, count } in ranges.iter().copied() {
+            for block in from..from + count {
+                if self.jobs.is_closed() {
+                    return Err(Stop::Unwanted);
+                }
+                assembler.zeros(BlockId { file, block }, steps)?;
+                for step in steps.drain(..) {
+                    self.step(step)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn step(&mut self, step: Step) -> Result<(), Stop> {
         let report = match step {
             Step::Write {
@@ -255,8 +282,18 @@ impl Writer {
             } => {
                 return Ok(self.staging.write(file, position, &data)?);
             }
-            Step::Verified { id, digest, bytes } => {
-                self.staging.verified(id, digest, bytes)?;
+            Step::Zeros {
+                file,
+                position,
+                length,
+            } => return Ok(self.staging.zeros(file, position, length)?),
+            Step::Verified {
+                id,
+                digest,
+                bytes,
+                written,
+            } => {
+                self.staging.verified(id, digest, bytes, written)?;
                 Report::Verified { bytes }
             }
             Step::Damaged(id) => Report::Damaged(id),

@@ -13,6 +13,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::state::BlockId;
 use crate::transfer::digest::digest_of_range;
+use crate::transfer::holes::{Holes, ZeroDigest};
 use crate::transfer::kept::{Kept, Range, Run, extend};
 use crate::transfer::source::Source;
 
@@ -46,10 +47,10 @@ impl Checker {
         let stopped = stop.clone();
         let thread = spawn_blocking(move || {
             let mut compared = Compared::default();
-            let mut open = None;
+            let (mut open, mut zeros) = (None, ZeroDigest::default());
             while let Some(runs) = orders.blocking_recv() {
                 for run in runs {
-                    compare(&source, &run, &mut open, &mut compared);
+                    compare(&source, &run, (&mut open, &mut zeros), &mut compared);
                     if stopped.is_cancelled() {
                         return compared;
                     }
@@ -80,16 +81,24 @@ impl Checker {
     }
 }
 
+/// A file that is still what it was, and its number.
+type Opened = (u32, Option<(File, Holes)>);
+
 fn compare(
     source: &Source,
     run: &Run,
-    open: &mut Option<(u32, Option<File>)>,
+    (open, zeros): (&mut Option<Opened>, &mut ZeroDigest),
     compared: &mut Compared,
 ) {
     let manifest = source.manifest();
     let size = manifest.entries()[run.file as usize].size();
     if open.as_ref().is_none_or(|(file, _)| *file != run.file) {
-        *open = Some((run.file, source.open(run.file).ok().flatten()));
+        let file = source.open(run.file).ok().flatten();
+        let file = file.map(|file| {
+            let holes = Holes::of(&file);
+            (file, holes)
+        });
+        *open = Some((run.file, file));
     }
     let mut file = open.as_mut().and_then(|(_, file)| file.as_mut());
     let mut buffer = vec![0; PIECE];
@@ -101,9 +110,9 @@ fn compare(
         let (start, length) = manifest
             .block(size, block)
             .expect("the state lets only existing blocks through");
-        let ours = file
-            .as_mut()
-            .and_then(|file| digest_of_range(file, start, length, &mut buffer).ok());
+        let ours = file.as_mut().and_then(|(file, holes)| {
+            digest_of_range(file, (holes, zeros), start, length, &mut buffer).ok()
+        });
         if ours == Some(*digest) {
             compared.kept.insert(id, *digest);
         } else {

@@ -18,6 +18,7 @@ use crate::channel::{Channel, ChannelReceiver, Message, PolledSender};
 use crate::transfer::error::TransferError;
 use crate::transfer::label::TransferId;
 use crate::transfer::lanes::{Lanes, MAX_LANES, OpenLane};
+use crate::transfer::throttle::{Throttle, allows_lanes};
 
 /// After a lane that did not come up, or was lost: the first time until the next one is tried.
 const AGAIN: Duration = Duration::from_millis(500);
@@ -41,6 +42,7 @@ pub(super) struct LaneSet {
     opener: Option<Arc<dyn OpenLane>>,
     opening: FuturesUnordered<Opening>,
     scaler: Scaler,
+    throttle: Throttle,
     next: u16,
     failures: u32,
     not_before: Option<Instant>,
@@ -81,9 +83,12 @@ impl LaneSet {
             opener,
             count,
             round_trip,
+            limit,
         } = lanes;
         let most = match (&opener, &id) {
-            (Some(opener), Some(_)) => opener.most().min(allowed).min(MAX_LANES),
+            (Some(opener), Some(_)) if allows_lanes(limit) => {
+                opener.most().min(allowed).min(MAX_LANES)
+            }
             _ => 0,
         };
         let packet = first.packet_size();
@@ -96,6 +101,7 @@ impl LaneSet {
             opener: opener.map(Into::into),
             opening: FuturesUnordered::new(),
             scaler: Scaler::new(now, count, most, total, round_trip),
+            throttle: Throttle::new(now, limit),
             next: 1,
             failures: 0,
             not_before: None,
@@ -135,7 +141,7 @@ impl LaneSet {
     pub(super) fn deadline(&self, now: Instant) -> Option<Instant> {
         let look = (self.book.extra() > 0).then(|| now + STALL_CHECK);
         let again = self.not_before.filter(|at| *at > now);
-        [self.scaler.deadline(), again, look]
+        [self.scaler.deadline(), again, look, self.throttle.wait(now)]
             .into_iter()
             .flatten()
             .min()
@@ -178,6 +184,8 @@ impl LaneSet {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, flow: &mut Flow) -> Poll<LaneEvent> {
+        // The deadline is when it is over.
+        let throttled = self.throttle.wait(Instant::now()).is_some();
         for (lane, channel) in &mut self.channels {
             match channel.incoming.poll_recv(cx) {
                 Poll::Ready(Some(_)) => return Poll::Ready(LaneEvent::Spoke),
@@ -187,15 +195,17 @@ impl LaneSet {
             let Some(length) = self.book.next(*lane).map(Bytes::len) else {
                 continue;
             };
-            if !flow.allows(length) {
+            if throttled || !flow.allows(length) {
                 continue;
             }
             match channel.sender.poll_room(cx) {
                 Poll::Pending => {}
                 Poll::Ready(Err(_)) => return Poll::Ready(LaneEvent::Closed(*lane)),
                 Poll::Ready(Ok(())) => {
-                    if let Some(message) = self.book.sent(Instant::now(), *lane) {
+                    let now = Instant::now();
+                    if let Some(message) = self.book.sent(now, *lane) {
                         flow.sent(message.len());
+                        self.throttle.spend(now, message.len());
                         if channel.sender.send(Message::Binary(message)).is_err() {
                             return Poll::Ready(LaneEvent::Closed(*lane));
                         }

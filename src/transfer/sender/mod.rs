@@ -18,15 +18,16 @@ use tokio_util::sync::CancellationToken;
 use super::Channels;
 use super::error::TransferError;
 use super::event::{Event, Events, Summary};
-use super::kept::Kept;
 use super::label::{Label, TransferId};
 use super::lanes::Lanes;
 use super::message::{ControlMessage, entries_messages};
+use super::record::Packer;
 use super::source::Source;
-use super::wire::{LaneEnd, end, next_control, thread_failed};
+use super::throttle::message_size;
+use super::wire::{LaneEnd, end, next_control, thread_failed, until};
 use crate::channel::{Channel, ChannelReceiver, ChannelSender, Message};
 use lane_set::{LaneEvent, LaneSet};
-use reader::{AHEAD, FileEnd, Output, Reader};
+use reader::{AHEAD, Accepted, FileEnd, Output, Reader};
 use state::{Action, SenderState};
 
 pub(super) use state::{BlockId, MAX_RESENDS, MAX_RESENDS_IN_ALL};
@@ -95,9 +96,9 @@ impl Sender {
         self.events
             .emit(Event::Offered(self.source.manifest().clone()))
             .await;
-        let (kept, lanes) = self.accepted().await?;
+        let accepted = self.accepted().await?;
         self.events.emit(Event::Accepted).await;
-        self.blocks(kept, lanes).await
+        self.blocks(accepted).await
     }
 
     async fn offer(&mut self) -> Result<(), TransferError> {
@@ -137,25 +138,28 @@ impl Sender {
         self.state.control(message)
     }
 
-    async fn blocks(mut self, kept: Kept, allowed: u16) -> Result<Summary, TransferError> {
+    async fn blocks(mut self, accepted: Accepted) -> Result<Summary, TransferError> {
         let begun = Instant::now();
-        let resumed = kept.bytes(self.source.manifest());
+        let resumed = accepted.kept.bytes(self.source.manifest());
+        let allowed = accepted.lanes;
         let (output, mut ready) = mpsc::channel(AHEAD);
         // Large enough for every request that the state lets through.
         let (resends, requests) = mpsc::channel(MAX_RESENDS_IN_ALL * usize::from(MAX_RESENDS));
+        let lanes = self.lanes.take().unwrap_or(Lanes::none());
         // Ends when `ready` and `resends` are dropped with this function.
-        let reader = Reader::new(self.source.clone(), kept, requests, output);
+        let packer = Packer::new(message_size(lanes.limit));
+        let reader = Reader::new(self.source.clone(), accepted, requests, output, packer);
         let mut reading = tokio::task::spawn_blocking(move || reader.run());
         let manifest = self.source.manifest().clone();
         let first = self.first.take().ok_or(TransferError::Closed)?;
-        let lanes = self.lanes.take().unwrap_or(Lanes::none());
         let mut lanes = LaneSet::new(
             begun,
             first,
             lanes,
             self.id.clone(),
             allowed,
-            manifest.bytes() - resumed,
+            // As much as it likes, if nobody knows.
+            self.state.total().map_or(u64::MAX, |total| total - resumed),
         );
         let mut lane_end = LaneEnd::default();
         loop {
@@ -180,7 +184,8 @@ impl Sender {
                         lanes.ended(lane, bytes, &mut self.state.flow)?;
                     }
                     Action::Progress { bytes, files } => {
-                        self.events.progress(bytes, manifest.bytes(), files);
+                        let total = self.state.total().unwrap_or(0);
+                        self.events.progress(bytes, total, files);
                     }
                     Action::Resend(id) => {
                         let path = manifest.entries()[id.file as usize].path.as_str().to_owned();
@@ -189,7 +194,7 @@ impl Sender {
                         let _ = resends.try_send(id);
                     }
                     Action::Done(digest) => return Ok(Summary {
-                        bytes: manifest.bytes(),
+                        bytes: self.state.total().unwrap_or(0),
                         resumed,
                         files: manifest.files(),
                         directories: manifest.directories(),
@@ -211,11 +216,15 @@ impl Sender {
                         lanes.book.push(bytes, ends);
                         self.files_ended(files).await;
                     }
-                    Some(Output::Complete { digest, files }) => {
-                        self.files_ended(files).await;
-                        self.state.complete(digest);
+                    Some(Output::Zeros { blocks }) => {
                         // If the channel is gone, its reading half is about to say so.
-                        let text = ControlMessage::Complete { digest }.to_text();
+                        let text = ControlMessage::Zeros { blocks }.to_text();
+                        let _ = self.control.send(Message::Text(text)).await;
+                    }
+                    Some(Output::Complete { digest, size, files }) => {
+                        self.state.complete(digest, size);
+                        self.files_ended(files).await;
+                        let text = ControlMessage::Complete { digest, size }.to_text();
                         let _ = self.control.send(Message::Text(text)).await;
                     }
                     Some(Output::Failed(error)) => return Err(error),
@@ -240,17 +249,15 @@ impl Sender {
     }
 
     async fn files_ended(&self, files: Vec<FileEnd>) {
-        for FileEnd { index, digest } in files {
+        for FileEnd {
+            index,
+            size,
+            digest,
+        } in files
+        {
             let entry = &self.source.manifest().entries()[index as usize];
-            let (path, size) = (entry.path.as_str().to_owned(), entry.size());
+            let path = entry.path.as_str().to_owned();
             self.events.emit(Event::File { path, size, digest }).await;
         }
-    }
-}
-
-async fn until(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
-        None => std::future::pending().await,
     }
 }

@@ -12,8 +12,9 @@ use tokio::sync::mpsc;
 use super::state::BlockId;
 use crate::transfer::digest::{Digest, FileDigest, TransferDigest};
 use crate::transfer::error::TransferError;
-use crate::transfer::kept::Kept;
-use crate::transfer::manifest::Kind;
+use crate::transfer::holes::{Holes, ZeroDigest};
+use crate::transfer::kept::{Kept, Range, batches, extend};
+use crate::transfer::manifest::{Kind, ManifestError};
 use crate::transfer::record::Packer;
 use crate::transfer::source::{Source, modified};
 
@@ -24,6 +25,14 @@ pub(super) const AHEAD: usize = 32;
 /// spread over lanes, large enough for small files to share messages.
 const CHUNK: usize = 256 << 10;
 
+/// Runs of zeros that are told together, at the latest with the end of their file.
+const ZERO_RUNS: usize = 512;
+
+/// Blocks of zeros after which they are told, in the middle of a hole and before more data is read: what was not
+/// told is not there when the transfer goes on after an interruption.
+const ZEROS: u32 = 4096;
+const ZEROS_BEFORE_DATA: u32 = 16;
+
 /// What the thread has for the sender.
 #[derive(Debug)]
 pub(super) enum Output {
@@ -33,8 +42,15 @@ pub(super) enum Output {
         files: Vec<FileEnd>,
         ends: bool,
     },
-    /// Everything has been read; `files` are empty ones at the end.
-    Complete { digest: Digest, files: Vec<FileEnd> },
+    /// Blocks that need not be sent.
+    Zeros { blocks: Vec<Range> },
+    /// Everything has been read; `files` are empty ones at the end. Of a stream it is known now how long it
+    /// was.
+    Complete {
+        digest: Digest,
+        size: Option<u64>,
+        files: Vec<FileEnd>,
+    },
     /// Nothing follows.
     Failed(TransferError),
 }
@@ -43,6 +59,8 @@ pub(super) enum Output {
 #[derive(Debug)]
 pub(super) struct FileEnd {
     pub(super) index: u32,
+    /// What was read of it.
+    pub(super) size: u64,
     pub(super) digest: Digest,
 }
 
@@ -59,8 +77,29 @@ pub(super) struct Reader {
     ended: Vec<FileEnd>,
     /// Bytes of blocks since the last chunk ended.
     chunk: usize,
+    /// Blocks in holes, if the receiver can be told so.
+    zeros: Option<Zeros>,
     /// The block that comes next; those before it have been sent.
     next: BlockId,
+}
+
+#[derive(Debug, Default)]
+struct Zeros {
+    digest: ZeroDigest,
+    /// Not told yet, and how many blocks that is.
+    found: Vec<Range>,
+    blocks: u32,
+}
+
+/// What the receiver said that changes what is sent.
+#[derive(Debug, Default)]
+pub(super) struct Accepted {
+    /// Blocks that it has, found equal to those of the source.
+    pub(super) kept: Kept,
+    /// It can be told of zeros.
+    pub(super) zeros: bool,
+    /// How many extra lanes it takes.
+    pub(super) lanes: u16,
 }
 
 enum Stop {
@@ -78,19 +117,21 @@ impl From<TransferError> for Stop {
 impl Reader {
     pub(super) fn new(
         source: Arc<Source>,
-        kept: Kept,
+        accepted: Accepted,
         resends: mpsc::Receiver<BlockId>,
         output: mpsc::Sender<Output>,
+        packer: Packer,
     ) -> Self {
         let next = BlockId { file: 0, block: 0 };
         Self {
             source,
-            kept,
+            kept: accepted.kept,
             resends,
             output,
-            packer: Packer::default(),
+            packer,
             ended: Vec::new(),
             chunk: 0,
+            zeros: accepted.zeros.then(Zeros::default),
             next,
         }
     }
@@ -102,10 +143,24 @@ impl Reader {
     }
 
     fn run_inner(&mut self) -> Result<(), Stop> {
-        let digest = self.everything()?;
+        let (digest, size) = match self.source.take_stream() {
+            Some(mut stream) => {
+                let (digest, size) = self.stream(&mut *stream)?;
+                (digest, Some(size))
+            }
+            None if self.source.manifest().is_stream() => {
+                let again = io::Error::other("it was read before");
+                return Err(self.io(0, again).into());
+            }
+            None => (self.everything()?, None),
+        };
         self.flush()?;
         let files = std::mem::take(&mut self.ended);
-        self.put(Output::Complete { digest, files })?;
+        self.put(Output::Complete {
+            digest,
+            size,
+            files,
+        })?;
         while let Some(id) = self.resends.blocking_recv() {
             self.resend(id)?;
             self.flush()?;
@@ -122,7 +177,11 @@ impl Reader {
                 Kind::File { size } => {
                     let digest = self.file(index, size)?;
                     transfer.file(entry.path.as_str(), size, digest);
-                    self.ended.push(FileEnd { index, digest });
+                    self.ended.push(FileEnd {
+                        index,
+                        size,
+                        digest,
+                    });
                 }
             }
         }
@@ -137,6 +196,10 @@ impl Reader {
         let mut file = self.open(index)?;
         let mut digest = FileDigest::default();
         let mut skipped = false;
+        let mut holes = match self.zeros {
+            Some(_) => Holes::of(&file),
+            None => Holes::None,
+        };
         for block in 0..self.source.manifest().blocks(size) {
             let id = BlockId { file: index, block };
             self.next = id;
@@ -148,24 +211,114 @@ impl Reader {
                 skipped = true;
                 continue;
             }
-            if std::mem::take(&mut skipped) {
+            if let Some(zeros) = self.zeros(id, size, &file, &mut holes)? {
+                digest.add(block, zeros);
+                skipped = true;
+                continue;
+            }
+            if self
+                .zeros
+                .as_ref()
+                .is_some_and(|zeros| zeros.blocks >= ZEROS_BEFORE_DATA)
+            {
+                self.tell_zeros()?;
+            }
+            // Looking for holes moves the position.
+            if std::mem::take(&mut skipped) | holes.may_be() {
                 self.seek(id, &mut file)?;
             }
             let read = self.block(id, size, &mut file)?;
             digest.add(block, read);
         }
-        if skipped {
+        if skipped | holes.may_be() {
             file.seek(SeekFrom::Start(size))
                 .map_err(|e| self.io(index, e))?;
         }
         self.check_unchanged(index, &mut file)?;
+        self.tell_zeros()?;
         Ok(digest.finish())
+    }
+
+    /// The digest of a block that is in a hole, which will be told.
+    fn zeros(
+        &mut self,
+        id: BlockId,
+        size: u64,
+        file: &File,
+        holes: &mut Holes,
+    ) -> Result<Option<Digest>, Stop> {
+        let block = self.source.manifest().block(size, id.block);
+        let (Some(zeros), Some((start, length))) = (&mut self.zeros, block) else {
+            return Ok(None);
+        };
+        if !holes.cover(file, start, length) {
+            return Ok(None);
+        }
+        extend(&mut zeros.found, id);
+        zeros.blocks += 1;
+        let digest = zeros.digest.of(length);
+        if zeros.found.len() > ZERO_RUNS || zeros.blocks >= ZEROS {
+            self.tell_zeros()?;
+        }
+        Ok(Some(digest))
+    }
+
+    fn tell_zeros(&mut self) -> Result<(), Stop> {
+        let found = match &mut self.zeros {
+            Some(zeros) if !zeros.found.is_empty() => {
+                zeros.blocks = 0;
+                std::mem::take(&mut zeros.found)
+            }
+            _ => return Ok(()),
+        };
+        for blocks in batches(&found) {
+            let blocks = blocks.to_vec();
+            self.put(Output::Zeros { blocks })?;
+        }
+        Ok(())
+    }
+
+    /// Reads to the end of what cannot be read twice.
+    fn stream(&mut self, stream: &mut dyn Read) -> Result<(Digest, u64), Stop> {
+        let manifest = self.source.manifest().clone();
+        let mut buffer = vec![0; manifest.block_size().bytes() as usize];
+        let (mut digest, mut size) = (FileDigest::default(), 0);
+        for block in 0..u32::MAX {
+            let id = BlockId { file: 0, block };
+            self.next = id;
+            if self.resends.try_recv().is_ok() {
+                return Err(not_again(id).into());
+            }
+            let length = fill(stream, &mut buffer).map_err(|e| self.io(0, e))?;
+            if length > 0 {
+                let filled = &buffer[..length];
+                let read = self.pack(id, length as u32, &mut &*filled)?;
+                digest.add(block, read);
+                size += length as u64;
+            }
+            // It is filled up, unless the end is here.
+            if length < buffer.len() {
+                let digest = digest.finish();
+                let mut transfer = TransferDigest::default();
+                transfer.file(manifest.entries()[0].path.as_str(), size, digest);
+                self.ended.push(FileEnd {
+                    index: 0,
+                    size,
+                    digest,
+                });
+                return Ok((transfer.finish(), size));
+            }
+        }
+        Err(TransferError::from(ManifestError::TooLarge).into())
     }
 
     fn resend(&mut self, id: BlockId) -> Result<(), Stop> {
         if id >= self.next {
             let error = TransferError::protocol("it asked for a block that was not sent yet");
             return Err(error.into());
+        }
+        if self.source.manifest().is_stream() {
+            return Err(not_again(id).into());
         }
         let mut file = self.open(id.file)?;
         let size = self.source.manifest().entries()[id.file as usize].size();
@@ -187,6 +340,10 @@ impl Reader {
             .manifest()
             .block(size, id.block)
             .expect("checked by the state");
+        self.pack(id, length, file)
+    }
+
+    fn pack(&mut self, id: BlockId, length: u32, from: &mut impl Read) -> Result<Digest, Stop> {
         let (output, ended) = (&self.output, &mut self.ended);
         let emit = |bytes| {
             let files = std::mem::take(ended);
@@ -195,7 +352,7 @@ impl Reader {
                 .blocking_send(Output::Message { bytes, files, ends })
                 .is_ok()
         };
-        match self.packer.block((id.file, id.block), length, file, emit) {
+        match self.packer.block((id.file, id.block), length, from, emit) {
             Ok(Some(digest)) => {
                 self.chunk += length as usize;
                 if self.chunk >= CHUNK {
@@ -256,5 +413,26 @@ impl Reader {
         TransferError::SourceChanged {
             path: self.source.path(index),
         }
+    }
+}
+
+/// Reads until the buffer is full or there is no more.
+fn fill(from: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match from.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(more) => filled += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+/// What was piped is gone. Nothing below damages data, so this is a broken machine.
+fn not_again(id: BlockId) -> TransferError {
+    TransferError::BadBlock {
+        what: format!("block {} of what was piped", id.block),
     }
 }

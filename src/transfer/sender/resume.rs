@@ -2,6 +2,7 @@
 
 use super::Sender;
 use super::checker::{Checker, Compared};
+use super::reader::Accepted;
 use super::state::Action;
 use crate::transfer::error::TransferError;
 use crate::transfer::event::Event;
@@ -10,13 +11,14 @@ use crate::transfer::message::ControlMessage;
 
 impl Sender {
     /// Waits for the accept, and compares before what the receiver says that it has.
-    /// Also how many extra lanes the receiver takes.
-    pub(super) async fn accepted(&mut self) -> Result<(Kept, u16), TransferError> {
+    pub(super) async fn accepted(&mut self) -> Result<Accepted, TransferError> {
         let mut checker: Option<Checker> = None;
         let mut kept = Kept::default();
         loop {
             match self.control().await? {
-                Action::Start { lanes } => return Ok((kept, lanes)),
+                Action::Start { lanes, zeros } => {
+                    return Ok(Accepted { kept, zeros, lanes });
+                }
                 Action::Have { blocks, last } => {
                     let running = checker
                         .take()

@@ -35,6 +35,8 @@ pub(super) enum Action {
     /// The receiver accepted: read and send, on up to so many extra lanes.
     Start {
         lanes: u16,
+        /// It can be told of zeros.
+        zeros: bool,
     },
     /// So many bytes of a lane were taken.
     Credit {
@@ -65,7 +67,11 @@ enum Phase {
     /// It has said everything.
     Resumed,
     Sending,
-    Complete(Digest),
+    Complete {
+        digest: Digest,
+        /// All there was, if that was not known before.
+        size: Option<u64>,
+    },
 }
 
 #[derive(Debug)]
@@ -87,8 +93,19 @@ impl SenderState {
     }
 
     /// Everything was sent.
-    pub(super) fn complete(&mut self, digest: Digest) {
-        self.phase = Phase::Complete(digest);
+    pub(super) fn complete(&mut self, digest: Digest, size: Option<u64>) {
+        self.phase = Phase::Complete { digest, size };
+    }
+
+    /// All bytes; `None` while a stream goes on.
+    pub(super) fn total(&self) -> Option<u64> {
+        match self.phase {
+            Phase::Complete {
+                size: Some(size), ..
+            } => Some(size),
+            _ if self.manifest.is_stream() => None,
+            _ => Some(self.manifest.bytes()),
+        }
     }
 
     pub(super) fn control(&mut self, message: ControlMessage) -> Result<Action, TransferError> {
@@ -98,6 +115,9 @@ impl SenderState {
                 code: Code::from_wire(&code),
                 message,
             }),
+            (ControlMessage::Have { .. }, _) if self.manifest.is_stream() => {
+                Err(TransferError::protocol("it has blocks of a stream"))
+            }
             (ControlMessage::Have { blocks, last }, Phase::Offered) => {
                 self.have(BlockId { file: 0, block: 0 }, blocks, last)
             }
@@ -108,12 +128,19 @@ impl SenderState {
                 by: Fault::Peer,
                 reason,
             }),
-            (ControlMessage::Accept { window, lanes }, Phase::Offered | Phase::Resumed) => {
+            (
+                ControlMessage::Accept {
+                    window,
+                    lanes,
+                    zeros,
+                },
+                Phase::Offered | Phase::Resumed,
+            ) => {
                 self.phase = Phase::Sending;
                 self.flow = Flow::new(window);
                 // Without a window there is no account of what was taken either.
                 let lanes = window.and(lanes).unwrap_or(0);
-                Ok(Action::Start { lanes })
+                Ok(Action::Start { lanes, zeros })
             }
             (
                 ControlMessage::Credit {
@@ -121,7 +148,7 @@ impl SenderState {
                     lane,
                     lane_bytes,
                 },
-                Phase::Sending | Phase::Complete(_),
+                Phase::Sending | Phase::Complete { .. },
             ) => {
                 self.flow.credit(bytes)?;
                 Ok(match (lane, lane_bytes) {
@@ -129,14 +156,19 @@ impl SenderState {
                     _ => Action::Nothing,
                 })
             }
-            (ControlMessage::LaneEnded { lane, bytes }, Phase::Sending | Phase::Complete(_)) => {
-                Ok(Action::LaneEnded { lane, bytes })
-            }
-            (ControlMessage::Resend { file, block }, Phase::Sending | Phase::Complete(_)) => {
+            (
+                ControlMessage::LaneEnded { lane, bytes },
+                Phase::Sending | Phase::Complete { .. },
+            ) => Ok(Action::LaneEnded { lane, bytes }),
+            (ControlMessage::Resend { file, block }, Phase::Sending | Phase::Complete { .. }) => {
                 self.resend(BlockId { file, block })
             }
-            (ControlMessage::Progress { bytes, files }, Phase::Sending | Phase::Complete(_)) => {
-                if bytes > self.manifest.bytes() || files > self.manifest.files() {
+            (
+                ControlMessage::Progress { bytes, files },
+                Phase::Sending | Phase::Complete { .. },
+            ) => {
+                if self.total().is_some_and(|total| bytes > total) || files > self.manifest.files()
+                {
                     return Err(TransferError::protocol("it verified more than there is"));
                 }
                 Ok(Action::Progress { bytes, files })
@@ -147,9 +179,9 @@ impl SenderState {
                     bytes,
                     files,
                 },
-                Phase::Complete(ours),
+                Phase::Complete { digest: ours, .. },
             ) => {
-                if (bytes, files) != (self.manifest.bytes(), self.manifest.files()) {
+                if (Some(bytes), files) != (self.total(), self.manifest.files()) {
                     return Err(TransferError::protocol("its receipt counts something else"));
                 }
                 if digest != *ours {
@@ -245,10 +277,14 @@ mod tests {
             state
                 .control(ControlMessage::Accept {
                     window: None,
-                    lanes: None
+                    lanes: None,
+                    zeros: false,
                 })
                 .unwrap(),
-            Action::Start { lanes: 0 }
+            Action::Start {
+                lanes: 0,
+                zeros: false
+            }
         );
     }
 
@@ -266,7 +302,7 @@ mod tests {
             state.control(progress).unwrap(),
             Action::Progress { bytes: 1, files: 0 }
         );
-        state.complete(digest);
+        state.complete(digest, None);
         let receipt = ControlMessage::Receipt {
             digest,
             bytes: 3 << 20,
@@ -292,11 +328,12 @@ mod tests {
             ControlMessage::Accept {
                 window: None,
                 lanes: None,
+                zeros: false,
             },
             ControlMessage::Decline {
                 reason: String::new(),
             },
-            ControlMessage::Complete { digest },
+            ControlMessage::Complete { digest, size: None },
             receipt,
             progress((3 << 20) + 1, 0),
             progress(0, 2),
@@ -334,7 +371,7 @@ mod tests {
         ] {
             let mut state = state();
             accept(&mut state);
-            state.complete(digest);
+            state.complete(digest, None);
             assert_eq!(code(&mut state, message), expected);
         }
     }

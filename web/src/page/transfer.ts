@@ -59,11 +59,15 @@ class TransferCard {
   }
 
   progress({ bytes: done, totalBytes, rate, secondsLeft }: Progress): void {
+    const speed = rate > 0 ? ` · ${bytes(rate)}/s` : "";
+    if (totalBytes === 0 && done > 0) {
+      this.bar.removeAttribute("value");
+      return this.say(`${bytes(done)}${speed}`);
+    }
     const part = totalBytes === 0 ? 1 : done / totalBytes;
     this.bar.value = part;
     this.watcher.moved(part);
     const left = secondsLeft === undefined || done === totalBytes ? "" : ` · ${remaining(secondsLeft)}`;
-    const speed = rate > 0 ? ` · ${bytes(rate)}/s` : "";
     this.say(done === totalBytes ? `${this.direction}: finishing…` : `${bytes(done)} of ${bytes(totalBytes)}${speed}${left}`);
   }
 
@@ -127,7 +131,8 @@ export function incomingCard(transfer: IncomingTransfer, watcher: TransferWatche
   };
   // A failure reaches the card as the transfer's own event.
   const quietly = (work: () => Promise<void>) => (): void => void work().catch((error: Error) => card.say(error.message));
-  const offer = `The other side wants to send you ${files(manifest.files)}, ${bytes(manifest.bytes)}.`;
+  const size = manifest.stream ? "whose size is known at its end only" : bytes(manifest.bytes);
+  const offer = `The other side wants to send you ${files(manifest.files)}, ${size}.`;
   card.say(offer);
   announce(offer);
   card.element.classList.add("offer");
@@ -153,7 +158,7 @@ function download(blob: Blob, name: string): HTMLElement {
   return link;
 }
 
-function fileList({ entries }: Manifest): HTMLElement {
+function fileList({ entries, stream }: Manifest): HTMLElement {
   const all = entries.flatMap((entry) => (entry.kind === "file" ? [entry] : []));
   const more = all.length - MOST_SHOWN;
   return h(
@@ -163,7 +168,7 @@ function fileList({ entries }: Manifest): HTMLElement {
     h(
       "ul",
       {},
-      ...all.slice(0, MOST_SHOWN).map(({ path, size }) => h("li", {}, foreign(cleaned(path, 300)), h("span", { class: "size" }, bytes(size)))),
+      ...all.slice(0, MOST_SHOWN).map(({ path, size }) => h("li", {}, foreign(cleaned(path, 300)), h("span", { class: "size" }, stream ? "" : bytes(size)))),
       more > 0 ? h("li", {}, `and ${files(more)} more`) : undefined,
     ),
   );

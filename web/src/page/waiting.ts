@@ -39,7 +39,8 @@ export class WaitingView {
           h("p", { class: "code", "aria-label": `Code ${shown.code}` }, shown.code),
           h("div", { class: "actions" }, copying("primary", "Copy link", shown.link), copying("plain", "Copy code", shown.code)),
           // The link, because a terminal elsewhere does not know this server.
-          ...(entries.length > 0 ? [h("p", { class: "aside" }, "In a terminal:"), h("code", { class: "command" }, `peer-cli receive-file '${shown.link}'`)] : []),
+          h("p", { class: "aside" }, "In a terminal:"),
+          h("code", { class: "command" }, entries.length > 0 ? `peer-cli receive-file '${shown.link}'` : `peer-cli send-file PATH --to '${shown.link}'`),
           h("p", { class: "aside" }, "It works once, and only while this page is open."),
         ),
         qrCode(shown.link, "QR code of the link"),

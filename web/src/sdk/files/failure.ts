@@ -10,6 +10,7 @@ const MEANINGS: Readonly<Record<CancelCode, readonly [FailureCode, string]>> = {
   "bad-block": ["verification", "Data was damaged again and again on its way."],
   "source-changed": ["source-changed", "A file changed on the other side while it was sent."],
   io: ["storage", "The other side could not read or write its files."],
+  "too-large": ["declined", "It is larger than the other side takes."],
   protocol: ["protocol", "The other side stopped because of a protocol error."],
 };
 

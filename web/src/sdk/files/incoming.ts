@@ -108,7 +108,9 @@ export class IncomingTransfer extends Events<IncomingEvents> {
     if (message.type === "offer" || message.type === "entries") return this.#describe(message);
     if (message.type !== "complete") return;
     if (this.#state.at !== "receiving" || this.#claimed !== undefined) throw new Malformed("complete out of order");
+    if (this.manifest.stream && message.size === undefined) throw new Malformed("a stream without an end");
     this.#claimed = message.digest;
+    if (message.size !== undefined) this.#state.ledger.end(message.size);
     this.#settleIfWhole();
   }
 
@@ -150,7 +152,7 @@ export class IncomingTransfer extends Events<IncomingEvents> {
     // The sink may keep the bytes until its promise resolves; the ledger counts what is written.
     await state.sink.write(block.file, block.block * this.manifest.blockSize, block.bytes);
     if (this.#now() === "over") return;
-    state.ledger.add(block.file, block.block, digest);
+    this.#guard(() => state.ledger.add(block.file, block.block, digest, block.bytes.length));
     state.lane.recycle(block);
     this.#report();
     this.#settleIfWhole();

@@ -83,7 +83,7 @@ export class LaneReader {
 
   constructor(
     private readonly blockSize: number,
-    private readonly ledger: Pick<Ledger, "blockLength" | "has">,
+    private readonly ledger: Pick<Ledger, "blockLength" | "has" | "open">,
   ) {}
 
   /** Reads one message and returns the blocks that it made whole. @throws Malformed */
@@ -102,7 +102,8 @@ export class LaneReader {
       const open = this.#expect(view.getUint32(at), view.getUint32(at + 4), view.getUint32(at + 8), length);
       open.bytes.set(new Uint8Array(message, at + HEADER, length), open.filled);
       open.filled += length;
-      if (last !== (open.filled === open.bytes.length)) throw new Malformed("block has another length");
+      const full = open.filled === open.bytes.length;
+      if (last !== full && !(last && this.ledger.open)) throw new Malformed("block has another length");
       if (last) whole.push(this.#close(open, new Uint8Array(message.slice(end - DIGEST, end))));
       at = end;
     }
@@ -131,8 +132,8 @@ export class LaneReader {
     return open;
   }
 
-  #close({ file, block, bytes }: Open, digest: Bytes): Block {
+  #close({ file, block, bytes, filled }: Open, digest: Bytes): Block {
     this.#open = undefined;
-    return { file, block, bytes, digest };
+    return { file, block, bytes: bytes.subarray(0, filled), digest };
   }
 }

@@ -15,6 +15,8 @@ export interface Offer {
   readonly bytes: number;
   readonly entries: number;
   readonly blockSize: number;
+  /** One file, whose size is known at its end only (5.7) and is 0 here. */
+  readonly stream?: true;
 }
 
 /** A whole, valid manifest. */
@@ -30,7 +32,7 @@ const MOST_PATH_BYTES = 16 * 1024 * 1024;
 const LEAST_BLOCK = 64 * 1024;
 const MOST_BLOCK = 16 * 1024 * 1024;
 /** Block numbers have 32 bits. */
-const MOST_BLOCKS = 2 ** 32 - 1;
+export const MOST_BLOCKS = 2 ** 32 - 1;
 
 /** How many blocks a file of `size` bytes has. */
 export function blocksOf(size: number, blockSize: number): number {
@@ -46,7 +48,10 @@ export function parseOffer(fields: Fields): Offer {
   const entries = integer(fields, "entries", 1, MOST_ENTRIES);
   if ((blockSize & (blockSize - 1)) !== 0) throw new Malformed("block size is not a power of two");
   if (files + directories !== entries) throw new Malformed("counts do not add up");
-  return { title: text(fields, "title", 1024), files, directories, bytes: integer(fields, "bytes", 0, MOST_BYTES), entries, blockSize };
+  const bytes = integer(fields, "bytes", 0, MOST_BYTES);
+  const stream = fields["stream"] === true;
+  if (stream && (files !== 1 || directories !== 0 || bytes !== 0)) throw new Malformed("a stream is one file without a size");
+  return { title: text(fields, "title", 1024), files, directories, bytes, entries, blockSize, ...(stream ? { stream } : {}) };
 }
 
 /** Collects the entries that follow an offer and believes them only as a whole. */
@@ -64,9 +69,9 @@ export class ManifestReader {
     if (integer(fields, "from", 0, MOST_ENTRIES) !== this.#entries.length) throw new Malformed("entries out of order");
     for (const given of array(fields, "entries", MOST_ENTRIES)) this.#entry(object(given, "entry"));
     if (this.#entries.length < this.offer.entries) return undefined;
-    const { files, directories, bytes, title, blockSize } = this.offer;
+    const { files, directories, bytes, title, blockSize, stream } = this.offer;
     if (this.#files !== files || this.#bytes !== bytes) throw new Malformed("entries differ from the offer");
-    return { title, files, directories, bytes, blockSize, entries: this.#entries };
+    return { title, files, directories, bytes, blockSize, entries: this.#entries, ...(stream ? { stream } : {}) };
   }
 
   #entry(fields: Fields): void {
@@ -79,7 +84,8 @@ export class ManifestReader {
     if (this.#pathBytes > MOST_PATH_BYTES) throw new Malformed("paths are too long in total");
     const extra = optionalNumbers(fields);
     if (kind === "directory") return void this.#entries.push({ kind, path, ...extra });
-    const size = integer(fields, "size", 0, MOST_BYTES);
+    if (this.offer.stream && fields["size"] !== undefined) throw new Malformed("a stream has a size");
+    const size = this.offer.stream ? 0 : integer(fields, "size", 0, MOST_BYTES);
     this.#bytes += size;
     this.#files++;
     if (this.#bytes > MOST_BYTES) throw new Malformed("sizes are too large in total");

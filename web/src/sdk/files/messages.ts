@@ -3,7 +3,7 @@ import { type Fields, Malformed, integer, parseObject, text } from "../json.js";
 import { type KeptBlock, parseKept } from "./kept.js";
 
 /** Why a transfer was cancelled. */
-export type CancelCode = "cancelled" | "no-space" | "exists" | "bad-manifest" | "bad-block" | "source-changed" | "io" | "protocol";
+export type CancelCode = "cancelled" | "no-space" | "exists" | "bad-manifest" | "bad-block" | "source-changed" | "io" | "too-large" | "protocol";
 
 /** Read by a sender. */
 export type FromReceiver =
@@ -20,7 +20,7 @@ export type FromReceiver =
 /** Read by a receiver; offers and entries are read by the manifest. */
 export type FromSender =
   | { readonly type: "offer" | "entries"; readonly fields: Fields }
-  | { readonly type: "complete"; readonly digest: string }
+  | { readonly type: "complete"; readonly digest: string; readonly size: number | undefined }
   | Cancel
   | Unknown;
 
@@ -35,7 +35,7 @@ interface Unknown {
   readonly type: "unknown";
 }
 
-const CANCELS = ["cancelled", "no-space", "exists", "bad-manifest", "bad-block", "source-changed", "io", "protocol"] as const;
+const CANCELS = ["cancelled", "no-space", "exists", "bad-manifest", "bad-block", "source-changed", "io", "too-large", "protocol"] as const;
 const MOST = Number.MAX_SAFE_INTEGER;
 
 /** @throws Malformed */
@@ -71,7 +71,7 @@ export function parseFromSender(data: unknown): FromSender {
     case "entries":
       return { type, fields };
     case "complete":
-      return { type, digest: digest(fields) };
+      return { type, digest: digest(fields), size: fields["size"] === undefined ? undefined : integer(fields, "size", 0, MOST) };
     case "cancel":
       return cancel(fields);
     default:

@@ -4,6 +4,7 @@
 export interface Progress {
   /** Bytes verified by the receiver. */
   readonly bytes: number;
+  /** 0 while nobody knows: a stream. */
   readonly totalBytes: number;
   /** Files verified by the receiver. */
   readonly files: number;
@@ -46,6 +47,6 @@ export class Speedometer {
     }
     const { totalBytes, totalFiles } = this;
     const progress = { bytes, totalBytes, files, totalFiles, rate: this.#rate ?? 0 };
-    return this.#rate === undefined ? progress : { ...progress, secondsLeft: (totalBytes - bytes) / this.#rate };
+    return this.#rate === undefined || (totalBytes === 0 && bytes > 0) ? progress : { ...progress, secondsLeft: (totalBytes - bytes) / this.#rate };
   }
 }
