@@ -50,7 +50,7 @@ pub(super) async fn run(
         stop,
         intent: Intent::ReceiveFiles,
     };
-    let server = arguments.common.server.clone();
+    let server = arguments.common.server();
     let mut doorway = Doorway::new(server, arguments.first_code()?, COMMAND)?;
     let result = serve(&context, &mut doorway, ui, &terms).await;
     doorway.close().await;
