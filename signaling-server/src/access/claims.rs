@@ -324,7 +324,7 @@ mod tests {
             ("no signature", format!("{body}."), Signature),
             (
                 "a cut signature",
-                good[..good.len() - 4].to_owned(),
+                good[..good.len() - 2].to_owned(),
                 Signature,
             ),
             ("two parts", body.to_owned(), Malformed),
