@@ -472,7 +472,7 @@ mod tests {
             .map(|_| fixture.enter(None, Some(true), None).unwrap())
             .collect();
         let name = made[0].room.to_string();
-        let mut enter = |fixture: &mut Fixture| {
+        let enter = |fixture: &mut Fixture| {
             let entered = fixture.enter(Some(&name), Some(false), None)?;
             fixture
                 .rooms

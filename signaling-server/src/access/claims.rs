@@ -402,7 +402,7 @@ mod tests {
     #[test]
     fn what_is_made_is_taken() {
         let lifetime = Duration::from_secs(60);
-        let claims = super::Claims::new(Scope::Everywhere, Role::Host, lifetime, at(NOW));
+        let claims = Claims::new(Scope::Everywhere, Role::Host, lifetime, at(NOW));
         let token = create_token(&pair(), "e", &claims);
         assert_eq!(verify(&keys(), token.expose(), at(NOW + 59)), Ok(claims));
         let late = verify(&keys(), token.expose(), at(NOW + 60));

@@ -111,7 +111,7 @@ mod tests {
                 source: Source::LOOPBACK,
             };
             let applied = grant.apply(&mut entrance);
-            let got = applied.is_ok().then(|| (entrance.room, entrance.create));
+            let got = applied.is_ok().then_some((entrance.room, entrance.create));
             let expected = expected.map(|(room, create)| (room.map(name), create));
             assert_eq!(got, expected, "{grant:?} {wanted:?} {create:?}");
         }
