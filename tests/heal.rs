@@ -8,7 +8,7 @@ use peerline::net::{EmulatedLink, Network};
 use peerline::pairing::Code;
 use peerline::session::{Bye, ByeCode, Healing, Session, SessionConfig, SessionError};
 use peerline::signaling::{ServerUrl, Signaling, SignalingError};
-use signaling_protocol::{ClientMessage, ErrorCode, Join, RoomName, ServerMessage};
+use signaling_protocol::{ClientMessage, ErrorCode, Join, Joined, RoomName, ServerMessage};
 use signaling_server::{Config, Server};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -130,7 +130,7 @@ impl Pair {
 
 const TIMES: u32 = 4;
 
-/// Long enough for ICE to give up, so that nothing but a restart over a server helps.
+/// Long enough for ICE to give up at its usual speed; a restart over a server helps sooner than its own checks.
 async fn outage() {
     // Not a wait for something to happen: this is how long the network is gone.
     tokio::time::sleep(Duration::from_secs(34) / TIMES).await;
@@ -182,6 +182,25 @@ async fn a_server_that_is_killed_under_a_restart_of_ice_is_no_obstacle() {
     pair.close().await;
 }
 
+/// Restarts the server until somebody who knows the room is in it before one of its two peers.
+async fn enter_first(server: &mut Restartable, room: &RoomName) -> (Signaling, Joined) {
+    loop {
+        server.kill().await;
+        server.run();
+        let join = Join {
+            room: Some(room.clone()),
+            create: None,
+            capacity: Some(2),
+            ..Join::default()
+        };
+        match Signaling::join(&server.url(), join).await {
+            // Both were faster.
+            Err(SignalingError::Refused(refusal)) if refusal.code == ErrorCode::RoomFull => {}
+            entered => return entered.unwrap(),
+        }
+    }
+}
+
 /// Somebody who knows the room, and was faster than one of the two.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stranger_in_the_room_can_do_nothing_but_be_in_the_way() {
@@ -189,45 +208,24 @@ async fn a_stranger_in_the_room_can_do_nothing_but_be_in_the_way() {
     let mut pair = connect(&server, Healing::default().faster(2)).await;
     let (ours, mut theirs) = pair.channel().await;
     says(&ours, &mut theirs, "before").await;
-    server.kill().await;
-    server.run();
-    let enter = || async {
-        let join = Join {
-            room: Some(pair.room.clone()),
-            create: None,
-            capacity: Some(2),
-            ..Join::default()
-        };
-        Signaling::join(&server.url(), join).await
-    };
-    let entered = within("entering", async {
-        match enter().await {
-            // Both were faster: there is no place left to be in the way.
-            Err(SignalingError::Refused(refusal)) if refusal.code == ErrorCode::RoomFull => None,
-            entered => Some(entered.unwrap()),
+    let (mut stranger, joined) = within("entering", enter_first(&mut server, &pair.room)).await;
+    let mut met = joined.peers.first().map(|peer| peer.id.clone());
+    while met.is_none() {
+        let next = within("a victim", stranger.next()).await.unwrap();
+        if let ServerMessage::PeerJoined { peer, .. } = next {
+            met = Some(peer.id);
         }
-    })
-    .await;
-    if let Some((mut stranger, joined)) = entered {
-        let mut met = joined.peers.first().map(|peer| peer.id.clone());
-        while met.is_none() {
-            if let ServerMessage::PeerJoined { peer, .. } =
-                within("a victim", stranger.next()).await.unwrap()
-            {
-                met = Some(peer.id);
-            }
-        }
-        // No record at all, a share, a sealed record that does not open, and an abort.
-        for data in ["", "AQE", "BAAAAAAAAAAJAAAAAAAAAAAAAAAAAAAAAAAAAA", "BQM"] {
-            let sealed = ClientMessage::Sealed {
-                to: met.clone().unwrap(),
-                data: data.into(),
-            };
-            stranger.send(sealed).await.unwrap();
-        }
-        says(&ours, &mut theirs, "meanwhile").await;
-        stranger.leave().await;
     }
+    // No record at all, a share, a sealed record that does not open, and an abort.
+    for data in ["", "AQE", "BAAAAAAAAAAJAAAAAAAAAAAAAAAAAAAAAAAAAA", "BQM"] {
+        let sealed = ClientMessage::Sealed {
+            to: met.clone().unwrap(),
+            data: data.into(),
+        };
+        stranger.send(sealed).await.unwrap();
+    }
+    says(&ours, &mut theirs, "meanwhile").await;
+    stranger.leave().await;
     pair.set_outage(true);
     tokio::time::sleep(Duration::from_secs(34) / 2).await;
     pair.set_outage(false);

@@ -302,7 +302,7 @@ fn is_interrupted(now: &Connectivity) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_outage_after_which_ice_has_given_up_is_healed_and_loses_nothing() {
+async fn an_outage_is_healed_and_loses_nothing() {
     const TIMES: u32 = 5;
     let mut config = hasty(TIMES);
     let links = config.emulate(&LinkConfig::default());

@@ -6,7 +6,7 @@
 //! segmentation offload, which costs SCTP nine tenths of its throughput), it drops datagrams from
 //! addresses that never proved they know the ICE password (`filter`), it sends to browsers no faster than they
 //! listen (`pace`), it proves which datagrams the path carries (`packet`), it carries TURN in TCP and TLS
-//! streams (`turn`), it lets the engine's clock run ahead after an outage (`clock`), and it can put an emulated
+//! streams (`turn`), it lets the engine's clock run slower in an outage and faster after it (`clock`), and it can put an emulated
 //! [`link`] in front of the wire. This module knows nothing of sessions or signaling.
 
 mod clock;

@@ -274,6 +274,11 @@ impl Engine {
         self.set_up.finish();
     }
 
+    /// The path is lost: what is repeated in vain is repeated less often.
+    pub(crate) fn slow_down(&self) {
+        self.clock.dawdle();
+    }
+
     /// A path that was lost is back: what waits for its repetition leaves soon.
     pub(crate) fn catch_up(&self) {
         self.clock.catch_up();
@@ -313,6 +318,7 @@ impl Engine {
 
     /// Creates an offer and applies it.
     pub(crate) async fn make_offer(&self, restart: bool) -> Result<String, Error> {
+        self.clock.check();
         let options = restart.then_some(RTCOfferOptions { ice_restart: true });
         let offer = self.connection.create_offer(options).await?;
         let sdp = self.told(&offer.sdp);
@@ -329,6 +335,7 @@ impl Engine {
 
     /// Applies the peer's offer.
     pub(crate) async fn apply_offer(&self, sdp: String) -> Result<(), Error> {
+        self.clock.check();
         self.connection
             .set_remote_description(RTCSessionDescription::offer(sdp)?)
             .await
@@ -344,6 +351,7 @@ impl Engine {
 
     /// Applies the peer's answer.
     pub(crate) async fn apply_answer(&self, sdp: String) -> Result<(), Error> {
+        self.clock.check();
         self.connection
             .set_remote_description(RTCSessionDescription::answer(sdp)?)
             .await

@@ -21,6 +21,9 @@ const LEAST_MESSAGE: u64 = 4 << 10;
 /// carries would be too little to tell a slow lane from a broken one.
 const FOR_LANES: u64 = 1 << 20;
 
+/// What is missing of a byte may round to no time at all, and who waits for that waits forever.
+const SHORTEST_WAIT: Duration = Duration::from_micros(1);
+
 /// Bytes a second, and what of them is left.
 #[derive(Debug)]
 pub(super) struct Throttle(Option<Bucket>);
@@ -47,7 +50,8 @@ impl Throttle {
     pub(super) fn wait(&self, now: Instant) -> Option<Instant> {
         let bucket = self.0.as_ref()?;
         let missing = -bucket.filled(now);
-        (missing > 0.0).then(|| now + Duration::from_secs_f64(missing / bucket.rate))
+        (missing > 0.0)
+            .then(|| now + Duration::from_secs_f64(missing / bucket.rate).max(SHORTEST_WAIT))
     }
 
     /// A message went through.

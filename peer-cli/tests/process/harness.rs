@@ -78,7 +78,13 @@ pub(crate) fn command(words: &[&str]) -> Command {
 /// Any program and its arguments, without anything from the environment of the tests.
 pub(crate) fn clean(words: &[&str]) -> Command {
     let mut command = Command::new(words[0]);
-    for variable in ["PEERLINE_SERVER", "PEERLINE_CODE", "PEERLINE_LOG"] {
+    for variable in [
+        "PEERLINE_SERVER",
+        "PEERLINE_SERVER_FINGERPRINT",
+        "PEERLINE_TOKEN",
+        "PEERLINE_CODE",
+        "PEERLINE_LOG",
+    ] {
         command.env_remove(variable);
     }
     command

@@ -4,13 +4,16 @@ use std::path::Path;
 
 use crate::harness::{End, Peer, Place, Signaling, clean, command, digest, in_place, noise};
 
-/// Takes long enough that something can happen half way, even on a fast machine.
+/// At this rate it takes long enough that something can happen half way, even on a fast machine.
 const LARGE: usize = 192 << 20;
+const RATE: &str = "64MiB";
 
 /// A transfer of one large file of which some has arrived but not all.
 async fn half_way(server: &Signaling, place: &Place, content: &[u8]) -> (Peer, Peer) {
     let file = place.file("in/large", content);
-    let mut sender = Peer::send(server, &[&file]);
+    let file = file.to_str().unwrap();
+    let words = ["send-file", "--server", &server.url, file, "--limit", RATE];
+    let mut sender = Peer::start(&words);
     let code = sender.code().await;
     let mut receiver = Peer::receive(server, &code, &place.out(), &["--yes"]);
     let progress = receiver.event("progress").await;

@@ -8,6 +8,7 @@
 mod embedded;
 #[cfg(target_os = "linux")]
 mod faults;
+mod guarded;
 mod harness;
 mod interruptions;
 mod kills;

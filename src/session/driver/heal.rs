@@ -30,6 +30,9 @@ impl Driver {
         self.watchdog.path_lost(now);
         if !known {
             tracing::info!("the path stopped working");
+            if self.is_verified() {
+                self.engine.slow_down();
+            }
             self.link.check();
         }
         self.check_gone(now)
