@@ -63,7 +63,7 @@ describe("a server that asks for a token", { timeout: 4 * LIMIT_MS }, () => {
     await member.page.goto(server.url);
     await member.page.evaluate((join) => {
       const socket = new WebSocket(new URL("ws", location.href.replace("http", "ws")));
-      Object.assign(window, { closed: new Promise((resolve) => socket.addEventListener("close", ({ code }) => resolve(code))) });
+      Object.assign(window, { membershipEnded: new Promise((resolve) => socket.addEventListener("close", ({ code }) => resolve(code))) });
       return new Promise((resolve) => {
         socket.addEventListener("message", resolve, { once: true });
         socket.addEventListener("open", () => socket.send(join));
@@ -79,7 +79,7 @@ describe("a server that asks for a token", { timeout: 4 * LIMIT_MS }, () => {
     assert.equal(wide, false, "nothing is cut off");
     page.on("dialog", (dialog) => void dialog.accept());
     await page.getByRole("button", { name: `Close room ${ROOM}` }).click();
-    assert.equal(await member.page.evaluate(() => (window as unknown as { closed: Promise<number> }).closed), 4401);
+    assert.equal(await member.page.evaluate(() => (window as unknown as { membershipEnded: Promise<number> }).membershipEnded), 4401);
     await page.getByText("Nobody is in a room.").waitFor();
     await page.getByRole("button", { name: "Forget the token" }).click();
     await page.getByLabel("Admin token").waitFor();

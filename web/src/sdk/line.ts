@@ -220,7 +220,9 @@ export class Line extends Events<LineEvents> {
     this.#endTransfers(new PeerlineError("cancelled", "You cancelled this transfer."));
     // One word, on the control channel: a closed lane that overtook it would look like a broken line.
     if (this.#session !== undefined) return this.#session.close(broken ? "cancelled" : "done", "closed");
-    this.#run(this.#pairing?.stop("cancelled") ?? []);
+    // The other side, if there is one, is told; that it was us who stopped is no failure.
+    const last = this.#pairing?.stop("cancelled") ?? [];
+    this.#run(last.filter((action) => action.do === "send"));
     this.#end(undefined);
   }
 

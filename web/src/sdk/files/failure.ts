@@ -1,5 +1,6 @@
 /** What a `cancel` of the other side means for a person here. */
 import { type FailureCode, PeerlineError } from "../errors.js";
+import { cleaned } from "../text.js";
 import { type CancelCode, type Cancel } from "./messages.js";
 
 const MEANINGS: Readonly<Record<CancelCode, readonly [FailureCode, string]>> = {
@@ -18,4 +19,10 @@ const MEANINGS: Readonly<Record<CancelCode, readonly [FailureCode, string]>> = {
 export function failureOfCancel({ code }: Cancel): PeerlineError {
   const [failure, message] = MEANINGS[code];
   return new PeerlineError(failure, message);
+}
+
+/** What a receiver gave as its reason to decline, as a sentence of its own; a person that says no gives none. */
+export function reasonGiven(reason: string): string {
+  const words = cleaned(reason, 200).trim();
+  return ["", "declined", "they said no"].includes(words) ? "" : ` It says: ${words}.`;
 }

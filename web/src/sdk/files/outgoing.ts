@@ -13,7 +13,7 @@ import { type Manifest, MOST_ENTRIES, type Entry, blocksOf } from "./manifest.js
 import { type CancelCode, parseFromReceiver } from "./messages.js";
 import { type Progress, Speedometer } from "./rate.js";
 import type { SourceEntry } from "./source.js";
-import { failureOfCancel } from "./failure.js";
+import { failureOfCancel, reasonGiven } from "./failure.js";
 
 /** Events of an {@link OutgoingTransfer}. */
 export interface OutgoingEvents {
@@ -235,7 +235,7 @@ export class OutgoingTransfer extends Events<OutgoingEvents> {
       case "have":
         return this.#have(message.blocks, message.last);
       case "decline":
-        return this.#fail(new PeerlineError("declined", "The other side declined these files."));
+        return this.#fail(new PeerlineError("declined", `The other side declined these files.${reasonGiven(message.reason)}`));
       case "progress":
         if (this.#state !== "sending" || message.bytes > this.manifest.bytes) throw new Malformed("progress out of range");
         this.#verified = message.bytes;
