@@ -5,6 +5,7 @@ import { existsSync } from "node:fs";
 import { createInterface } from "node:readline";
 import type { Readable, Writable } from "node:stream";
 import { text } from "node:stream/consumers";
+import { after } from "node:test";
 import { LIMIT_MS } from "./browser.js";
 
 /** One event; its other fields depend on its name. */
@@ -32,6 +33,10 @@ interface Piped {
   readonly input: Uint8Array;
 }
 
+/** A test that failed leaves its processes behind, and they would keep the runner waiting for ever. */
+const running = new Set<{ kill(signal: "SIGKILL"): boolean }>();
+after(() => running.forEach((process) => process.kill("SIGKILL")));
+
 /** One run of `peer-cli`. */
 export class Cli {
   readonly #process: ChildProcessByStdio<Writable, Readable, Readable>;
@@ -51,6 +56,8 @@ export class Cli {
     const piped = typeof first === "object" && "input" in first ? first : undefined;
     const words = typeof first === "string" ? [binary, first, ...rest] : "input" in first ? [binary, ...rest] : [...first, binary, ...rest];
     this.#process = spawn(words[0] ?? binary, [...words.slice(1), "--json"], { stdio: ["pipe", "pipe", "pipe"], env });
+    running.add(this.#process);
+    this.#process.once("close", () => running.delete(this.#process));
     // A process that ends early does not read it all.
     this.#process.stdin.on("error", () => undefined);
     this.#process.stdin.end(piped?.input);
