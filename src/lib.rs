@@ -61,6 +61,7 @@
 //! | [`signaling`] | a room on a signaling server, or in memory |
 //! | [`session`] | one verified connection, from the room to the goodbye |
 //! | [`channel`] | messages and byte streams with backpressure over a session |
+//! | [`device`] | devices that know each other and need no code |
 //! | [`transfer`] | files and directories: complete and verified, or not there at all |
 //! | [`net`] | the sockets under a session; also emulated links for tests |
 //! | `testing` | two connected sessions in one process (feature `testing`) |
@@ -78,6 +79,7 @@
 #![warn(missing_docs)]
 
 pub mod channel;
+pub mod device;
 pub mod net;
 pub mod pairing;
 pub mod session;

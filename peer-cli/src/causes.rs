@@ -2,6 +2,7 @@
 
 use std::io;
 
+use peerline::device::IntroductionError;
 use peerline::pairing::{ByeCode, PairingError};
 use peerline::session::{Bye, SessionError, Wait};
 use peerline::signaling::SignalingError;
@@ -42,6 +43,7 @@ impl From<&PairingError> for Failure {
             E::Tampered => (Exit::WrongCode, "tampered"),
             E::CodeUsed => (Exit::WrongCode, "code-used"),
             E::TooManyGuests => (Exit::WrongCode, "code-used"),
+            E::UnknownDevice => (Exit::WrongCode, "unknown-device"),
             E::Cancelled => (Exit::Interrupted, "peer-cancelled"),
             E::PeerLeft => (Exit::Interrupted, "peer-left"),
             E::TimedOut => (Exit::Interrupted, "pairing-timeout"),
@@ -73,6 +75,11 @@ impl From<&SessionError> for Failure {
                 Exit::WrongCode,
                 "tampered",
                 "no data was exchanged; use a server that you trust, or none",
+            ),
+            E::WrongDevice => (
+                Exit::WrongCode,
+                "wrong-device",
+                "no data was exchanged; use a server that you trust, or pair anew",
             ),
             E::NoRelay => (
                 Exit::NoPath,
@@ -117,6 +124,37 @@ impl From<&Bye> for Failure {
             _ => format!("the other side ended the session ({})", bye.message),
         };
         failure(exit, kind, &message, hint, exit == Exit::Interrupted)
+    }
+}
+
+impl From<&IntroductionError> for Failure {
+    fn from(error: &IntroductionError) -> Self {
+        use IntroductionError as E;
+        let (exit, kind, hint) = match error {
+            E::Protocol(_) | E::Version(_) => (Exit::Bug, "protocol", UPDATE),
+            E::NotItsKey => (
+                Exit::WrongCode,
+                "wrong-device",
+                "nothing was kept; use a server that you trust, or none",
+            ),
+            E::Itself => (
+                Exit::Usage,
+                "itself",
+                "a device is one user on one machine; name another directory with PEERLINE_HOME for a second one",
+            ),
+            E::Ended => (Exit::Interrupted, "closed", AGAIN),
+            E::TimedOut => (
+                Exit::Interrupted,
+                "pairing-timeout",
+                "both sides must run peer-cli pair",
+            ),
+            E::NotKept(_) => (
+                Exit::Local,
+                "local-io",
+                "check the disk and the permissions",
+            ),
+        };
+        failure(exit, kind, &error, hint, exit == Exit::Interrupted)
     }
 }
 

@@ -12,7 +12,7 @@ use peerline::signaling::{Fingerprint, ServerUrl};
 use signaling_protocol::{IceServer, Secret};
 
 use crate::address::IceUrl;
-use crate::commands::{completions, receive_file, send_file, transfers};
+use crate::commands::{completions, pair, receive_file, send_file, transfers};
 use crate::exit::Failure;
 use crate::ui::Audience;
 
@@ -36,6 +36,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     SendFile(send_file::Arguments),
     ReceiveFile(receive_file::Arguments),
+    Pair(pair::Arguments),
     Transfers(transfers::Arguments),
     Completions(completions::Arguments),
 }
@@ -206,6 +207,7 @@ impl Command {
         match self {
             Self::SendFile(arguments) => Some(&arguments.common),
             Self::ReceiveFile(arguments) => Some(&arguments.common),
+            Self::Pair(arguments) => arguments.common(),
             Self::Transfers(arguments) => arguments.common(),
             Self::Completions(_) => None,
         }
@@ -285,6 +287,10 @@ fn check_codes(matches: &ArgMatches) -> Result<(), Failure> {
     if typed("to") && typed("code") {
         return Err(Failure::usage("--to and --code cannot be used together")
             .hint("--to is the code of one who waits, --code one to wait under"));
+    }
+    if typed("from") && (typed("target") || typed("code")) {
+        return Err(Failure::usage("--from and a code cannot be used together")
+            .hint("a known device needs no code"));
     }
     Ok(())
 }
@@ -528,6 +534,20 @@ mod tests {
                 ],
                 "--to and --code cannot be used together",
             ),
+            (
+                &["receive-file", "7-crane-velvet-orbit", "--from", "laptop"],
+                "--from and a code cannot be used together",
+            ),
+            (
+                &["receive-file", "--from", "7-crane-velvet-orbit"],
+                "a device is called by up to 32 letters",
+            ),
+            (
+                &["pair"],
+                "the following required arguments were not provided: <NAME>; --help",
+            ),
+            (&["pair", "a-b-c-d"], "this could be a code"),
+            (&["pair", "rename", "a"], "required arguments"),
             (
                 &["send-file", "x", "--limit", "5Mb"],
                 "'Mb' is no unit; write a number with",

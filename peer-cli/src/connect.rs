@@ -60,12 +60,12 @@ pub(crate) struct Place(Mutex<Option<Left>>);
 type Left = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Place {
-    fn taken(&self, signaling: &Signaling) {
+    pub(crate) fn taken(&self, signaling: &Signaling) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::pin(signaling.left()));
     }
 
     /// Waits for it if nothing came of it; what held it is dropped by now.
-    async fn given_back<T>(self, connected: &Result<T, Failure>) {
+    pub(crate) async fn given_back<T>(self, connected: &Result<T, Failure>) {
         if connected.is_err() {
             self.left().await;
         }
@@ -147,17 +147,7 @@ async fn enter(
         (None, Some(_)) => Some(server::room()),
         (None, None) => None,
     };
-    let join = Join {
-        room: room.as_deref().map(room_name).transpose()?,
-        create: Some(true),
-        capacity: Some(PLACES),
-        token: context.common.token_for(&server),
-        ..Join::default()
-    };
-    let (signaling, joined) = Signaling::join(&server, join)
-        .await
-        .map_err(|error| Failure::from(&error))?;
-    place.taken(&signaling);
+    let (signaling, joined) = make_room(context, &server, room.as_deref(), place).await?;
     let code = match code {
         Some(code) => code,
         None => Code::generate(joined.room.as_str()).map_err(|_| {
@@ -176,6 +166,27 @@ async fn enter(
         code,
         config,
     })
+}
+
+/// Makes a room for two, with this name or one that the server picks.
+pub(crate) async fn make_room(
+    context: &Context<'_>,
+    server: &ServerUrl,
+    room: Option<&str>,
+    place: &Place,
+) -> Result<(Signaling, Joined), Failure> {
+    let join = Join {
+        room: room.map(room_name).transpose()?,
+        create: Some(true),
+        capacity: Some(PLACES),
+        token: context.common.token_for(server),
+        ..Join::default()
+    };
+    let (signaling, joined) = Signaling::join(server, join)
+        .await
+        .map_err(|error| Failure::from(&error))?;
+    place.taken(&signaling);
+    Ok((signaling, joined))
 }
 
 /// Shows a code for the other side, whose command begins with `verb`.
@@ -251,7 +262,7 @@ impl Doorway {
             }
             self.shown = true;
             self.code = Some(room.code.clone());
-            context.ui.say(&Event::Waiting);
+            context.ui.say(&Event::Waiting { devices: vec![] });
             room.guest(context).await
         };
         let connected = context.limited(connecting).await;
@@ -271,6 +282,15 @@ impl Doorway {
     pub(crate) fn forget_code(&mut self) {
         self.code = None;
         self.shown = false;
+    }
+
+    /// The server to wait at, and its port if it is our own.
+    pub(crate) fn site(&self) -> Result<(ServerUrl, Option<u16>), Failure> {
+        match (&self.embedded, &self.named) {
+            (Some(embedded), _) => Ok((embedded.local_url(), Some(embedded.port()))),
+            (None, Some(named)) => Ok((named.clone(), None)),
+            (None, None) => Err(Failure::bug("no server to wait at")),
+        }
     }
 
     /// Whether it has ever waited at its server.
@@ -310,14 +330,14 @@ async fn visit(context: &Context<'_>, target: Target, place: &Place) -> Result<S
     let (server, signaling, joined) = match of_link.or_else(|| common.server()) {
         Some(server) => {
             let token = common.token_for(&server);
-            let (signaling, joined) = join_existing(&server, &code, token)
+            let (signaling, joined) = join_existing(&server, code.room(), token)
                 .await
                 .map_err(|error| Failure::from(&error))?;
             (server, signaling, joined)
         }
         None => {
             let joining = |server: ServerUrl| join_if_there(server, &code);
-            discover::find(code.room(), joining).await?
+            discover::find(&[code.room()], joining).await?
         }
     };
     tracing::info!(%server, "joined");
@@ -328,13 +348,14 @@ async fn visit(context: &Context<'_>, target: Target, place: &Place) -> Result<S
         .map_err(|error| Failure::from(&error))
 }
 
-async fn join_existing(
+/// Enters a room that the other side has made.
+pub(crate) async fn join_existing(
     server: &ServerUrl,
-    code: &Code,
+    room: &str,
     token: Option<Secret>,
 ) -> Result<(Signaling, Joined), SignalingError> {
     let join = Join {
-        room: code.room().parse().ok(),
+        room: room.parse().ok(),
         create: Some(false),
         token,
         ..Join::default()
@@ -346,7 +367,7 @@ async fn join_if_there(
     server: ServerUrl,
     code: &Code,
 ) -> Result<Option<(ServerUrl, Signaling, Joined)>, Failure> {
-    match join_existing(&server, code, None).await {
+    match join_existing(&server, code.room(), None).await {
         Ok((signaling, joined)) => Ok(Some((server, signaling, joined))),
         Err(SignalingError::Refused(refusal)) if refusal.code == ErrorCode::NoSuchRoom => Ok(None),
         Err(error) => Err(Failure::from(&error)),
@@ -360,7 +381,7 @@ fn room_name(room: &str) -> Result<RoomName, Failure> {
 
 impl Context<'_> {
     /// `connecting` until it is done, `--timeout` is over, or Ctrl-C is pressed.
-    async fn limited<T>(
+    pub(crate) async fn limited<T>(
         &self,
         connecting: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T, Failure> {
@@ -380,7 +401,7 @@ impl Context<'_> {
         }
     }
 
-    fn session_config(&self, server: &ServerUrl) -> SessionConfig {
+    pub(crate) fn session_config(&self, server: &ServerUrl) -> SessionConfig {
         SessionConfig {
             agent: concat!("peer-cli/", env!("CARGO_PKG_VERSION")).to_owned(),
             intent: self.intent,

@@ -5,6 +5,8 @@ use std::str::FromStr;
 use peerline::pairing::{Code, Invitation};
 use peerline::signaling::ServerUrl;
 
+use crate::devices::DeviceName;
+
 /// A code, and the server it is good for when it came as a link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Target {
@@ -31,6 +33,26 @@ impl FromStr for Target {
             code: invitation.code,
             server,
         })
+    }
+}
+
+/// Whom a sender may name: somebody who waits under a code, or a device that is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Recipient {
+    Code(Target),
+    Device(DeviceName),
+}
+
+impl FromStr for Recipient {
+    /// Worded for the one who typed it.
+    type Err = String;
+
+    /// A link is a URL; no code is a name, nor a name a code.
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            Ok(name) => Ok(Self::Device(name)),
+            Err(_) => text.parse().map(Self::Code),
+        }
     }
 }
 
@@ -86,6 +108,28 @@ mod tests {
             let target: Target = text.parse().expect(text);
             assert_eq!(target.code, code);
             assert_eq!(target.server, expected.map(server), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_recipient_is_one_of_three() {
+        let code = |text: &str| Recipient::Code(text.parse().unwrap());
+        for text in [
+            "7-crane-velvet-orbit",
+            "room crane velvet orbit",
+            "https://h/#7-crane-velvet-orbit",
+        ] {
+            assert_eq!(text.parse(), Ok(code(text)), "{text}");
+        }
+        let laptop = Recipient::Device("laptop".parse().unwrap());
+        assert_eq!("Laptop".parse(), Ok(laptop));
+        for (text, reason) in [
+            ("7-crane-velvet", "3 part(s)"),
+            ("7-crane-velvit-orbit", "velvet"),
+            ("https://h.example/", "no code"),
+        ] {
+            let error = text.parse::<Recipient>().unwrap_err();
+            assert!(error.contains(reason), "{text:?}: {error}");
         }
     }
 

@@ -9,7 +9,9 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::causes::last_words;
 use crate::connect::Context;
+use crate::devices::DeviceName;
 use crate::exit::{Exit, Failure};
+use crate::known;
 use crate::server::Embedded;
 use crate::ui::{Answer, Event, Route};
 use crate::watch;
@@ -17,6 +19,8 @@ use crate::watch;
 /// A connected session, with the server that it may need for another path.
 pub(crate) struct Line {
     pub(crate) session: Session,
+    /// What the other side is called here, if it is a device that is known.
+    pub(crate) device: Option<DeviceName>,
     embedded: Option<Embedded>,
     /// The path when it was connected.
     first: Option<Path>,
@@ -29,6 +33,16 @@ impl Line {
     pub(crate) async fn new(
         context: &Context<'_>,
         connected: Result<Session, Failure>,
+        embedded: Option<Embedded>,
+    ) -> Result<Self, Failure> {
+        Self::with(context, connected, None, embedded).await
+    }
+
+    /// As [`new`](Self::new), with a device that is known.
+    pub(crate) async fn with(
+        context: &Context<'_>,
+        connected: Result<Session, Failure>,
+        device: Option<DeviceName>,
         embedded: Option<Embedded>,
     ) -> Result<Self, Failure> {
         let session = match connected {
@@ -44,6 +58,7 @@ impl Line {
         context.ui.say(&Event::Peer {
             agent: peer.agent.clone(),
             engine: engine_name(peer.engine).to_owned(),
+            device: device.as_ref().map(ToString::to_string),
         });
         let fit = fits(context.intent, peer.intent);
         let first = session.first_path().cloned();
@@ -51,6 +66,7 @@ impl Line {
         let line = Self {
             _watch: watch,
             session,
+            device,
             embedded,
             first,
         };
@@ -110,6 +126,10 @@ impl Line {
 
     /// Says goodbye, hangs up, and ends the embedded server.
     pub(crate) async fn end<T>(self, result: Result<T, Failure>) -> Result<T, Failure> {
+        let result = match &self.device {
+            Some(name) => result.map_err(|failure| known::ended(failure, name)),
+            None => result,
+        };
         let bye = match &result {
             Ok(_) => Bye::new(ByeCode::Done, "done"),
             Err(failure) => last_words(failure),
@@ -136,13 +156,15 @@ fn fits(ours: Intent, theirs: Intent) -> Result<(), Failure> {
         Intent::ReceiveFiles => Intent::SendFiles,
         same => same,
     };
-    if theirs == wanted || theirs == Intent::Any || ours == Intent::Any {
+    let any = theirs == Intent::Any || ours == Intent::Any;
+    if theirs == wanted || any && ours != Intent::Pair {
         return Ok(());
     }
     let message = format!("the other side wants to {}", purpose(theirs));
     let hint = match wanted {
         Intent::ReceiveFiles => "it must receive files, with receive-file or the page",
         Intent::SendFiles => "it must send files, with send-file or the page",
+        Intent::Pair => "it must run peer-cli pair, in a version that can",
         _ => "both sides must run commands that belong together",
     };
     Err(Failure::usage(message).hint(hint))
@@ -155,6 +177,7 @@ fn purpose(intent: Intent) -> &'static str {
         Intent::Pipe => "connect a pipe",
         Intent::Chat => "chat",
         Intent::Call => "call",
+        Intent::Pair => "pair devices",
         _ => "do something else",
     }
 }
@@ -165,7 +188,7 @@ mod tests {
 
     #[test]
     fn two_that_want_the_same_do_not_fit() {
-        use Intent::{Any, Call, ReceiveFiles, SendFiles};
+        use Intent::{Any, Call, Pair, ReceiveFiles, SendFiles};
         for (ours, theirs, fit) in [
             (SendFiles, ReceiveFiles, true),
             (ReceiveFiles, SendFiles, true),
@@ -174,6 +197,10 @@ mod tests {
             (SendFiles, SendFiles, false),
             (ReceiveFiles, ReceiveFiles, false),
             (SendFiles, Call, false),
+            (Pair, Pair, true),
+            (Pair, Any, false),
+            (Pair, SendFiles, false),
+            (SendFiles, Pair, false),
         ] {
             let result = fits(ours, theirs);
             assert_eq!(result.is_ok(), fit, "{ours:?} {theirs:?}");

@@ -9,10 +9,12 @@ mod causes;
 mod cli;
 mod commands;
 mod connect;
+mod devices;
 mod discover;
 mod exit;
 mod interrupt;
 mod invitation;
+mod known;
 mod line;
 mod logging;
 mod server;
@@ -49,7 +51,14 @@ fn main() -> ExitCode {
             let ui = Ui::new(arguments.audience());
             conclude(&ui, arguments.look(&ui))
         }
-        Command::SendFile(_) | Command::ReceiveFile(_) | Command::Transfers(_) => run(command),
+        Command::Pair(ref arguments) if arguments.common().is_none() => {
+            let ui = Ui::new(arguments.audience());
+            conclude(&ui, arguments.look(&ui))
+        }
+        Command::SendFile(_)
+        | Command::ReceiveFile(_)
+        | Command::Pair(_)
+        | Command::Transfers(_) => run(command),
     }
 }
 

@@ -20,8 +20,30 @@ const END_LIMIT: Duration = Duration::from_millis(500);
 pub(crate) struct Embedded {
     port: u16,
     task: JoinHandle<()>,
-    announcing: Option<JoinHandle<Option<Announcement>>>,
+    announcing: Option<Airing>,
     _stop: DropGuard,
+}
+
+/// A room of a server of ours that is being announced on the local network. Dropping it takes it off the air.
+pub(crate) struct Airing(JoinHandle<Option<Announcement>>);
+
+impl Airing {
+    /// Returns at once: the code can be shown before the sockets for it are open.
+    pub(crate) fn start(room: &str, port: u16) -> Self {
+        let room = room.to_owned();
+        Self(spawn_blocking(move || {
+            Announcement::start(&room, port)
+                .inspect_err(|error| tracing::warn!(%error, "cannot announce on the local network"))
+                .ok()
+        }))
+    }
+
+    /// Takes it off the air, and waits until that was said.
+    pub(crate) async fn end(self) {
+        if let Ok(Some(announcement)) = self.0.await {
+            announcement.withdraw().await;
+        }
+    }
 }
 
 impl Embedded {
@@ -55,15 +77,14 @@ impl Embedded {
         }
     }
 
-    /// Announces on the local network that `room` is here. Returns at once: the code can be shown
-    /// before the sockets for it are open.
+    /// Announces on the local network that `room` is here.
     pub(crate) fn announce(&mut self, room: &str) {
-        let (room, port) = (room.to_owned(), self.port);
-        self.announcing = Some(spawn_blocking(move || {
-            Announcement::start(&room, port)
-                .inspect_err(|error| tracing::warn!(%error, "cannot announce on the local network"))
-                .ok()
-        }));
+        self.announcing = Some(Airing::start(room, self.port));
+    }
+
+    /// Its port.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     /// Takes the announcement back and ends the server, within [`END_LIMIT`].
@@ -76,10 +97,8 @@ impl Embedded {
         } = self;
         drop(_stop);
         let farewell = async {
-            if let Some(announcing) = announcing
-                && let Ok(Some(announcement)) = announcing.await
-            {
-                announcement.withdraw().await;
+            if let Some(announcing) = announcing {
+                announcing.end().await;
             }
         };
         let aborter = task.abort_handle();

@@ -1,11 +1,12 @@
 //! Binding the certificates that DTLS used to the code: `docs/protocol.md` 3.2.
 
-use super::key::{Certificates, Key, KeySchedule, Role};
+use super::key::{Certificates, Device, Key, KeySchedule, Named, Role};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::str::FromStr;
+use zeroize::Zeroizing;
 
 /// The SHA-256 of a certificate in DER.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -83,6 +84,36 @@ impl fmt::Debug for Fingerprint {
 pub struct CertificateKeys {
     own: Key<Certificates>,
     peer: Key<Certificates>,
+    named: Key<Named>,
+    device: Key<Device>,
+}
+
+/// What two sides have of a session that nobody else has, and no other session of theirs: it depends on the
+/// agreed key and on both certificates.
+#[derive(Clone)]
+pub struct Binding {
+    name: [u8; 32],
+    device: Key<Device>,
+    certificates: Vec<u8>,
+}
+
+impl Binding {
+    /// What signatures for this session cover.
+    pub(crate) fn name(&self) -> &[u8; 32] {
+        &self.name
+    }
+
+    /// A secret of the two devices with these keys.
+    pub(crate) fn device_secret(&self, guest: &[u8; 32], host: &[u8; 32]) -> Zeroizing<[u8; 32]> {
+        let message = [&self.certificates[..], guest, host].concat();
+        Zeroizing::new(self.device.tag(&message))
+    }
+}
+
+impl fmt::Debug for Binding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Binding(…)")
+    }
 }
 
 impl CertificateKeys {
@@ -90,6 +121,18 @@ impl CertificateKeys {
         Self {
             own: schedule.key(role),
             peer: schedule.key(role.other()),
+            named: schedule.shared(),
+            device: schedule.shared(),
+        }
+    }
+
+    /// What binds other things to the session with these certificates.
+    pub(crate) fn binding(&self, offerer: &Fingerprint, answerer: &Fingerprint) -> Binding {
+        let certificates = joined(offerer, answerer);
+        Binding {
+            name: self.named.tag(&certificates),
+            device: self.device.clone(),
+            certificates,
         }
     }
 
@@ -109,6 +152,16 @@ impl CertificateKeys {
 
 fn joined(offerer: &Fingerprint, answerer: &Fingerprint) -> Vec<u8> {
     [offerer.0, answerer.0].concat()
+}
+
+/// Bindings that are equal for equal numbers.
+#[cfg(test)]
+pub(crate) fn test_binding(session: u8) -> Binding {
+    let (a, b) = (
+        Fingerprint::of_certificate(b"offerer"),
+        Fingerprint::of_certificate(b"answerer"),
+    );
+    CertificateKeys::new(&KeySchedule::new(&[session; 64]), Role::Guest).binding(&a, &b)
 }
 
 #[cfg(test)]

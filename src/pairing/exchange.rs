@@ -1,7 +1,6 @@
 //! What both sides of an exchange have in common: inputs, actions, failures, and the agreement on keys.
 
 use super::certificates::CertificateKeys;
-use super::code::Code;
 use super::cpace::{self, Point};
 use super::key::{Confirm, Key, KeySchedule, Role};
 use super::phrase::Phrase;
@@ -58,6 +57,8 @@ pub struct Paired {
     pub certificates: CertificateKeys,
     /// For people who want to compare by eye.
     pub phrase: Phrase,
+    /// Which of the devices that a host waits for has come; 0 for a guest, and with a code.
+    pub device: usize,
 }
 
 /// Why two peers did not pair. The messages are for users.
@@ -86,6 +87,9 @@ pub enum PairingError {
     /// The other side did not answer in time.
     #[error("the other side did not finish pairing in time; ask for a new code and try again")]
     TimedOut,
+    /// The other side does not know this device, or waits for another one.
+    #[error("the other side does not know this device any more, or waits for another one")]
+    UnknownDevice,
     /// [`MAX_SHARES`](super::MAX_SHARES) guests came and none finished.
     #[error("too many guests tried this code without finishing, so it is used up; make a new one")]
     TooManyGuests,
@@ -100,6 +104,7 @@ impl PairingError {
             AbortReason::Tampered => Self::Tampered,
             AbortReason::CodeUsed => Self::CodeUsed,
             AbortReason::Cancelled => Self::Cancelled,
+            AbortReason::UnknownDevice => Self::UnknownDevice,
         }
     }
 }
@@ -107,11 +112,6 @@ impl PairingError {
 /// Stops with an abort that tells the other side why.
 pub(super) fn fail(abort: AbortReason, error: PairingError) -> Vec<Action> {
     vec![Action::Send(Record::Abort(abort)), Action::Failed(error)]
-}
-
-/// The channel identifier of CPace: what the exchange is for and where it takes place.
-pub(super) fn channel(code: &Code) -> Vec<u8> {
-    [b"peerline/1 pair\0", code.room().as_bytes()].concat()
 }
 
 /// Both shares and the keys that they gave. That the other side has the same is not yet known.
@@ -145,8 +145,9 @@ impl Agreement {
         Sealer::new(&self.schedule, role)
     }
 
-    pub(super) fn paired(&self, role: Role) -> Paired {
+    pub(super) fn paired(&self, role: Role, device: usize) -> Paired {
         Paired {
+            device,
             opener: Opener::new(&self.schedule, role.other()),
             certificates: CertificateKeys::new(&self.schedule, role),
             phrase: Phrase::from_bytes(self.schedule.phrase()),

@@ -4,6 +4,7 @@ use super::code::Code;
 use super::cpace::{Point, Secret};
 use super::exchange::{self, Action, Agreement, Input, PairingError, SessionId};
 use super::key::Role;
+use super::password::{DevicePassword, Password};
 use super::record::{AbortReason, Record, RecordError};
 use std::fmt;
 
@@ -27,9 +28,16 @@ enum State {
 impl Guest {
     /// Starts an exchange: the record is to be sent to the host.
     pub fn start(code: &Code) -> (Self, Record) {
-        let sid: SessionId = rand::random();
-        let secret = Secret::random(code.password().as_bytes(), &exchange::channel(code), &sid);
-        Self::with_secret(sid, secret)
+        Self::with_password(&code.into(), rand::random())
+    }
+
+    /// As [`start`](Self::start), for a host that waits for known devices.
+    pub(crate) fn start_known(device: &DevicePassword) -> (Self, Record) {
+        Self::with_password(device.password(), device.sid())
+    }
+
+    fn with_password(password: &Password, sid: SessionId) -> (Self, Record) {
+        Self::with_secret(sid, password.secret(&sid))
     }
 
     pub(super) fn with_secret(sid: SessionId, secret: Secret) -> (Self, Record) {
@@ -93,7 +101,7 @@ impl Guest {
             return exchange::fail(AbortReason::WrongCode, PairingError::WrongCode);
         }
         self.0 = State::Paired;
-        vec![Action::Paired(agreement.paired(Role::Guest))]
+        vec![Action::Paired(agreement.paired(Role::Guest, 0))]
     }
 }
 

@@ -1,9 +1,10 @@
-//! The host's side: one code, one success or one wrong guess.
+//! The host's side: one code, one success or one wrong guess. The same for devices that know each other.
 
 use super::code::Code;
 use super::cpace::Secret;
 use super::exchange::{self, Action, Agreement, Input, PairingError, SessionId};
 use super::key::Role;
+use super::password::{DevicePassword, Password, Passwords};
 use super::record::{AbortReason, Record, RecordError};
 use std::fmt;
 
@@ -23,6 +24,7 @@ enum State<P> {
         waiting: Waiting,
         guest: P,
         agreement: Agreement,
+        device: usize,
     },
     /// The guest proved it. The code is gone.
     Paired { guest: P },
@@ -32,28 +34,42 @@ enum State<P> {
 
 /// What it takes to answer the next guest.
 struct Waiting {
-    code: Code,
+    passwords: Passwords,
     answered: u8,
 }
 
 impl<P: Clone + PartialEq> Host<P> {
     /// Waits for a guest with this code.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a code is good for one host, and gone with it"
+    )]
     pub fn new(code: Code) -> Self {
-        Self(State::Waiting(Waiting { code, answered: 0 }))
+        Self::with_passwords(Passwords::Code(Password::from(&code)))
+    }
+
+    /// Waits for one of these devices.
+    pub(crate) fn for_devices(devices: Vec<DevicePassword>) -> Self {
+        Self::with_passwords(Passwords::Devices(devices))
+    }
+
+    fn with_passwords(passwords: Passwords) -> Self {
+        Self(State::Waiting(Waiting {
+            passwords,
+            answered: 0,
+        }))
     }
 
     /// Decides what to do about an input from the peer `from`.
     pub fn handle(&mut self, from: &P, input: impl Into<Input>) -> Vec<Action> {
-        self.handle_with(from, &input.into(), |code, sid| {
-            Secret::random(code.password().as_bytes(), &exchange::channel(code), sid)
-        })
+        self.handle_with(from, &input.into(), Password::secret)
     }
 
     pub(super) fn handle_with(
         &mut self,
         from: &P,
         input: &Input,
-        secret: impl FnOnce(&Code, &SessionId) -> Secret,
+        secret: impl FnOnce(&Password, &SessionId) -> Secret,
     ) -> Vec<Action> {
         match std::mem::replace(&mut self.0, State::Ended) {
             State::Waiting(waiting) => self.wait(waiting, from, input, secret),
@@ -61,7 +77,8 @@ impl<P: Clone + PartialEq> Host<P> {
                 waiting,
                 guest,
                 agreement,
-            } if guest == *from => self.prove(waiting, guest, agreement, input),
+                device,
+            } if guest == *from => self.prove(waiting, guest, agreement, device, input),
             State::Paired { guest } if guest == *from => self.paired(guest, input),
             other => {
                 self.0 = other;
@@ -75,7 +92,7 @@ impl<P: Clone + PartialEq> Host<P> {
         mut waiting: Waiting,
         from: &P,
         input: &Input,
-        secret: impl FnOnce(&Code, &SessionId) -> Secret,
+        secret: impl FnOnce(&Password, &SessionId) -> Secret,
     ) -> Vec<Action> {
         let (sid, share) = match input {
             Input::Record(Record::ShareGuest { sid, share }) => (sid, share),
@@ -98,7 +115,12 @@ impl<P: Clone + PartialEq> Host<P> {
         if waiting.answered == MAX_SHARES {
             return exchange::fail(AbortReason::CodeUsed, PairingError::TooManyGuests);
         }
-        let secret = secret(&waiting.code, sid);
+        let Some((device, password)) = waiting.passwords.meant_by(sid) else {
+            // It has guessed nothing, so it costs nothing.
+            self.0 = State::Waiting(waiting);
+            return refuse(AbortReason::UnknownDevice);
+        };
+        let secret = secret(password, sid);
         let Some(product) = secret.product(share) else {
             return exchange::fail(AbortReason::WrongCode, PairingError::WrongCode);
         };
@@ -111,6 +133,7 @@ impl<P: Clone + PartialEq> Host<P> {
             waiting,
             guest: from.clone(),
             agreement,
+            device,
         };
         vec![Action::Send(reply)]
     }
@@ -120,6 +143,7 @@ impl<P: Clone + PartialEq> Host<P> {
         waiting: Waiting,
         guest: P,
         agreement: Agreement,
+        device: usize,
         input: &Input,
     ) -> Vec<Action> {
         match input {
@@ -128,7 +152,7 @@ impl<P: Clone + PartialEq> Host<P> {
                 vec![
                     Action::Send(agreement.confirmation(Role::Host)),
                     Action::MaySeal(agreement.sealer(Role::Host)),
-                    Action::Paired(agreement.paired(Role::Host)),
+                    Action::Paired(agreement.paired(Role::Host, device)),
                 ]
             }
             Input::Record(Record::Confirm { .. }) => {
@@ -148,6 +172,7 @@ impl<P: Clone + PartialEq> Host<P> {
                     waiting,
                     guest,
                     agreement,
+                    device,
                 };
                 refuse(AbortReason::CodeUsed)
             }

@@ -28,8 +28,8 @@ impl Role {
         }
     }
 
-    /// As it enters key derivation and associated data.
-    pub(super) fn name(self) -> &'static str {
+    /// As it enters key derivation, associated data and signatures.
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Guest => "guest",
             Self::Host => "host",
@@ -49,6 +49,12 @@ pub(super) enum Confirm {}
 pub(super) enum Seal {}
 /// Vouches for the certificates that a side saw.
 pub(super) enum Certificates {}
+/// Names one session of two sides, for what devices sign.
+pub(super) enum Named {}
+/// Gives what two devices share from a session on.
+pub(super) enum Device {}
+/// Tells a host which of the devices it waits for has come.
+pub(super) enum Hint {}
 
 impl Purpose for Confirm {
     const NAME: &'static str = "confirm";
@@ -58,6 +64,15 @@ impl Purpose for Seal {
 }
 impl Purpose for Certificates {
     const NAME: &'static str = "certificates";
+}
+impl Purpose for Named {
+    const NAME: &'static str = "binding";
+}
+impl Purpose for Device {
+    const NAME: &'static str = "device";
+}
+impl Purpose for Hint {
+    const NAME: &'static str = "hint";
 }
 
 /// A secret for one purpose, wiped when dropped.
@@ -93,6 +108,28 @@ impl<P: Mac256> Key<P> {
 pub(super) trait Mac256 {}
 impl Mac256 for Confirm {}
 impl Mac256 for Certificates {}
+impl Mac256 for Named {}
+impl Mac256 for Device {}
+impl Mac256 for Hint {}
+
+impl<P: Purpose> Key<P> {
+    /// A key from elsewhere.
+    pub(super) fn from_bytes(bytes: Zeroizing<[u8; 32]>) -> Self {
+        Self {
+            bytes,
+            purpose: PhantomData,
+        }
+    }
+}
+
+impl<P> Clone for Key<P> {
+    fn clone(&self) -> Self {
+        Self {
+            bytes: self.bytes.clone(),
+            purpose: PhantomData,
+        }
+    }
+}
 
 impl<P: Purpose> fmt::Debug for Key<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -109,15 +146,21 @@ impl KeySchedule {
     }
 
     pub(super) fn key<P: Purpose>(&self, side: Role) -> Key<P> {
+        self.expand(&[P::NAME, " ", side.name()])
+    }
+
+    /// A key that is the same for both sides.
+    pub(super) fn shared<P: Purpose>(&self) -> Key<P> {
+        self.expand(&[P::NAME])
+    }
+
+    fn expand<P: Purpose>(&self, info: &[&str]) -> Key<P> {
         let mut bytes = Zeroizing::new([0; 32]);
-        let info = [P::NAME, " ", side.name()].map(str::as_bytes);
+        let info: Vec<&[u8]> = info.iter().map(|part| part.as_bytes()).collect();
         self.0
             .expand_multi_info(&info, &mut *bytes)
             .expect("32 bytes are fewer than HKDF's 8160");
-        Key {
-            bytes,
-            purpose: PhantomData,
-        }
+        Key::from_bytes(bytes)
     }
 
     pub(super) fn phrase(&self) -> [u8; 9] {
@@ -150,10 +193,12 @@ mod tests {
             schedule.key::<Seal>(Role::Host).reveal(),
             schedule.key::<Certificates>(Role::Guest).reveal(),
             schedule.key::<Certificates>(Role::Host).reveal(),
+            schedule.shared::<Named>().reveal(),
+            schedule.shared::<Device>().reveal(),
         ];
         keys.sort();
         keys.dedup();
-        assert_eq!(keys.len(), 6);
+        assert_eq!(keys.len(), 8);
         assert_eq!(
             format!("{:?}", schedule.key::<Seal>(Role::Guest)),
             "Key(seal, …)"

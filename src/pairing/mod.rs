@@ -20,6 +20,7 @@ mod guest;
 mod host;
 mod key;
 mod link;
+mod password;
 mod phrase;
 mod record;
 mod sealed;
@@ -31,13 +32,16 @@ mod adversary;
 #[cfg(test)]
 mod vectors;
 
-pub use certificates::{CertificateKeys, Fingerprint};
+#[cfg(test)]
+pub(crate) use certificates::test_binding;
+pub use certificates::{Binding, CertificateKeys, Fingerprint};
 pub use code::{Code, CodeError};
 pub use exchange::{Action, Input, Paired, PairingError};
 pub use guest::Guest;
 pub use host::{Host, MAX_SHARES};
 pub use key::Role;
 pub use link::Invitation;
+pub(crate) use password::DevicePassword;
 pub use phrase::Phrase;
 pub use record::{AbortReason, MAX_RECORD_TEXT, Record, RecordError};
 pub use sealed::{MAX_PLAINTEXT, OpenError, Opener, SealError, Sealer};

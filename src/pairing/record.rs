@@ -62,6 +62,8 @@ pub enum AbortReason {
     CodeUsed = 4,
     /// A user or a time limit ended it.
     Cancelled = 5,
+    /// The guest is none of the devices that the host waits for.
+    UnknownDevice = 6,
 }
 
 /// A text is not a record.
@@ -158,6 +160,7 @@ impl Record {
             3 => Ok(AbortReason::Tampered),
             4 => Ok(AbortReason::CodeUsed),
             5 => Ok(AbortReason::Cancelled),
+            6 => Ok(AbortReason::UnknownDevice),
             unknown => Err(RecordError::Reason(unknown)),
         }
         .map(Self::Abort)
@@ -180,6 +183,7 @@ mod tests {
             AbortReason::Tampered,
             AbortReason::CodeUsed,
             AbortReason::Cancelled,
+            AbortReason::UnknownDevice,
         ]);
         prop_oneof![
             any::<([u8; 16], [u8; 32])>()
@@ -243,7 +247,7 @@ mod tests {
             (of(&[0x04; 24]), RecordError::Length),
             (of(&[0x05]), RecordError::Length),
             (of(&[0x05, 0x00]), RecordError::Reason(0)),
-            (of(&[0x05, 0x06]), RecordError::Reason(6)),
+            (of(&[0x05, 0x07]), RecordError::Reason(7)),
             (
                 "A".repeat(MAX_RECORD_TEXT + 1),
                 RecordError::TooLong(MAX_RECORD_TEXT + 1),

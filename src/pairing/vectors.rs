@@ -3,8 +3,9 @@
 //! To write the file after a change of the protocol: `PEERLINE_WRITE_VECTORS=1 cargo test --lib vectors`.
 
 use super::cpace::Secret;
-use super::exchange::{self, Action, Agreement, Input};
+use super::exchange::{Action, Agreement, Input};
 use super::key::{Certificates, Confirm, Purpose, Role, Seal};
+use super::password::Password;
 use super::*;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -17,11 +18,11 @@ const SCALAR_HOST: &str = "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a69788796a
 
 fn secret(scalar: &str, code: &Code, sid: &[u8]) -> Secret {
     let scalar = hex::decode(scalar).unwrap().try_into().unwrap();
-    let channel = exchange::channel(code);
+    let password = Password::from(code);
     Secret::from_bytes(
         Zeroizing::new(scalar),
         code.password().as_bytes(),
-        &channel,
+        password.channel(),
         sid,
     )
 }
@@ -165,7 +166,7 @@ fn samples() -> Value {
         "code": CODE,
         "room": code.room(),
         "words": *code.password(),
-        "channelIdentifier": hex::encode(exchange::channel(&code)),
+        "channelIdentifier": hex::encode(Password::from(&code).channel()),
         "sid": SID,
         "scalarGuest": SCALAR_GUEST,
         "scalarHost": SCALAR_HOST,
@@ -186,6 +187,7 @@ fn samples() -> Value {
             "abortTampered": Record::Abort(AbortReason::Tampered).encode(),
             "abortCodeUsed": Record::Abort(AbortReason::CodeUsed).encode(),
             "abortCancelled": Record::Abort(AbortReason::Cancelled).encode(),
+            "abortUnknownDevice": Record::Abort(AbortReason::UnknownDevice).encode(),
         },
         "sealed": sealed(&agreement),
         "phrase": Phrase::from_bytes(agreement.schedule().phrase()).to_string(),

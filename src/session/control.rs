@@ -28,6 +28,8 @@ pub enum Intent {
     Chat,
     /// It talks in sound and picture.
     Call,
+    /// It wants to get to know a device.
+    Pair,
     /// It does whatever the other side came for. Also what a newer peer's unknown intent means.
     #[serde(other)]
     Any,
@@ -73,6 +75,9 @@ pub struct Hello {
     /// Its part of the key for packet size probes: 16 bytes in base64url. Without it there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probe: Option<String>,
+    /// Proof, by its own key, that it is the device that it is taken for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<String>,
 }
 
 fn is_zero(number: &u16) -> bool {
@@ -190,6 +195,7 @@ mod tests {
                     certificates: Some("AA".into()),
                     lanes: 0,
                     probe: None,
+                    signature: None,
                 }),
             ),
         ];

@@ -31,6 +31,9 @@ pub enum SessionError {
     /// Something that must be authentic was not. No data was sent or accepted.
     #[error("the connection was tampered with: {0}")]
     Tampered(&'static str),
+    /// The other side cannot prove to be the device that was expected. No data was sent or accepted.
+    #[error("the other side does not have the key of the device that was expected")]
+    WrongDevice,
     /// The session must be relayed, and nobody named a TURN server that can be used.
     #[error("the connection must be relayed, but no TURN server is known")]
     NoRelay,
@@ -69,7 +72,7 @@ impl SessionError {
         match self {
             Self::Signaling(_) => Fault::Signaling,
             Self::Pairing(_) | Self::PeerLeft | Self::Gone | Self::Bye(_) => Fault::Peer,
-            Self::Description(_) | Self::Protocol(_) => Fault::Peer,
+            Self::Description(_) | Self::Protocol(_) | Self::WrongDevice => Fault::Peer,
             // Only the server could: the sealed messages pass through it.
             Self::Tampered(_) => Fault::Signaling,
             Self::Timeout(_) | Self::Lost => Fault::Network,
@@ -80,7 +83,7 @@ impl SessionError {
     /// What the peer is told, unless it knows already.
     pub(super) fn last_words(&self) -> Option<Bye> {
         let code = match self {
-            Self::Tampered(_) => ByeCode::Tampered,
+            Self::Tampered(_) | Self::WrongDevice => ByeCode::Tampered,
             // Whoever has been silent for so long does not listen either.
             Self::Timeout(Wait::Heartbeat) => return None,
             Self::Timeout(_) => ByeCode::Timeout,

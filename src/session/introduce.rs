@@ -3,7 +3,7 @@
 use super::SessionError;
 use super::link::Link;
 use crate::pairing::{
-    Action, CertificateKeys, Code, Guest, Host, Input, Paired, PairingError, Phrase, Record,
+    Action, CertificateKeys, Guest, Host, Input, Paired, PairingError, Phrase, Record,
     SealedMessage, Sealer,
 };
 use crate::signaling::{Signaling, SignalingError};
@@ -14,20 +14,22 @@ use tokio::time::Instant;
 /// From a guest's share to the last confirm: `docs/protocol.md` section 6.
 const PAIRING_LIMIT: Duration = Duration::from_secs(30);
 
-/// Two peers that know the same code.
+/// Two peers that know the same code, or the same secret of two devices.
 #[derive(Debug)]
 pub(crate) struct Introduced {
     pub(crate) link: Link,
     pub(crate) certificates: CertificateKeys,
     pub(crate) phrase: Phrase,
+    /// Which of the devices that the host waits for has come.
+    pub(crate) device: usize,
 }
 
-/// Pairs as the one who was given the code. `offer` is sent together with the guest's proof, so it
+/// Pairs as the one who was given the code: `guest`, who begins with `share`. `offer` is sent together with the guest's proof, so it
 /// saves a round trip; the host can read it only if it knows the code.
 pub(crate) async fn guest(
     mut signaling: Signaling,
     joined: &Joined,
-    code: &Code,
+    (mut guest, share): (Guest, Record),
     offer: &SealedMessage,
 ) -> Result<Introduced, SessionError> {
     let host = joined
@@ -36,7 +38,6 @@ pub(crate) async fn guest(
         .ok_or(SessionError::PeerLeft)?
         .id
         .clone();
-    let (mut guest, share) = Guest::start(code);
     send(&signaling, &host, &share).await;
     let deadline = Instant::now() + PAIRING_LIMIT;
     let mut sealing = None;
@@ -70,11 +71,10 @@ pub(crate) async fn guest(
 /// With it may come fresh `ice_servers`.
 pub(crate) async fn host(
     mut signaling: Signaling,
-    code: Code,
+    mut host: Host<PeerId>,
     mut arrived: impl FnMut(),
     ice_servers: &mut Vec<IceServer>,
 ) -> Result<Introduced, SessionError> {
-    let mut host = Host::new(code);
     let mut exchange: Option<(PeerId, Instant)> = None;
     let mut sealing = None;
     loop {
@@ -117,6 +117,7 @@ fn introduced(signaling: Signaling, peer: PeerId, sealer: Sealer, paired: Paired
         link: Link::new(signaling, peer, sealer, paired.opener),
         certificates: paired.certificates,
         phrase: paired.phrase,
+        device: paired.device,
     }
 }
 

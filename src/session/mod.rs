@@ -17,6 +17,7 @@
 //! | `engine` | edge | the `webrtc` crate |
 
 mod candidates;
+mod connect;
 mod control;
 mod control_line;
 mod description;
@@ -43,19 +44,14 @@ pub use path::{Path, PathKind, PathPolicy, RelayTransport};
 pub use watchdog::Wait;
 
 use crate::channel::{Channel, Delivery};
-use crate::net::{Network, packet};
-use crate::pairing::{Code, SealedMessage};
-use crate::signaling::Signaling;
+use crate::device::PublicKey;
+use crate::net::Network;
+use crate::pairing::{Binding, Role};
 use candidates::CandidateRules;
-use driver::{Command, Driver, Outlets, Parts, Side};
-use engine::Engine;
-use negotiation::{Manners, Negotiation};
-use signaling_protocol::{IceServer, Joined};
+use driver::Command;
+use signaling_protocol::IceServer;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
-
-/// Commands that wait for the driver. It answers at once, so callers hardly ever wait.
-const COMMAND_QUEUE: usize = 16;
 
 /// How a session connects.
 #[derive(Debug, Clone)]
@@ -205,8 +201,11 @@ impl Paths {
 /// waits until that is done.
 #[derive(Debug)]
 pub struct Session {
+    role: Role,
     peer: Hello,
+    device: Option<PublicKey>,
     phrase: Phrase,
+    binding: Binding,
     path: Option<Path>,
     commands: mpsc::Sender<Command>,
     channels: mpsc::Receiver<IncomingChannel>,
@@ -215,136 +214,24 @@ pub struct Session {
 }
 
 impl Session {
-    /// Pairs and connects as the one who was given the code. `signaling` has joined the code's room.
-    ///
-    /// # Errors
-    /// Anything of [`SessionError`]; the room has then been left.
-    pub async fn guest(
-        signaling: Signaling,
-        joined: &Joined,
-        code: &Code,
-        config: SessionConfig,
-    ) -> Result<Self, SessionError> {
-        config.check_relay(&joined.ice_servers)?;
-        let servers = config.usable_ice_servers(&joined.ice_servers);
-        // Before pairing, so that the offer can travel together with the proof of the code.
-        let engine = Engine::new(&config, &servers, packet::BASE).await?;
-        let prepared = async {
-            let control = engine
-                .open_channel(control::LABEL, control::PROTOCOL, Delivery::Reliable)
-                .await?;
-            Ok::<_, SessionError>((control, engine.make_offer(false).await?))
-        };
-        let paired = match prepared.await {
-            Ok((control, sdp)) => {
-                let offer = SealedMessage::Offer {
-                    sdp: sdp.clone(),
-                    agent: config.agent.clone(),
-                    engine: EngineKind::Native,
-                };
-                let introduced = introduce::guest(signaling, joined, code, &offer).await;
-                introduced.map(|introduced| (introduced, control, sdp))
-            }
-            Err(error) => Err(error),
-        };
-        let (introduced, control, sdp) = match paired {
-            Ok(paired) => paired,
-            Err(error) => {
-                engine.close().await;
-                return Err(error);
-            }
-        };
-        let negotiation = Negotiation::offered();
-        let introduce::Introduced {
-            link,
-            certificates,
-            phrase,
-        } = introduced;
-        let side = Side::Offerer;
-        let (control, offer) = (Some(control), Some(sdp));
-        let parts = Parts {
-            side,
-            config,
-            servers,
-            engine,
-            control,
-            link,
-            certificates,
-            negotiation,
-            offer,
-        };
-        Self::start(parts, phrase).await
-    }
-
-    /// Waits for the guest that knows the code, pairs and connects. `signaling` has created the code's
-    /// room; `arrived` is called when a guest has begun to pair.
-    ///
-    /// # Errors
-    /// Anything of [`SessionError`]; the room has then been left and the code must not be used again.
-    pub async fn host(
-        signaling: Signaling,
-        joined: &Joined,
-        code: Code,
-        config: SessionConfig,
-        arrived: impl FnMut(),
-    ) -> Result<Self, SessionError> {
-        // Credentials expire while a host waits: with each guest come fresh ones.
-        config.check_relay(&joined.ice_servers)?;
-        let mut named = joined.ice_servers.clone();
-        let introduced = introduce::host(signaling, code, arrived, &mut named).await?;
-        let introduce::Introduced {
-            link,
-            certificates,
-            phrase,
-        } = introduced;
-        let servers = config.usable_ice_servers(&named);
-        let engine = Engine::new(&config, &servers, packet::BASE).await?;
-        let side = Side::Answerer;
-        let negotiation = Negotiation::new(Manners::Polite);
-        let parts = Parts {
-            side,
-            config,
-            servers,
-            engine,
-            control: None,
-            link,
-            certificates,
-            negotiation,
-            offer: None,
-        };
-        Self::start(parts, phrase).await
-    }
-
-    async fn start(parts: Parts, phrase: Phrase) -> Result<Self, SessionError> {
-        tracing::info!("paired");
-        let (commands, command_queue) = mpsc::channel(COMMAND_QUEUE);
-        let (channels_tx, channels) = mpsc::channel(engine::MAX_CHANNELS);
-        let (ended_tx, ended) = watch::channel(None);
-        let (connectivity_tx, connectivity) = watch::channel(Connectivity::Connected);
-        let (ready_tx, ready) = oneshot::channel();
-        let outlets = Outlets {
-            channels: channels_tx,
-            connectivity: connectivity_tx,
-            ended: ended_tx,
-        };
-        let driver = Driver::new(parts, command_queue, outlets, ready_tx)?;
-        // Owned by its command queue: it ends when this side's handle, or this future, is dropped.
-        tokio::spawn(driver.run());
-        let driver::Ready { hello, path } = ready.await.map_err(|_| SessionError::Closed)??;
-        Ok(Self {
-            peer: hello,
-            phrase,
-            path,
-            commands,
-            channels,
-            connectivity,
-            ended,
-        })
-    }
-
     /// How the peer introduced itself.
     pub fn peer(&self) -> &Hello {
         &self.peer
+    }
+
+    /// Which side of the room this one is.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Which known device the peer has proved to be; none if it came with a code.
+    pub fn device(&self) -> Option<PublicKey> {
+        self.device
+    }
+
+    /// What binds other things to this session.
+    pub fn binding(&self) -> &Binding {
+        &self.binding
     }
 
     /// Words that are the same on both sides unless somebody is in the middle.

@@ -61,6 +61,12 @@ fn sessions() {
             Exit::Interrupted,
             "pairing-timeout",
         ),
+        (
+            E::Pairing(PairingError::UnknownDevice),
+            Exit::WrongCode,
+            "unknown-device",
+        ),
+        (E::WrongDevice, Exit::WrongCode, "wrong-device"),
         (E::Tampered("x"), Exit::WrongCode, "tampered"),
         (
             E::Timeout(Wait::Description),
@@ -86,6 +92,22 @@ fn sessions() {
         (bye(ByeCode::Timeout), Exit::Interrupted, "peer-timeout"),
         (bye(ByeCode::Protocol), Exit::Bug, "peer-protocol"),
         (bye(ByeCode::Internal), Exit::Interrupted, "peer-failed"),
+    ] {
+        check(&Failure::from(&error), exit, kind);
+    }
+}
+
+#[test]
+fn introductions() {
+    use IntroductionError as E;
+    for (error, exit, kind) in [
+        (E::Protocol("x"), Exit::Bug, "protocol"),
+        (E::Version(2), Exit::Bug, "protocol"),
+        (E::NotItsKey, Exit::WrongCode, "wrong-device"),
+        (E::Itself, Exit::Usage, "itself"),
+        (E::Ended, Exit::Interrupted, "closed"),
+        (E::TimedOut, Exit::Interrupted, "pairing-timeout"),
+        (E::NotKept("x".into()), Exit::Local, "local-io"),
     ] {
         check(&Failure::from(&error), exit, kind);
     }

@@ -6,6 +6,8 @@
 use std::cell::RefCell;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use peerline::session::Intent;
 use peerline::transfer::Summary;
 use tokio::time::sleep;
@@ -15,6 +17,7 @@ use super::receive_file::{Arguments, Reception, Terms};
 use super::transfer;
 use crate::connect::{Context, Doorway, Visit};
 use crate::exit::{Exit, Failure};
+use crate::known::Door;
 use crate::ui::{Bytes, Event, Route, Span, Ui};
 
 /// What the other side types before the code.
@@ -51,46 +54,123 @@ pub(super) async fn run(
         intent: Intent::ReceiveFiles,
     };
     let server = arguments.common.server();
-    let mut doorway = Doorway::new(server, arguments.first_code()?, COMMAND)?;
-    let result = serve(&context, &mut doorway, ui, &terms).await;
-    doorway.close().await;
-    result
+    let ways = if arguments.from.is_empty() {
+        let doorway = Doorway::new(server, arguments.first_code()?, COMMAND)?;
+        let door = Door::beside(&doorway)?;
+        vec![Way::Code(doorway), Way::Known(door)]
+    } else {
+        vec![Way::Known(Door::new(server, arguments.from.clone())?)]
+    };
+    serve(&context, ways, ui, &terms).await
 }
 
-/// Until it is stopped: between two visitors that is what was asked for.
+/// A way in, and what went wrong there.
+struct Entrance {
+    way: Way,
+    troubles: Troubles,
+}
+
+/// How visitors come in.
+enum Way {
+    /// With a code.
+    Code(Doorway),
+    /// As devices that are known.
+    Known(Door),
+}
+
+impl Entrance {
+    fn new(way: Way) -> Self {
+        Self {
+            way,
+            troubles: Troubles::default(),
+        }
+    }
+
+    /// Waits for the next visitor, after a pause.
+    async fn turn(
+        mut self,
+        context: &Context<'_>,
+        pause: Duration,
+    ) -> (Self, Result<Visit, Failure>) {
+        tokio::select! {
+            () = context.stop.cancelled() => return (self, Err(Failure::ctrl_c())),
+            () = sleep(pause) => {}
+        }
+        let visit = match &mut self.way {
+            Way::Code(doorway) => doorway.next(context).await,
+            Way::Known(door) => door.next(context).await,
+        };
+        (self, visit)
+    }
+
+    fn was_open(&self) -> bool {
+        match &self.way {
+            Way::Code(doorway) => doorway.was_open(),
+            Way::Known(door) => door.was_open(),
+        }
+    }
+
+    /// How long to wait after this.
+    fn pause(&mut self, failure: &Failure) -> Duration {
+        let (pause, code) = self.troubles.add(failure);
+        if let (Way::Code(doorway), CodeIs::Spoilt) = (&mut self.way, code) {
+            doorway.forget_code();
+        }
+        pause
+    }
+
+    async fn close(self) {
+        match self.way {
+            Way::Code(doorway) => doorway.close().await,
+            Way::Known(door) => door.close().await,
+        }
+    }
+}
+
+/// Until it is stopped: between two visitors that is what was asked for. While one is here the other ways in
+/// stand still: who comes there waits until that one is done, or gives up.
 async fn serve(
     context: &Context<'_>,
-    doorway: &mut Doorway,
+    ways: Vec<Way>,
     ui: &Ui,
     terms: &Terms,
 ) -> Result<(), Failure> {
-    let mut troubles = Troubles::default();
-    loop {
-        let visit = match doorway.next(context).await {
-            Err(_) if context.stop.is_cancelled() => return Ok(()),
-            Err(failure) if !doorway.was_open() => return Err(failure),
-            Err(failure) => {
-                let (pause, code) = troubles.add(&failure);
-                if code == CodeIs::Spoilt {
-                    doorway.forget_code();
+    let turn = |entrance: Entrance, pause| entrance.turn(context, pause);
+    let mut turns: FuturesUnordered<_> = ways
+        .into_iter()
+        .map(|way| turn(Entrance::new(way), Duration::ZERO))
+        .collect();
+    let mut result = Ok(());
+    while let Some((mut entrance, visit)) = turns.next().await {
+        let pause = match visit {
+            Ok(visit) => {
+                entrance.troubles = Troubles::default();
+                receive(context, visit, ui, terms).await;
+                if context.stop.is_cancelled() {
+                    // It was said why there.
+                    result = Err(Failure::ctrl_c());
                 }
+                Duration::ZERO
+            }
+            Err(_) if context.stop.is_cancelled() => Duration::ZERO,
+            Err(failure) if !entrance.was_open() => {
+                entrance.close().await;
+                return Err(failure);
+            }
+            Err(failure) => {
                 if failure.kind != ROOM_TAKEN {
                     failed(context.ui, "no transfer", &failure);
                 }
-                tokio::select! {
-                    () = context.stop.cancelled() => return Ok(()),
-                    () = sleep(pause) => continue,
-                }
+                entrance.pause(&failure)
             }
-            Ok(visit) => visit,
         };
-        troubles = Troubles::default();
-        receive(context, visit, ui, terms).await;
         if context.stop.is_cancelled() {
-            // It was said why there.
-            return Err(Failure::ctrl_c());
+            entrance.close().await;
+        } else {
+            turns.push(turn(entrance, pause));
         }
     }
+    result
 }
 
 async fn receive(context: &Context<'_>, visit: Visit, ui: &Ui, terms: &Terms) {
@@ -102,7 +182,10 @@ async fn receive(context: &Context<'_>, visit: Visit, ui: &Ui, terms: &Terms) {
             return place.left().await;
         }
     };
-    let from = line.session.peer().agent.clone();
+    let from = match &line.device {
+        Some(device) => device.to_string(),
+        None => line.session.peer().agent.clone(),
+    };
     let person = if terms.may_ask() { ui } else { context.ui };
     let reception = Reception {
         context,
@@ -156,7 +239,7 @@ fn stamped(now: SystemTime, text: &str) -> String {
 }
 
 /// Year, month and day of a day since 1970 (Howard Hinnant's civil_from_days).
-fn date(days: u64) -> (u64, u64, u64) {
+pub(super) fn date(days: u64) -> (u64, u64, u64) {
     let shifted = days + 719_468;
     let (era, of_era) = (shifted / 146_097, shifted % 146_097);
     let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;

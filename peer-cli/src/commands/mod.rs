@@ -3,9 +3,11 @@
 pub(crate) mod completions;
 mod listen;
 mod offer;
+pub(crate) mod pair;
 mod policy;
 pub(crate) mod receive_file;
 pub(crate) mod send_file;
+mod target;
 mod transfer;
 pub(crate) mod transfers;
 
@@ -25,6 +27,7 @@ pub(crate) async fn run(
     match command {
         Command::SendFile(arguments) => send_file::run(&arguments, ui, stop).await,
         Command::ReceiveFile(arguments) => receive_file::run(&arguments, ui, stop).await,
+        Command::Pair(arguments) => arguments.run(ui, stop).await,
         Command::Transfers(arguments) => arguments.resume(ui, stop).await,
         Command::Completions(_) => Err(Failure::bug("completions open no line")),
     }

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::fs;
 use std::io;
 use std::num::NonZeroU64;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use peerline::pairing::Code;
 use peerline::session::{Incoming, Intent};
@@ -16,13 +16,16 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::policy::{Policy, Rule, Verdict};
+use super::target::{check_directory, missing_directories};
 use super::transfer::{self, Side};
 use super::{listen, offer};
 use crate::amount;
 use crate::cli::Common;
 use crate::connect::{self, Context};
-use crate::exit::{Exit, Failure, io_reason};
+use crate::devices::DeviceName;
+use crate::exit::{Exit, Failure};
 use crate::invitation::Target;
+use crate::known;
 use crate::line::Line;
 use crate::ui::{Answer, Audience, Ui};
 
@@ -33,7 +36,8 @@ use crate::ui::{Answer, Audience, Ui};
 ///
 /// With --listen it makes the code itself and takes one transfer after the other until it is stopped; the
 /// other side runs send-file PATH --to CODE, or opens the link. The code stays good until somebody tries a
-/// wrong one; then there is a new one. For each transfer there is a line on stderr.
+/// wrong one; then there is a new one. Devices that are known need no code: all of them, or with --from only
+/// those, and then there is none. For each transfer there is a line on stderr.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// The code or link from the other side; asked for if missing
@@ -70,6 +74,11 @@ pub(crate) struct Arguments {
     /// Receive no faster than this, such as 5MiB or 40Mbit a second
     #[arg(long, value_name = "RATE", value_parser = amount::rate)]
     pub(super) limit: Option<NonZeroU64>,
+
+    /// Wait for a device that peer-cli pair has made known, which sends with send-file --to; may be repeated.
+    /// No code is needed
+    #[arg(long, value_name = "DEVICE", value_delimiter = ',')]
+    pub(super) from: Vec<DeviceName>,
 
     /// Wait for senders, for one after the other, until stopped
     #[arg(long, conflicts_with_all = ["timeout", "verify"])]
@@ -136,9 +145,9 @@ pub(super) async fn resume(
         if partial.is_some() {
             arguments.check_resume()?;
         }
-        Ok::<_, Failure>((arguments.target(ui).await?, terms))
+        Ok::<_, Failure>((arguments.sender(ui).await?, terms))
     };
-    let (target, terms) = tokio::select! {
+    let (sender, terms) = tokio::select! {
         biased;
         () = stop.cancelled() => return Err(Failure::ctrl_c()),
         resolved = resolving => resolved?,
@@ -149,7 +158,10 @@ pub(super) async fn resume(
         stop,
         intent: Intent::ReceiveFiles,
     };
-    let mut line = connect::guest(&context, target).await?;
+    let mut line = match sender {
+        Sender::Code(target) => connect::guest(&context, target).await?,
+        Sender::Devices(names) => known::host(&context, names).await?,
+    };
     let result = async {
         if arguments.verify {
             line.verify(&context).await?;
@@ -180,6 +192,14 @@ pub(super) struct Reception<'a> {
     pub(super) partial: Option<&'a Partial>,
     /// What was offered, in a few words.
     pub(super) offered: RefCell<Option<String>>,
+}
+
+/// Who sends.
+enum Sender {
+    /// It waits.
+    Code(Target),
+    /// It comes.
+    Devices(Vec<DeviceName>),
 }
 
 /// Why we said no.
@@ -374,10 +394,11 @@ impl Arguments {
     }
 
     /// Asks for a missing code.
-    async fn target(&self, ui: &Ui) -> Result<Target, Failure> {
-        match &self.target {
-            Some(target) => Ok(target.clone()),
-            None => ask_for_target(ui).await,
+    async fn sender(&self, ui: &Ui) -> Result<Sender, Failure> {
+        match (&self.target, &self.from[..]) {
+            (None, []) => ask_for_target(ui).await.map(Sender::Code),
+            (Some(target), []) => Ok(Sender::Code(target.clone())),
+            (_, from) => Ok(Sender::Devices(from.to_vec())),
         }
     }
 
@@ -417,77 +438,4 @@ async fn ask_for_target(ui: &Ui) -> Result<Target, Failure> {
         .parse()
         .map_err(Failure::usage)
         .map_err(|failure: Failure| failure.hint("start again with the right one"))
-}
-
-/// What has to be made for `out` to be there, the innermost first.
-fn missing_directories(out: &Path) -> Vec<PathBuf> {
-    out.ancestors()
-        .take_while(|path| !path.as_os_str().is_empty() && !path.exists())
-        .map(Path::to_owned)
-        .collect()
-}
-
-/// A directory, or something that can become one.
-fn check_directory(out: &Path) -> Result<(), Failure> {
-    let shown = out.display();
-    if out.as_os_str().is_empty() {
-        return Err(Failure::usage("--out is empty").hint("name a directory, or leave it out"));
-    }
-    match fs::metadata(out) {
-        Ok(found) if found.is_dir() => Ok(()),
-        Ok(_) => Err(
-            Failure::usage(format!("--out '{shown}' is not a directory"))
-                .hint("name a directory to receive into"),
-        ),
-        Err(error) if error.kind() == io::ErrorKind::NotFound && !out.is_symlink() => Ok(()),
-        Err(error) => Err(
-            Failure::usage(format!("--out '{shown}': {}", io_reason(&error)))
-                .hint("name a directory to receive into"),
-        ),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn directories_and_what_can_become_one() {
-        let home = tempfile::tempdir().unwrap();
-        let file = home.path().join("file");
-        fs::write(&file, "x").unwrap();
-        for out in [
-            home.path().to_owned(),
-            home.path().join("new"),
-            home.path().join("new/deep"),
-        ] {
-            assert_eq!(check_directory(&out), Ok(()), "{}", out.display());
-            assert_eq!(
-                fs::read_dir(home.path()).unwrap().count(),
-                1,
-                "nothing was made"
-            );
-        }
-        for (out, reason) in [
-            (file.clone(), "is not a directory"),
-            (file.join("below"), "not a directory"),
-            (PathBuf::new(), "is empty"),
-        ] {
-            let failure = check_directory(&out).expect_err("must be refused");
-            assert_eq!(failure.exit, Exit::Usage);
-            assert!(failure.message.contains(reason), "{failure}");
-        }
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn a_dangling_link_is_no_directory() {
-        let home = tempfile::tempdir().unwrap();
-        let link = home.path().join("link");
-        std::os::unix::fs::symlink("nowhere", &link).unwrap();
-        assert_eq!(
-            check_directory(&link).map_err(|failure| failure.exit),
-            Err(Exit::Usage)
-        );
-    }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use peerline::channel::Delivery;
 use peerline::pairing::Code;
-use peerline::session::Intent;
+use peerline::session::{Intent, SessionError};
 use peerline::transfer::{
     CONTROL_PROTOCOL, Channels, LANE_PROTOCOL, LaneCount, Lanes, MAX_LANES, SafePath, Selection,
     Skipped, Source, SourceError, Summary, TransferId, send_over as send_files,
@@ -22,8 +22,10 @@ use super::transfer::{self, Side};
 use crate::amount;
 use crate::cli::Common;
 use crate::connect::{self, Context};
+use crate::devices::DeviceName;
 use crate::exit::{Failure, io_reason};
-use crate::invitation::Target;
+use crate::invitation::{Recipient, Target};
+use crate::known;
 use crate::line::Line;
 use crate::ui::{Audience, Ui};
 
@@ -38,9 +40,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
 
-    /// Send to the one who waits under this code: receive-file --listen, or a page that shows a code
-    #[arg(long, value_name = "CODE|LINK")]
-    to: Option<Target>,
+    /// Send to the one who waits under this code (receive-file --listen, or a page that shows a code), or to a
+    /// device that peer-cli pair has made known and that waits with receive-file --from or --listen
+    #[arg(long, value_name = "CODE|LINK|DEVICE")]
+    to: Option<Recipient>,
 
     /// Use this code instead of a new one, and wait under it
     #[arg(
@@ -102,6 +105,8 @@ enum Meeting {
     Host(Option<Code>),
     /// The other side waits.
     Guest(Target),
+    /// A known device waits.
+    Device(DeviceName),
 }
 
 /// How it travels.
@@ -136,6 +141,7 @@ pub(super) async fn run(
         match plan.meeting {
             Meeting::Host(code) => connect::host(&context, code, "receive-file").await,
             Meeting::Guest(target) => connect::guest(&context, target).await,
+            Meeting::Device(name) => known::guest(&context, &name).await,
         }
     };
     tokio::pin!(connecting);
@@ -218,7 +224,15 @@ async fn send(
     let id = TransferId::random();
     let open = async |label: String, protocol: &str| {
         let opened = line.session.open(label, protocol, Delivery::Reliable).await;
-        opened.map_err(|error| Failure::from(&error))
+        match opened {
+            Ok(channel) => Ok(channel),
+            // A session that has ended just now says why at its end.
+            Err(SessionError::Closed) => Err(match line.why_ended().await {
+                Some(end) => Failure::from(&*end),
+                None => Failure::from(&SessionError::Closed),
+            }),
+            Err(error) => Err(Failure::from(&error)),
+        }
     };
     let channels = Channels {
         control: open(id.control_label(), CONTROL_PROTOCOL).await?,
@@ -240,7 +254,8 @@ impl Arguments {
         Ok(Plan {
             what,
             meeting: match &self.to {
-                Some(target) => Meeting::Guest(target.clone()),
+                Some(Recipient::Code(target)) => Meeting::Guest(target.clone()),
+                Some(Recipient::Device(name)) => Meeting::Device(name.clone()),
                 None => Meeting::Host(self.code.clone()),
             },
             verify: self.verify,

@@ -1,6 +1,6 @@
 //! Announcing a room on the local network, and listening for one, by multicast DNS (RFC 6762, 6763).
 //!
-//! The room is the public part of a code; the words are never announced. A machine without multicast
+//! The room is the public part of a code, or that of a device for a day; words and secrets are never announced. A machine without multicast
 //! works without this: nothing here fails a command.
 
 use std::net::IpAddr;
@@ -55,11 +55,11 @@ impl Drop for Announcement {
     }
 }
 
-/// Servers that announce one room.
+/// Servers that announce one of these rooms.
 pub(crate) struct Listener {
     daemon: ServiceDaemon,
     events: Receiver<ServiceEvent>,
-    room: String,
+    rooms: Vec<String>,
 }
 
 /// Where an announced server says it is.
@@ -69,24 +69,26 @@ pub(crate) struct Announced {
 }
 
 impl Listener {
-    /// Starts to listen for `room`; the question goes out at once.
-    pub(crate) fn start(room: &str) -> mdns_sd::Result<Self> {
+    /// Starts to listen for any of `rooms`; the question goes out at once.
+    pub(crate) fn start(rooms: &[&str]) -> mdns_sd::Result<Self> {
         let daemon = ServiceDaemon::new()?;
         let events = daemon.browse(SERVICE)?;
         Ok(Self {
             daemon,
             events,
-            room: room.to_owned(),
+            rooms: rooms.iter().map(|room| (*room).to_owned()).collect(),
         })
     }
 
-    /// The next server with the room, maybe one that was named before with fewer addresses; `None`
+    /// The next server with such a room, maybe one that was named before with fewer addresses; `None`
     /// when there will be no more.
     pub(crate) async fn next(&self) -> Option<Announced> {
         loop {
             match self.events.recv_async().await.ok()? {
                 ServiceEvent::ServiceResolved(service)
-                    if service.get_property_val_str(ROOM) == Some(&self.room) =>
+                    if service
+                        .get_property_val_str(ROOM)
+                        .is_some_and(|room| self.rooms.iter().any(|wanted| wanted == room)) =>
                 {
                     let addresses = service.addresses.iter().map(|ip| ip.to_ip_addr()).collect();
                     return Some(Announced {

@@ -1,4 +1,4 @@
-//! Finding the room of a code when no server was named: on this host, then on the local network.
+//! Finding a room when no server was named: on this host, then on the local network.
 
 mod mdns;
 mod probe;
@@ -27,15 +27,16 @@ pub(crate) const PORTS: std::ops::RangeInclusive<u16> = 8787..=8806;
 /// for again after one and after three.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// Finds a server that has `room`, and joins it with `join`, which says `None` if that server does
-/// not have the room. The first that succeeds wins, the others are dropped.
-pub(crate) async fn find<T, F>(room: &str, join: impl Fn(ServerUrl) -> F) -> Result<T, Failure>
+/// Finds a server that has one of `rooms`, and joins it with `join`, which says `None` if that server has none
+/// of them. The first that succeeds wins, the others are dropped.
+pub(crate) async fn find<T, F>(rooms: &[&str], join: impl Fn(ServerUrl) -> F) -> Result<T, Failure>
 where
     F: Future<Output = Result<Option<T>, Failure>>,
 {
-    let listener = Listener::start(room)
+    let listener = Listener::start(rooms)
         .inspect_err(|error| tracing::warn!(%error, "cannot listen on the local network"))
         .ok();
+    let room = rooms.first().copied().unwrap_or_default();
     find_among(PORTS, listener.as_ref(), room, join).await
 }
 

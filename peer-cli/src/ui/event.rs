@@ -65,14 +65,49 @@ pub(crate) enum Event {
         /// The exact line for a terminal on the other side.
         command: String,
     },
-    /// The next one can come (`receive-file --listen`).
-    Waiting,
+    /// The next one can come (`receive-file --listen` and `--from`).
+    Waiting {
+        /// The known devices that are waited for; none beside a code.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        devices: Vec<String>,
+    },
     /// Somebody with the right code is there.
     Peer {
         /// The program, as it calls itself.
         agent: String,
         /// `native` or `browser`.
         engine: String,
+        /// What it is called here, if it is a device that is known.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        device: Option<String>,
+    },
+    /// This device and the other one know each other.
+    Paired {
+        /// What the other one is called here.
+        name: String,
+        /// Its public key.
+        key: String,
+    },
+    /// A known device, in answer to `pair list`.
+    Device {
+        /// What it is called here.
+        name: String,
+        /// Its public key.
+        key: String,
+        /// When it was paired, in seconds since 1970.
+        since: u64,
+    },
+    /// A device is not known any more.
+    Removed {
+        /// What it was called.
+        name: String,
+    },
+    /// A device is called otherwise.
+    Renamed {
+        /// What it was called.
+        from: String,
+        /// What it is called now.
+        to: String,
     },
     /// Words that are equal on both sides exactly when nobody is in the middle.
     Phrase {
@@ -270,9 +305,14 @@ impl Event {
         Some(match self {
             // What was asked for is a result, and worded where it is listed.
             // Of a transfer that failed among others there is a line in the log.
-            Self::Progress { .. } | Self::Transfer { .. } | Self::Failed { .. } | Self::Waiting => {
-                return None;
-            }
+            Self::Progress { .. }
+            | Self::Transfer { .. }
+            | Self::Device { .. }
+            | Self::Failed { .. }
+            | Self::Waiting { .. } => return None,
+            Self::Paired { name, .. } => format!("Paired: {}", clean(name)),
+            Self::Removed { name } => format!("Removed: {}", clean(name)),
+            Self::Renamed { from, to } => format!("Renamed: {} is {} now", clean(from), clean(to)),
             Self::Resuming { bytes, total } => {
                 format!("Resuming: {} of {} are there", Bytes(*bytes), Bytes(*total))
             }
@@ -291,6 +331,11 @@ impl Event {
                     palette.bold(code)
                 )
             }
+            Self::Peer {
+                agent,
+                device: Some(device),
+                ..
+            } => format!("Other side: {} ({})", clean(device), clean(agent)),
             Self::Peer { agent, .. } => format!("Other side: {}", clean(agent)),
             Self::Phrase { phrase } => format!("Words, the same on both sides: {phrase}"),
             Self::Connected {
@@ -426,9 +471,51 @@ mod tests {
                 Event::Peer {
                     agent: "evil\x1b[2J".into(),
                     engine: "native".into(),
+                    device: None,
                 },
                 json!({"event": "peer", "agent": "evil\x1b[2J", "engine": "native"}),
                 Some("Other side: evil\\u{1b}[2J"),
+            ),
+            (
+                Event::Peer {
+                    agent: "peer-cli/1".into(),
+                    engine: "native".into(),
+                    device: Some("laptop".into()),
+                },
+                json!({"event": "peer", "agent": "peer-cli/1", "engine": "native", "device": "laptop"}),
+                Some("Other side: laptop (peer-cli/1)"),
+            ),
+            (
+                Event::Paired {
+                    name: "laptop".into(),
+                    key: "KEY".into(),
+                },
+                json!({"event": "paired", "name": "laptop", "key": "KEY"}),
+                Some("Paired: laptop"),
+            ),
+            (
+                Event::Device {
+                    name: "laptop".into(),
+                    key: "KEY".into(),
+                    since: 1,
+                },
+                json!({"event": "device", "name": "laptop", "key": "KEY", "since": 1}),
+                None,
+            ),
+            (
+                Event::Removed {
+                    name: "laptop".into(),
+                },
+                json!({"event": "removed", "name": "laptop"}),
+                Some("Removed: laptop"),
+            ),
+            (
+                Event::Renamed {
+                    from: "laptop".into(),
+                    to: "old".into(),
+                },
+                json!({"event": "renamed", "from": "laptop", "to": "old"}),
+                Some("Renamed: laptop is old now"),
             ),
             (
                 Event::Phrase {
@@ -570,7 +657,18 @@ mod tests {
                     "Done: 1 file, 1.0 GiB (512.0 MiB of it resumed) in 4.0 s (128.0 MiB/s), direct",
                 ),
             ),
-            (Event::Waiting, json!({"event": "waiting"}), None),
+            (
+                Event::Waiting { devices: vec![] },
+                json!({"event": "waiting"}),
+                None,
+            ),
+            (
+                Event::Waiting {
+                    devices: vec!["laptop".into()],
+                },
+                json!({"event": "waiting", "devices": ["laptop"]}),
+                None,
+            ),
             (
                 Event::failed(&Failure::new(Exit::Declined, "declined", "no").hint("h")),
                 json!({"event": "failed", "code": "declined", "message": "no", "hint": "h", "retry": false}),

@@ -83,6 +83,7 @@ impl Home {
         ] {
             command.env_remove(name);
         }
+        command.env("PEERLINE_HOME", self.path().join("no-devices"));
         command
     }
 }

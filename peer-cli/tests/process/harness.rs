@@ -87,6 +87,11 @@ pub(crate) fn clean(words: &[&str]) -> Command {
     ] {
         command.env_remove(variable);
     }
+    // No devices are known.
+    command.env(
+        "PEERLINE_HOME",
+        std::env::temp_dir().join("peerline-knows-nobody"),
+    );
     command
         .args(&words[1..])
         .stdin(Stdio::null())

@@ -3,7 +3,8 @@
 use super::{Record, Role};
 use crate::pairing::Code;
 use crate::pairing::cpace::Secret;
-use crate::pairing::exchange::{self, Agreement};
+use crate::pairing::exchange::Agreement;
+use crate::pairing::password::Password;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
@@ -147,10 +148,8 @@ pub(super) fn reorders(to: Role) -> Network {
 
 /// Knows the room and guesses the words, and answers each side with keys from its guess.
 pub(super) fn man_in_the_middle(guess: &str) -> Network {
-    let guess: Code = guess.parse().unwrap();
-    let secret = move |sid: &[u8]| {
-        Secret::random(guess.password().as_bytes(), &exchange::channel(&guess), sid)
-    };
+    let guess = Password::from(&guess.parse::<Code>().unwrap());
+    let secret = move |sid: &[u8; 16]| guess.secret(sid);
     let mut to_host: Option<([u8; 16], Secret)> = None;
     let mut with_guest: Option<Agreement> = None;
     Box::new(move |letter| match (letter.to, letter.record()) {

@@ -1,6 +1,7 @@
 //! Who is there: certificates that were announced, used and vouched for, and the two hellos.
 
 use super::{Driver, Ready, Side};
+use crate::device::{Known, Proof};
 use crate::pairing::{Engine as EngineKind, Fingerprint};
 use crate::session::control::{ControlMessage, VERSION};
 use crate::session::lanes::MAX_LANES;
@@ -22,6 +23,8 @@ impl Driver {
             ));
         }
         let (offerer, answerer) = self.certificates_in_use()?;
+        let binding = self.certificates.binding(&offerer, &answerer);
+        let sign = |known: &Known| known.sign(Proof::Session, &binding);
         let hello = ControlMessage::Hello(Hello {
             version: VERSION,
             agent: self.config.agent.clone(),
@@ -30,6 +33,7 @@ impl Driver {
             certificates: Some(self.certificates.tag(&offerer, &answerer)),
             lanes: MAX_LANES,
             probe: Some(self.lanes.nonce()),
+            signature: self.known.as_ref().map(sign),
         });
         self.control.send(&hello)
     }
@@ -46,9 +50,9 @@ impl Driver {
     }
 
     pub(super) async fn verify(&mut self, hello: Hello) -> Result<(), SessionError> {
-        let Some(ready) = self.ready.take() else {
+        if self.ready.is_none() {
             return Err(SessionError::Protocol("it said hello twice"));
-        };
+        }
         if hello.version != VERSION {
             return Err(SessionError::Protocol(
                 "it speaks another version of the session protocol",
@@ -62,6 +66,13 @@ impl Driver {
                 "the other side sees other certificates than we do",
             ));
         }
+        let binding = self.certificates.binding(&offerer, &answerer);
+        if let Some(known) = &self.known {
+            let signature = hello.signature.as_deref().unwrap_or_default();
+            if !known.verify(Proof::Session, &binding, signature) {
+                return Err(SessionError::WrongDevice);
+            }
+        }
         tracing::info!(agent = hello.agent, "the other side is verified");
         self.watchdog.reached(Instant::now(), Wait::Heartbeat);
         self.engine.set_up_finished();
@@ -69,7 +80,14 @@ impl Driver {
         self.lanes
             .verified(&hello, &self.config, &self.servers, &self.activity);
         let path = self.engine.path().await;
-        let _ = ready.send(Ok(Ready { hello, path }));
+        // Only now: what fails above is told there.
+        if let Some(ready) = self.ready.take() {
+            let _ = ready.send(Ok(Ready {
+                hello,
+                path,
+                binding,
+            }));
+        }
         for data_channel in self.ports.take_held() {
             self.accept_channel(data_channel).await?;
         }

@@ -26,7 +26,8 @@ use super::watchdog::{Due, Wait, Watchdog};
 use super::{Bye, Connectivity, Hello, IncomingChannel, Path, SessionConfig, SessionError};
 use crate::channel::port::Activity;
 use crate::channel::{Channel, Delivery, Message};
-use crate::pairing::{AbortReason, ByeCode, CertificateKeys, Fingerprint, SealedMessage};
+use crate::device::Known;
+use crate::pairing::{AbortReason, Binding, ByeCode, CertificateKeys, Fingerprint, SealedMessage};
 use signaling_protocol::IceServer;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -60,6 +61,7 @@ pub(crate) enum Command {
 pub(crate) struct Ready {
     pub(crate) hello: Hello,
     pub(crate) path: Option<Path>,
+    pub(crate) binding: Binding,
 }
 
 /// The other ends of what the driver tells its session.
@@ -85,6 +87,8 @@ pub(crate) struct Driver {
     lanes: Lanes,
     link: Link,
     certificates: CertificateKeys,
+    /// Who must be there, if it is a device that is known.
+    known: Option<Known>,
     negotiation: Negotiation,
     candidates: Candidates,
     watchdog: Watchdog,
@@ -128,6 +132,8 @@ pub(crate) struct Parts {
     pub(crate) control: Option<Arc<dyn DataChannel>>,
     pub(crate) link: Link,
     pub(crate) certificates: CertificateKeys,
+    /// Who must be there, if it is a device that is known.
+    pub(crate) known: Option<Known>,
     pub(crate) negotiation: Negotiation,
     /// Our first offer, if we are the offerer.
     pub(crate) offer: Option<String>,
@@ -148,6 +154,7 @@ impl Driver {
             control,
             link,
             certificates,
+            known,
             negotiation,
             offer,
         } = parts;
@@ -161,6 +168,7 @@ impl Driver {
             engine,
             link,
             certificates,
+            known,
             negotiation,
             candidates: Candidates::new(config.candidate_rules()),
             config,
