@@ -63,6 +63,7 @@
 //! | [`channel`] | messages and byte streams with backpressure over a session |
 //! | [`device`] | devices that know each other and need no code |
 //! | [`transfer`] | files and directories: complete and verified, or not there at all |
+//! | [`media`] | tracks of sound and pictures: sources, packets, recordings |
 //! | [`net`] | the sockets under a session; also emulated links for tests |
 //! | `testing` | two connected sessions in one process (feature `testing`) |
 //!
@@ -80,6 +81,7 @@
 
 pub mod channel;
 pub mod device;
+pub mod media;
 pub mod net;
 pub mod pairing;
 pub mod session;

@@ -3,6 +3,7 @@
 use std::io;
 
 use peerline::device::IntroductionError;
+use peerline::media::MediaError;
 use peerline::pairing::{ByeCode, PairingError};
 use peerline::session::{Bye, SessionError, Wait};
 use peerline::signaling::SignalingError;
@@ -241,6 +242,56 @@ fn stopped_by_peer(code: Code, error: &TransferError) -> Failure {
         Code::Protocol => (Exit::Bug, "peer-protocol", UPDATE),
     };
     failure(exit, kind, &error, hint, error.retry())
+}
+
+impl From<&MediaError> for Failure {
+    fn from(error: &MediaError) -> Self {
+        use MediaError as E;
+        let (exit, kind, hint) = match error {
+            E::NoProgram { package, .. } => {
+                let hint = format!(
+                    "install the package {package}; --video test and --audio test need nothing"
+                );
+                return failure(Exit::Local, "no-program", &error, &hint, false);
+            }
+            E::NoDevice { .. } => (
+                Exit::Local,
+                "no-device",
+                "name another one, a file, or test, which needs no device",
+            ),
+            E::Lacks { .. } => (Exit::Usage, "no-such-track", "name another source, or none"),
+            E::Read { source, .. } if source.kind() == io::ErrorKind::InvalidData => (
+                Exit::Local,
+                "bad-media",
+                "check the file, or encode it anew",
+            ),
+            E::Read { .. } => (
+                Exit::Local,
+                "local-io",
+                "check the path and its permissions",
+            ),
+            E::Write { source, .. } if source.kind() == io::ErrorKind::InvalidInput => (
+                Exit::Usage,
+                "usage",
+                "name a file that ends in .webm or .mkv",
+            ),
+            E::Write { source, .. } if source.kind() == io::ErrorKind::AlreadyExists => (
+                Exit::Local,
+                "exists",
+                "name another file, or move that one away",
+            ),
+            E::Write { .. } => (
+                Exit::Local,
+                "local-io",
+                "check the disk and the permissions",
+            ),
+            E::Container { .. } => (Exit::Usage, "container", "record to a .mkv file"),
+            E::Program { .. } => (Exit::Local, "program", "check the source with ffplay"),
+            // The library may learn to fail in new ways; this program then does not know them.
+            _ => (Exit::Bug, "media", UPDATE),
+        };
+        failure(exit, kind, &error, hint, false)
+    }
 }
 
 impl From<&SourceError> for Failure {

@@ -12,7 +12,7 @@ use peerline::signaling::{Fingerprint, ServerUrl};
 use signaling_protocol::{IceServer, Secret};
 
 use crate::address::IceUrl;
-use crate::commands::{completions, pair, receive_file, send_file, transfers};
+use crate::commands::{call, completions, pair, receive_file, send_file, transfers};
 use crate::exit::Failure;
 use crate::ui::Audience;
 
@@ -38,6 +38,7 @@ pub(crate) enum Command {
     ReceiveFile(receive_file::Arguments),
     Pair(pair::Arguments),
     Transfers(transfers::Arguments),
+    Call(call::Arguments),
     Completions(completions::Arguments),
 }
 
@@ -209,6 +210,7 @@ impl Command {
             Self::ReceiveFile(arguments) => Some(&arguments.common),
             Self::Pair(arguments) => arguments.common(),
             Self::Transfers(arguments) => arguments.common(),
+            Self::Call(arguments) => Some(&arguments.common),
             Self::Completions(_) => None,
         }
     }
@@ -320,7 +322,7 @@ fn one_line(error: &clap::Error) -> Failure {
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand
     ) {
         return Failure::usage("no command was given")
-            .hint("try send-file, receive-file or --help");
+            .hint("try send-file, receive-file, call or --help");
     }
     let text = error.render().to_string();
     let mut paragraphs = text
@@ -335,7 +337,7 @@ fn one_line(error: &clap::Error) -> Failure {
     Failure::usage(message).hint(tip.unwrap_or_else(|| "--help lists what there is".into()))
 }
 
-fn timeout(text: &str) -> Result<Duration, String> {
+pub(crate) fn timeout(text: &str) -> Result<Duration, String> {
     match text.parse::<f64>() {
         Ok(seconds) if seconds > 0.0 && seconds <= LONGEST_TIMEOUT => {
             Ok(Duration::from_secs_f64(seconds))
@@ -475,7 +477,7 @@ mod tests {
         for (words, expected) in [
             (
                 &[][..],
-                "no command was given; try send-file, receive-file or --help",
+                "no command was given; try send-file, receive-file, call or --help",
             ),
             (&["send"], "unrecognized subcommand 'send'; "),
             (

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use peerline::session::{Bye, ByeCode, EngineKind, Intent, Path, Session, SessionError};
+use peerline::session::{Bye, ByeCode, EngineKind, Intent, Path, Phrase, Session, SessionError};
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -73,41 +73,15 @@ impl Line {
         if let Err(failure) = fit {
             return line.end(Err(failure)).await;
         }
-        let unknown = || "?".to_owned();
-        let path = line.first.as_ref();
-        context.ui.say(&Event::Connected {
-            path: path.into(),
-            relay: path
-                .and_then(|path| path.relay)
-                .map(|relay| relay.to_string()),
-            rtt_ms: path.map_or(0.0, |path| path.round_trip.as_secs_f64() * 1000.0),
-            local: path.map_or_else(unknown, |path| path.local.clone()),
-            remote: path.map_or_else(unknown, |path| path.remote.clone()),
-        });
+        context.ui.say(&connection(line.first.as_ref()));
         Ok(line)
     }
 
     /// Shows the phrase and asks whether the other side has the same one. With `--json` nobody can be
     /// asked: the script that reads the event decides whether to go on.
     pub(crate) async fn verify(&self, context: &Context<'_>) -> Result<(), Failure> {
-        context.ui.say(&Event::Phrase {
-            phrase: self.session.phrase().to_string(),
-        });
-        let answer = tokio::select! {
-            biased;
-            () = context.stop.cancelled() => return Err(Failure::ctrl_c()),
-            end = self.session.ended() => return Err(Failure::from(&*end)),
-            answer = context.ui.confirm("Does the other side show the same words?") => answer,
-        };
-        match answer {
-            Answer::Yes | Answer::Nobody => Ok(()),
-            Answer::No => Err(Failure::new(
-                Exit::WrongCode,
-                "phrase-differs",
-                "the words differ, so somebody may be in the middle; no data was exchanged",
-            )
-            .hint("use a server that you trust, or none")),
-        }
+        let ended = async { Failure::from(&*self.session.ended().await) };
+        verify(context, self.session.phrase(), ended).await
     }
 
     /// How the bytes travel now.
@@ -139,6 +113,46 @@ impl Line {
             embedded.end().await;
         }
         result
+    }
+}
+
+/// How the two sides are connected.
+pub(crate) fn connection(path: Option<&Path>) -> Event {
+    let unknown = || "?".to_owned();
+    Event::Connected {
+        path: path.into(),
+        relay: path
+            .and_then(|path| path.relay)
+            .map(|relay| relay.to_string()),
+        rtt_ms: path.map_or(0.0, |path| path.round_trip.as_secs_f64() * 1000.0),
+        local: path.map_or_else(unknown, |path| path.local.clone()),
+        remote: path.map_or_else(unknown, |path| path.remote.clone()),
+    }
+}
+
+/// Shows words and asks whether the other side has the same ones, until `ended` says why nobody needs to know.
+pub(crate) async fn verify(
+    context: &Context<'_>,
+    phrase: &Phrase,
+    ended: impl Future<Output = Failure>,
+) -> Result<(), Failure> {
+    context.ui.say(&Event::Phrase {
+        phrase: phrase.to_string(),
+    });
+    let answer = tokio::select! {
+        biased;
+        () = context.stop.cancelled() => return Err(Failure::ctrl_c()),
+        failure = ended => return Err(failure),
+        answer = context.ui.confirm("Does the other side show the same words?") => answer,
+    };
+    match answer {
+        Answer::Yes | Answer::Nobody => Ok(()),
+        Answer::No => Err(Failure::new(
+            Exit::WrongCode,
+            "phrase-differs",
+            "the words differ, so somebody may be in the middle; no data was exchanged",
+        )
+        .hint("use a server that you trust, or none")),
     }
 }
 

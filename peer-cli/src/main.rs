@@ -1,4 +1,4 @@
-//! `peer-cli`: files over direct, end-to-end encrypted lines.
+//! `peer-cli`: files and calls over direct, end-to-end encrypted lines.
 //!
 //! `main` reads the arguments, runs one command and turns its result into an exit code. What is
 //! printed is decided in [`ui`], what is done in [`commands`].
@@ -58,7 +58,8 @@ fn main() -> ExitCode {
         Command::SendFile(_)
         | Command::ReceiveFile(_)
         | Command::Pair(_)
-        | Command::Transfers(_) => run(command),
+        | Command::Transfers(_)
+        | Command::Call(_) => run(command),
     }
 }
 

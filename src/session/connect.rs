@@ -9,6 +9,7 @@ use super::negotiation::{Manners, Negotiation};
 use super::{Connectivity, EngineKind, Phrase, Session, SessionConfig, SessionError};
 use crate::channel::Delivery;
 use crate::device::{Awaiting, Calling, Known};
+use crate::media::track::MAX_TRACKS;
 use crate::net::packet;
 use crate::pairing::{Code, Guest, Host, Record, Role, SealedMessage};
 use crate::signaling::Signaling;
@@ -16,7 +17,7 @@ use signaling_protocol::{Joined, PeerId};
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// Commands that wait for the driver. It answers at once, so callers hardly ever wait.
-const COMMAND_QUEUE: usize = 16;
+pub(super) const COMMAND_QUEUE: usize = 16;
 
 impl Session {
     /// Pairs and connects as the one who was given the code. `signaling` has joined the code's room.
@@ -193,11 +194,13 @@ impl Session {
         let device = parts.known.as_ref().map(Known::peer);
         let (commands, command_queue) = mpsc::channel(COMMAND_QUEUE);
         let (channels_tx, channels) = mpsc::channel(engine::MAX_CHANNELS);
+        let (tracks_tx, tracks) = mpsc::channel(MAX_TRACKS);
         let (ended_tx, ended) = watch::channel(None);
         let (connectivity_tx, connectivity) = watch::channel(Connectivity::Connected);
         let (ready_tx, ready) = oneshot::channel();
         let outlets = Outlets {
             channels: channels_tx,
+            tracks: tracks_tx,
             connectivity: connectivity_tx,
             ended: ended_tx,
         };
@@ -219,6 +222,7 @@ impl Session {
             path,
             commands,
             channels,
+            tracks,
             connectivity,
             ended,
         })

@@ -4,6 +4,7 @@
 //! fingerprints. Candidates are taken out, because they must pass the filter of
 //! [`candidates`](super::candidates) first.
 
+use crate::media::track::{Wish, Wishes};
 use crate::pairing::Fingerprint;
 
 /// Largest description. Browsers with every codec stay below 16 KiB.
@@ -97,6 +98,42 @@ impl Description {
     }
 }
 
+/// What the peer sends and receives, by its description (RFC 9429 section 5.11; a port of 0 refuses a section).
+pub(crate) fn wishes(sdp: &str) -> Wishes {
+    let mut sections = Vec::new();
+    for section in sdp.split("\nm=").skip(1) {
+        let mut lines = section.lines();
+        let head = lines.next().unwrap_or_default();
+        if !head.starts_with("audio ") && !head.starts_with("video ") {
+            continue;
+        }
+        let refused = head.split(' ').nth(1) == Some("0");
+        let (mut mid, mut direction) = (None, "sendrecv");
+        for attribute in lines.filter_map(|line| line.trim_end().strip_prefix("a=")) {
+            match attribute {
+                "sendrecv" | "sendonly" | "recvonly" | "inactive" => direction = attribute,
+                _ => mid = attribute.strip_prefix("mid:").or(mid),
+            }
+        }
+        let Some(mid) = mid else { continue };
+        sections.push(Wish {
+            mid: mid.to_owned(),
+            refused,
+            sends: !refused && direction.starts_with("send"),
+            receives: !refused && matches!(direction, "sendrecv" | "recvonly"),
+        });
+    }
+    Wishes { sections }
+}
+
+/// The media sections in which the peer neither sends nor receives, by mid.
+pub(crate) fn idle_sections(sdp: &str) -> Vec<String> {
+    let idle = wishes(sdp).sections.into_iter();
+    idle.filter(|wish| !wish.sends && !wish.receives)
+        .map(|wish| wish.mid)
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,10 +206,31 @@ mod tests {
         assert!(Description::parse(&text).is_ok());
     }
 
+    #[test]
+    fn sections_tell_what_the_peer_sends_and_receives() {
+        let sdp = "v=0\r\nm=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:0\r\n\
+            m=audio 9 X 111\r\na=mid:1\r\na=sendrecv\r\nm=video 9 X 96\r\na=recvonly\r\na=mid:2\r\n\
+            m=video 9 X 96\r\na=mid:3\r\na=inactive\r\nm=video 0 X 96\r\na=mid:4\r\na=sendonly\r\n\
+            m=audio 9 X 96\r\na=mid:5\r\na=sendonly\r\nm=audio 9 X 1\r\na=mid:6\r\n";
+        let wishes = wishes(sdp).sections.into_iter();
+        let told: Vec<_> = wishes.map(|w| (w.mid, w.sends, w.receives)).collect();
+        let expected = [
+            ("1", true, true),
+            ("2", false, true),
+            ("3", false, false),
+            ("4", false, false),
+            ("5", true, false),
+            ("6", true, true),
+        ];
+        assert_eq!(told, expected.map(|(mid, s, r)| (mid.to_owned(), s, r)));
+        assert_eq!(idle_sections(sdp), ["3", "4"]);
+    }
+
     proptest! {
         #[test]
         fn any_text_is_read_or_refused(text in "(a=[a-z:-]{0,20} ?[ -~]{0,40}\r?\n){0,20}") {
             let _ = Description::parse(&text);
+            let _ = wishes(&text);
         }
     }
 }

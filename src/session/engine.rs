@@ -8,6 +8,7 @@ use super::candidates::relay_address;
 use super::path::{Path, PathKind, RelayTransport};
 use super::{PathPolicy, SessionConfig, privacy};
 use crate::channel::Delivery;
+use crate::media::{Kind, engine as media};
 use crate::net::packet::{self, Prober};
 use crate::net::turn::{Servers, Transport};
 use crate::net::{Clock, LineRuntime, NonceCountingProvider, Pacing, SetUp};
@@ -19,12 +20,14 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
 use webrtc::data_channel::{DataChannel, RTCDataChannelInit};
 use webrtc::error::Error;
+use webrtc::media_stream::track_remote::TrackRemote;
 use webrtc::peer_connection::{
     CipherSuiteId, PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler,
     RTCConfigurationBuilder, RTCIceCandidateInit, RTCIceCandidateType, RTCIceConnectionState,
     RTCIceServer, RTCIceTransportPolicy, RTCPeerConnectionIceEvent, RTCPeerConnectionState,
     RTCSessionDescription, RTCStatsReportEntry, SettingEngineBuilder, StatsSelector,
 };
+use webrtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
 use webrtc::runtime::{Runtime, TokioRuntime};
 
 /// SCTP's receive window. 2 MiB is 160 Mbit/s at 100 ms; 8 MiB measured half as fast on loopback.
@@ -40,6 +43,9 @@ const CHECK_ATTEMPTS: u16 = 100;
 
 /// Local candidates that wait for the session; it takes them at once, and a machine has about 30.
 const CANDIDATE_QUEUE: usize = 256;
+
+/// Tracks that the peer began to send and that wait for the session; it takes them at once.
+const TRACK_QUEUE: usize = 64;
 
 /// Threads for the drivers of all connections. One is fastest on two cores, and what relies on sharing
 /// a driver's thread needs no more than one.
@@ -66,6 +72,8 @@ pub(crate) enum EngineEvent {
     Candidate(IceCandidate),
     /// The peer opened a data channel.
     Channel(Arc<dyn DataChannel>),
+    /// The peer began to send a track.
+    Track(Arc<dyn TrackRemote>),
     /// ICE or the whole connection changed state.
     State(EngineState),
 }
@@ -90,12 +98,14 @@ pub(crate) enum EngineState {
 struct Events {
     candidates: mpsc::Receiver<IceCandidate>,
     channels: mpsc::Receiver<Arc<dyn DataChannel>>,
+    tracks: mpsc::Receiver<Arc<dyn TrackRemote>>,
     state: watch::Receiver<EngineState>,
 }
 
 struct Handler {
     candidates: mpsc::Sender<IceCandidate>,
     channels: mpsc::Sender<Arc<dyn DataChannel>>,
+    tracks: mpsc::Sender<Arc<dyn TrackRemote>>,
     state: watch::Sender<EngineState>,
 }
 
@@ -120,6 +130,11 @@ impl PeerConnectionEventHandler for Handler {
         if self.channels.try_send(data_channel).is_err() {
             self.state.send_replace(EngineState::Closed);
         }
+    }
+
+    async fn on_track(&self, track: Arc<dyn TrackRemote>) {
+        // overflow: dropped; nobody follows a call of so many.
+        let _ = self.tracks.try_send(track);
     }
 
     async fn on_ice_connection_state_change(&self, state: RTCIceConnectionState) {
@@ -157,6 +172,7 @@ impl Engine {
     ) -> Result<Self, Error> {
         let (candidates_tx, candidates) = mpsc::channel(CANDIDATE_QUEUE);
         let (channels_tx, channels) = mpsc::channel(MAX_CHANNELS);
+        let (tracks_tx, tracks) = mpsc::channel(TRACK_QUEUE);
         let (state_tx, state) = watch::channel(EngineState::Checking);
         let no_wait = Some(Duration::ZERO);
         let settings = SettingEngineBuilder::new()
@@ -204,13 +220,21 @@ impl Engine {
             .build();
         let (set_up, pacing, prober) = (runtime.set_up(), runtime.pacing(), runtime.prober());
         let clock = runtime.clock();
-        let connection = PeerConnectionBuilder::new()
+        let mut builder = PeerConnectionBuilder::new();
+        if !config.codecs.is_empty() {
+            let (engine, registry) = media::configure(&config.codecs)?;
+            builder = builder
+                .with_media_engine(engine)
+                .with_interceptor_registry(registry);
+        }
+        let connection = builder
             .with_configuration(configuration)
             .with_setting_engine(settings)
             .with_runtime(Arc::new(runtime))
             .with_handler(Arc::new(Handler {
                 candidates: candidates_tx,
                 channels: channels_tx,
+                tracks: tracks_tx,
                 state: state_tx,
             }))
             .with_udp_addrs(bind_addresses(config.loopback))
@@ -223,6 +247,7 @@ impl Engine {
             events: Events {
                 candidates,
                 channels,
+                tracks,
                 state,
             },
             set_up,
@@ -252,6 +277,7 @@ impl Engine {
         let Events {
             candidates,
             channels,
+            tracks,
             state,
         } = &mut self.events;
         tokio::select! {
@@ -264,6 +290,7 @@ impl Engine {
                 EngineEvent::Candidate(candidate)
             }
             Some(channel) = channels.recv() => EngineEvent::Channel(channel),
+            Some(track) = tracks.recv() => EngineEvent::Track(track),
             // The handler is gone, and with it the driver.
             else => EngineEvent::State(EngineState::Closed),
         }
@@ -316,9 +343,35 @@ impl Engine {
         opened.await.map_err(|_| Error::ErrDataChannelClosed)?
     }
 
+    /// The connection itself, for its tracks.
+    pub(crate) fn connection(&self) -> &Arc<dyn PeerConnection> {
+        &self.connection
+    }
+
+    /// Offers to receive one more track.
+    pub(crate) async fn receive(&self, kind: Kind) -> Result<(), Error> {
+        let init = RTCRtpTransceiverInit {
+            direction: RTCRtpTransceiverDirection::Recvonly,
+            ..Default::default()
+        };
+        let kind = media::rtp_kind(kind);
+        let added = self.connection.add_transceiver_from_kind(kind, Some(init));
+        added.await.map(drop)
+    }
+
     /// Creates an offer and applies it.
     pub(crate) async fn make_offer(&self, restart: bool) -> Result<String, Error> {
         self.clock.check();
+        // Always ready to receive. Otherwise a peer that wants to send could not in its answer, and need not offer
+        // (RFC 9429 section 5.3.1); and an engine that is offered `inactive` stops the section for good.
+        for transceiver in self.connection.get_transceivers().await {
+            let willing = match transceiver.direction().await? {
+                RTCRtpTransceiverDirection::Sendonly => RTCRtpTransceiverDirection::Sendrecv,
+                RTCRtpTransceiverDirection::Inactive => RTCRtpTransceiverDirection::Recvonly,
+                _ => continue,
+            };
+            transceiver.set_direction(willing).await?;
+        }
         let options = restart.then_some(RTCOfferOptions { ice_restart: true });
         let offer = self.connection.create_offer(options).await?;
         let sdp = self.told(&offer.sdp);
@@ -336,9 +389,24 @@ impl Engine {
     /// Applies the peer's offer.
     pub(crate) async fn apply_offer(&self, sdp: String) -> Result<(), Error> {
         self.clock.check();
+        let idle = super::description::idle_sections(&sdp);
         self.connection
             .set_remote_description(RTCSessionDescription::offer(sdp)?)
-            .await
+            .await?;
+        if idle.is_empty() {
+            return Ok(());
+        }
+        // The second time that a section is `inactive` the engine would answer `recvonly`, which browsers
+        // refuse.
+        for transceiver in self.connection.get_transceivers().await {
+            let mid = transceiver.mid().await?;
+            if mid.is_some_and(|mid| idle.contains(&mid)) {
+                transceiver
+                    .set_direction(RTCRtpTransceiverDirection::Inactive)
+                    .await?;
+            }
+        }
+        Ok(())
     }
 
     /// Creates an answer and applies it.

@@ -274,6 +274,8 @@ impl Lane {
                     self.say(ControlMessage::LaneCandidate { lane, candidate }).await?;
                 }
                 EngineEvent::Channel(data_channel) => return Ok(Step::Channel(data_channel)),
+                // It has no codecs, so nothing can be sent on it.
+                EngineEvent::Track(_) => return Err(SessionError::Protocol("a track on a lane")),
                 EngineEvent::State(EngineState::Connected) if !self.up => {
                     let used = self.engine.remote_fingerprint().await;
                     if used.is_none() || used != self.announced {

@@ -105,7 +105,10 @@ impl Lanes {
             });
         self.allowed = hello.lanes.min(MAX_LANES);
         self.common = Some(Common {
-            config: config.clone(),
+            config: SessionConfig {
+                codecs: Vec::new(),
+                ..config.clone()
+            },
             servers: servers.to_vec(),
             browser: hello.engine == EngineKind::Browser,
             key: key.clone(),

@@ -13,6 +13,8 @@
 //! | `negotiation` | pure | offers, answers and glare |
 //! | `watchdog`, `healing` | pure | every limit in time, and when to restart ICE |
 //! | `lanes`, `lane` | task each | extra connections for bulk |
+//! | `plain` | task | a call in an open room, without a code |
+//! | `tracks` | handles | sound and pictures of a session |
 //! | `driver` | task | performs the decisions |
 //! | `engine` | edge | the `webrtc` crate |
 
@@ -31,8 +33,10 @@ mod lanes;
 mod link;
 mod negotiation;
 mod path;
+mod plain;
 mod ports;
 mod privacy;
+mod tracks;
 mod watchdog;
 
 pub use crate::pairing::{ByeCode, Engine as EngineKind, Phrase};
@@ -41,10 +45,13 @@ pub use description::DescriptionError;
 pub use error::{Fault, SessionError};
 pub use healing::{Cause, Connectivity, Healing, Interruption};
 pub use path::{Path, PathKind, PathPolicy, RelayTransport};
+pub use plain::PlainSession;
+pub use tracks::{IncomingTracks, Tracks};
 pub use watchdog::Wait;
 
 use crate::channel::{Channel, Delivery};
 use crate::device::PublicKey;
+use crate::media::{Codec, IncomingTrack};
 use crate::net::Network;
 use crate::pairing::{Binding, Role};
 use candidates::CandidateRules;
@@ -66,6 +73,8 @@ pub struct SessionConfig {
     pub policy: PathPolicy,
     /// Whether the peer may be on this machine: loopback addresses are then used as well.
     pub loopback: bool,
+    /// What is understood of sound and pictures. Without any, the session has no tracks and takes none.
+    pub codecs: Vec<Codec>,
     /// How long an interruption may last, and what is done about it.
     pub healing: Healing,
     /// The network under the session.
@@ -80,6 +89,7 @@ impl Default for SessionConfig {
             ice_servers: Vec::new(),
             policy: PathPolicy::Any,
             loopback: false,
+            codecs: Vec::new(),
             healing: Healing::default(),
             network: Network::Real,
         }
@@ -209,6 +219,7 @@ pub struct Session {
     path: Option<Path>,
     commands: mpsc::Sender<Command>,
     channels: mpsc::Receiver<IncomingChannel>,
+    tracks: mpsc::Receiver<IncomingTrack>,
     connectivity: watch::Receiver<Connectivity>,
     ended: watch::Receiver<Option<Arc<SessionError>>>,
 }
@@ -293,6 +304,18 @@ impl Session {
     pub fn incoming(&mut self) -> Incoming {
         let (_, empty) = mpsc::channel(1);
         Incoming(std::mem::replace(&mut self.channels, empty))
+    }
+
+    /// Adds and removes tracks of ours, as long as the session lives. It needs codecs in its configuration.
+    pub fn tracks(&self) -> Tracks {
+        Tracks::new(self.commands.downgrade())
+    }
+
+    /// Takes over the tracks that the peer sends, those that it sends already as well. The second time there
+    /// are none.
+    pub fn incoming_tracks(&mut self) -> IncomingTracks {
+        let (_, empty) = mpsc::channel(1);
+        IncomingTracks::new(std::mem::replace(&mut self.tracks, empty))
     }
 
     /// Opens lanes, as long as the session lives.

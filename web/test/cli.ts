@@ -28,9 +28,9 @@ interface Waiter {
   readonly reject: (error: Error) => void;
 }
 
-/** What a process reads. */
+/** What a process reads; `undefined` if more is said to it later. */
 interface Piped {
-  readonly input: Uint8Array;
+  readonly input: Uint8Array | undefined;
 }
 
 /** A test that failed leaves its processes behind, and they would keep the runner waiting for ever. */
@@ -60,7 +60,7 @@ export class Cli {
     this.#process.once("close", () => running.delete(this.#process));
     // A process that ends early does not read it all.
     this.#process.stdin.on("error", () => undefined);
-    this.#process.stdin.end(piped?.input);
+    if (piped === undefined || piped.input !== undefined) this.#process.stdin.end(piped?.input);
     this.#talk = text(this.#process.stderr);
     createInterface({ input: this.#process.stdout }).on("line", (line) => this.#hear(JSON.parse(line) as Said));
     this.#ended = new Promise((resolve) => this.#process.once("close", (code) => resolve(code)));
@@ -73,6 +73,16 @@ export class Cli {
   /** As the constructor, with `input` on its stdin. */
   static piped(input: Uint8Array, ...words: readonly string[]): Cli {
     return new Cli({ input }, ...words);
+  }
+
+  /** As the constructor; {@link say} writes to its stdin. */
+  static talking(...words: readonly string[]): Cli {
+    return new Cli({ input: undefined }, ...words);
+  }
+
+  /** A line on its stdin. */
+  say(line: string): void {
+    this.#process.stdin.write(`${line}\n`);
   }
 
   /** SIGINT, as Ctrl-C sends it. */
@@ -99,8 +109,8 @@ export class Cli {
   }
 
   /** Until this was said so many times. */
-  async heardTimes(name: string, times: number): Promise<void> {
-    const count = (): number => this.#said.filter(({ event }) => event === name).length;
+  async heardTimes(name: string, times: number, matches: (said: Said) => boolean = () => true): Promise<void> {
+    const count = (): number => this.#said.filter((said) => said.event === name && matches(said)).length;
     await this.hears(name, () => count() >= times);
   }
 

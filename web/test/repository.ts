@@ -2,7 +2,12 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
+/** Where a file of the repository is. */
+export function repository(path: string): string {
+  return join(process.cwd(), "..", path);
+}
+
 /** Reads JSON at `path` below the repository's root. */
 export function repositoryJson<Shape>(path: string): Shape {
-  return JSON.parse(readFileSync(join(process.cwd(), "..", path), "utf8")) as Shape;
+  return JSON.parse(readFileSync(repository(path), "utf8")) as Shape;
 }

@@ -52,6 +52,7 @@ pub(super) async fn run(
         common: &arguments.common,
         stop,
         intent: Intent::ReceiveFiles,
+        codecs: Vec::new(),
     };
     let server = arguments.common.server();
     let ways = if arguments.from.is_empty() {

@@ -1,5 +1,6 @@
 //! One file per command: its arguments, what they come down to, and what it does.
 
+pub(crate) mod call;
 pub(crate) mod completions;
 mod listen;
 mod offer;
@@ -29,6 +30,7 @@ pub(crate) async fn run(
         Command::ReceiveFile(arguments) => receive_file::run(&arguments, ui, stop).await,
         Command::Pair(arguments) => arguments.run(ui, stop).await,
         Command::Transfers(arguments) => arguments.resume(ui, stop).await,
+        Command::Call(arguments) => call::run(&arguments, ui, stop).await,
         Command::Completions(_) => Err(Failure::bug("completions open no line")),
     }
 }

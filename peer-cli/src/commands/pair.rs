@@ -131,6 +131,7 @@ impl Arguments {
             common: &self.common,
             stop,
             intent: Intent::Pair,
+            codecs: Vec::new(),
         };
         let mut line = match &self.code {
             None => connect::host(&context, None, COMMAND).await?,

@@ -157,6 +157,7 @@ pub(super) async fn resume(
         common: &arguments.common,
         stop,
         intent: Intent::ReceiveFiles,
+        codecs: Vec::new(),
     };
     let mut line = match sender {
         Sender::Code(target) => connect::guest(&context, target).await?,

@@ -130,6 +130,7 @@ pub(super) async fn run(
         common: &arguments.common,
         stop,
         intent: Intent::SendFiles,
+        codecs: Vec::new(),
     };
     let is_stream = matches!(plan.what, What::Stdin(_));
     // Nobody waits for a large tree to be listed before the code is shown.

@@ -4,6 +4,8 @@
 
 use std::fmt::Write as _;
 
+use peerline::media::codec::Codec;
+use peerline::media::record::Part;
 use peerline::session::{Path, PathKind};
 use serde::Serialize;
 
@@ -233,6 +235,58 @@ pub(crate) enum Event {
         /// The largest datagrams in which they travelled, UDP payload in bytes; 0 if there were none.
         packet: u16,
     },
+    /// A track of a call began or ended.
+    Track {
+        /// `out` is sent, `in` is received.
+        direction: &'static str,
+        /// `audio` or `video`.
+        kind: String,
+        /// `opus`, `VP8`, `VP9`, `H264` or `AV1`.
+        codec: &'static str,
+        /// `started`; `ended`; `failed`: its source did; `refused`: the other side does not understand it.
+        state: &'static str,
+    },
+    /// Sound or pictures of this side were turned off or on.
+    Media {
+        /// `audio` or `video`.
+        kind: &'static str,
+        /// Whether it is sent now.
+        on: bool,
+    },
+    /// How a call goes, when somebody asks.
+    Stats {
+        /// Since it was connected.
+        seconds: f64,
+        /// Round trip, milliseconds, if it is known.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        rtt_ms: Option<f64>,
+        /// So far.
+        sent: Flows,
+        /// So far.
+        received: Flows,
+    },
+    /// A recording is complete.
+    Recorded {
+        /// The file.
+        path: String,
+        /// How long it plays.
+        seconds: f64,
+        /// Its size.
+        bytes: u64,
+    },
+    /// A call is over, as calls are.
+    CallDone {
+        /// Since it was connected.
+        seconds: f64,
+        /// `hung-up`, `peer-hung-up` or `duration`.
+        reason: &'static str,
+        /// Direct or relayed.
+        path: Route,
+        /// All of it.
+        sent: Flows,
+        /// All of it.
+        received: Flows,
+    },
     /// A transfer failed or was declined, and the next one is waited for (`receive-file --listen`).
     Failed {
         /// Stable name of the kind of failure.
@@ -268,6 +322,31 @@ pub(crate) enum Event {
     },
 }
 
+/// What travelled in one direction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Flows {
+    pub(crate) video: Flow,
+    pub(crate) audio: Flow,
+}
+
+/// What travelled of one kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Flow {
+    /// Whole frames.
+    pub(crate) frames: u64,
+    pub(crate) packets: u64,
+    /// Bytes in the packets, without headers.
+    pub(crate) bytes: u64,
+    /// Packets that never came.
+    pub(crate) lost: u64,
+    /// Packets that came twice or too late.
+    pub(crate) late: u64,
+    /// Frames that were given up because of that.
+    pub(crate) dropped: u64,
+    /// Key frames that the receiving side asked for.
+    pub(crate) key_requests: u64,
+}
+
 impl From<&Failure> for Event {
     fn from(failure: &Failure) -> Self {
         Self::Error {
@@ -291,6 +370,25 @@ impl Event {
             hint: failure.hint.clone(),
             retry: failure.retry == Retry::Helps,
             kept: failure.remains.as_ref().and_then(|left| left.kept.clone()),
+        }
+    }
+
+    /// What happened to a track.
+    pub(crate) fn track(direction: &'static str, codec: Codec, state: &'static str) -> Self {
+        Self::Track {
+            direction,
+            kind: codec.kind().to_string(),
+            codec: codec.name(),
+            state,
+        }
+    }
+
+    /// A file of a recording.
+    pub(crate) fn recorded(part: &Part) -> Self {
+        Self::Recorded {
+            path: part.path.display().to_string(),
+            seconds: part.length.as_secs_f64(),
+            bytes: part.bytes,
         }
     }
 
@@ -404,6 +502,81 @@ impl Event {
                 Rate(*rate),
                 path.word(),
             ),
+            Self::Track {
+                direction,
+                kind,
+                codec,
+                state,
+            } => {
+                let whose = if *direction == "out" {
+                    "Sending"
+                } else {
+                    "Receiving"
+                };
+                match *state {
+                    "refused" => {
+                        format!("{whose} {kind}: the other side does not understand {codec}")
+                    }
+                    state => format!("{whose} {kind} ({codec}): {state}"),
+                }
+            }
+            Self::Media { kind, on } => {
+                let what = if *kind == "audio" { "Sound" } else { "Picture" };
+                format!("{what} is {}", if *on { "on" } else { "off" })
+            }
+            Self::Stats {
+                seconds,
+                rtt_ms,
+                sent,
+                received,
+            } => {
+                let flow = |name: &str, flow: &Flow| {
+                    format!(
+                        "{name} {} frames, {}, {} lost",
+                        flow.frames,
+                        Bytes(flow.bytes),
+                        flow.lost
+                    )
+                };
+                let round_trip = rtt_ms.map_or_else(String::new, |ms| format!(", {ms:.1} ms"));
+                format!(
+                    "After {seconds:.0} s{round_trip}: sent {}, {}; received {}, {}",
+                    flow("video", &sent.video),
+                    flow("audio", &sent.audio),
+                    flow("video", &received.video),
+                    flow("audio", &received.audio),
+                )
+            }
+            Self::Recorded {
+                path,
+                seconds,
+                bytes,
+            } => format!(
+                "Recorded: {}, {seconds:.1} s, {}",
+                clean(path),
+                Bytes(*bytes)
+            ),
+            Self::CallDone {
+                seconds,
+                reason,
+                path,
+                sent,
+                received,
+            } => {
+                let why = match *reason {
+                    "peer-hung-up" => "the other side hung up",
+                    "duration" => "its time was over",
+                    _ => "hung up",
+                };
+                let bytes = |flows: &Flows| Bytes(flows.video.bytes + flows.audio.bytes);
+                format!(
+                    "Call ended ({why}): {}, sent {}, received {}, {}",
+                    Span(std::time::Duration::try_from_secs_f64(*seconds).unwrap_or_default()),
+                    bytes(sent),
+                    bytes(received),
+                    path.word(),
+                )
+            }
             Self::Error {
                 message,
                 hint,
@@ -446,6 +619,10 @@ mod tests {
 
     use super::*;
     use crate::exit::Remains;
+
+    fn flow(frames: u64, bytes: u64, lost: u64) -> Value {
+        json!({"frames": frames, "packets": 0, "bytes": bytes, "lost": lost, "late": 0, "dropped": 0, "key_requests": 0})
+    }
 
     fn samples() -> Vec<(Event, Value, Option<&'static str>)> {
         vec![
@@ -668,6 +845,68 @@ mod tests {
                 },
                 json!({"event": "waiting", "devices": ["laptop"]}),
                 None,
+            ),
+            (
+                Event::track("in", Codec::Vp8, "started"),
+                json!({"event": "track", "direction": "in", "kind": "video", "codec": "VP8", "state": "started"}),
+                Some("Receiving video (VP8): started"),
+            ),
+            (
+                Event::track("out", Codec::H264, "refused"),
+                json!({"event": "track", "direction": "out", "kind": "video", "codec": "H264", "state": "refused"}),
+                Some("Sending video: the other side does not understand H264"),
+            ),
+            (
+                Event::Media {
+                    kind: "audio",
+                    on: false,
+                },
+                json!({"event": "media", "kind": "audio", "on": false}),
+                Some("Sound is off"),
+            ),
+            (
+                Event::Stats {
+                    seconds: 2.0,
+                    rtt_ms: Some(1.25),
+                    sent: Flows::default(),
+                    received: Flows {
+                        video: Flow {
+                            frames: 60,
+                            bytes: 2048,
+                            lost: 1,
+                            ..Flow::default()
+                        },
+                        audio: Flow::default(),
+                    },
+                },
+                json!({"event": "stats", "seconds": 2.0, "rtt_ms": 1.25,
+                    "sent": {"video": flow(0, 0, 0), "audio": flow(0, 0, 0)},
+                    "received": {"video": flow(60, 2048, 1), "audio": flow(0, 0, 0)}}),
+                Some(
+                    "After 2 s, 1.2 ms: sent video 0 frames, 0 B, 0 lost, audio 0 frames, 0 B, 0 lost; received video 60 frames, 2.0 KiB, 1 lost, audio 0 frames, 0 B, 0 lost",
+                ),
+            ),
+            (
+                Event::Recorded {
+                    path: "a.webm".into(),
+                    seconds: 12.34,
+                    bytes: 1024,
+                },
+                json!({"event": "recorded", "path": "a.webm", "seconds": 12.34, "bytes": 1024}),
+                Some("Recorded: a.webm, 12.3 s, 1.0 KiB"),
+            ),
+            (
+                Event::CallDone {
+                    seconds: 8.0,
+                    reason: "duration",
+                    path: Route::Direct,
+                    sent: Flows::default(),
+                    received: Flows::default(),
+                },
+                json!({"event": "call-done", "seconds": 8.0, "reason": "duration", "path": "direct",
+                    "sent": {"video": flow(0, 0, 0), "audio": flow(0, 0, 0)},
+                    "received": {"video": flow(0, 0, 0), "audio": flow(0, 0, 0)}}),
+                Some("Call ended (its time was over): 8.0 s, sent 0 B, received 0 B, direct"),
             ),
             (
                 Event::failed(&Failure::new(Exit::Declined, "declined", "no").hint("h")),

@@ -3,6 +3,7 @@
 //! Commands say *what* happened ([`Event`]); how it looks, for people or for scripts, and what a
 //! terminal must be protected from, is decided here.
 
+mod canvas;
 mod clean;
 mod event;
 mod palette;
@@ -15,7 +16,8 @@ mod streams;
 mod tests;
 mod voice;
 
+pub(crate) use canvas::Canvas;
 pub(crate) use clean::clean;
-pub(crate) use event::{Event, Route};
+pub(crate) use event::{Event, Flow, Flows, Route};
 pub(crate) use size::{Bytes, Span, count};
 pub(crate) use voice::{Answer, Audience, Ui};

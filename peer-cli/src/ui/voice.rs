@@ -161,6 +161,11 @@ impl Ui {
         }
     }
 
+    /// Raw text for the terminal of whoever looks at it: pictures, which are not cleaned.
+    pub(super) fn draw(&self, text: &str) {
+        self.streams().write_talk(text);
+    }
+
     /// Talk that is no event: what is being waited for.
     pub(crate) fn note(&self, text: &str) {
         if self.audience == Audience::People {

@@ -5,7 +5,7 @@ use super::{Action, Driver, Input, Manners, Side};
 use crate::pairing::{Engine as EngineKind, SealedMessage};
 use crate::session::SessionError;
 use crate::session::control::ControlMessage;
-use crate::session::description::Description;
+use crate::session::description::{Description, wishes};
 use crate::session::engine::EngineState;
 use crate::session::watchdog::Wait;
 use signaling_protocol::IceCandidate;
@@ -58,12 +58,14 @@ impl Driver {
                 if self.local_fingerprint.is_none() {
                     self.local_fingerprint = Some(Description::parse(&answer)?.fingerprint);
                 }
+                self.board.settle(self.engine.connection()).await;
                 Some(Input::AnswerMade(answer))
             }
             Action::ApplyAnswer(sdp) => {
                 let answer = self.check_description(&sdp)?;
                 self.engine.apply_answer(answer.sdp.clone()).await?;
                 self.described(answer).await;
+                self.board.settle(self.engine.connection()).await;
                 Some(Input::AnswerApplied)
             }
             Action::SendOffer(sdp) => {
@@ -93,6 +95,7 @@ impl Driver {
     }
 
     async fn described(&mut self, description: Description) {
+        self.board.described(wishes(&description.sdp));
         self.watchdog.reached(Instant::now(), Wait::Ice);
         for candidate in &description.candidates {
             self.engine.heard_of(candidate);

@@ -91,6 +91,9 @@ impl Driver {
         for data_channel in self.ports.take_held() {
             self.accept_channel(data_channel).await?;
         }
+        for track in std::mem::take(&mut self.early_tracks) {
+            self.track_arrived(track).await?;
+        }
         Ok(())
     }
 }

@@ -11,6 +11,7 @@ mod descriptions;
 mod goodbye;
 mod heal;
 mod hello;
+mod tracks;
 
 use super::candidates::Candidates;
 use super::control::{self, ControlMessage};
@@ -27,6 +28,8 @@ use super::{Bye, Connectivity, Hello, IncomingChannel, Path, SessionConfig, Sess
 use crate::channel::port::Activity;
 use crate::channel::{Channel, Delivery, Message};
 use crate::device::Known;
+use crate::media::track::Board;
+use crate::media::{Codec, IncomingTrack, OutgoingTrack};
 use crate::pairing::{AbortReason, Binding, ByeCode, CertificateKeys, Fingerprint, SealedMessage};
 use signaling_protocol::IceServer;
 use std::collections::VecDeque;
@@ -34,6 +37,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
 use webrtc::data_channel::DataChannel;
+use webrtc::media_stream::track_remote::TrackRemote;
 
 /// How often it is checked whether a delayed channel may be opened.
 const DELAYED_CHECK: Duration = Duration::from_millis(20);
@@ -52,6 +56,14 @@ pub(crate) enum Command {
         protocol: String,
         reply: super::lanes::Reply,
     },
+    AddTrack {
+        codec: Codec,
+        reply: oneshot::Sender<Result<OutgoingTrack, SessionError>>,
+    },
+    RemoveTrack {
+        id: u64,
+        reply: oneshot::Sender<Result<(), SessionError>>,
+    },
     Path(oneshot::Sender<Option<Path>>),
     Close(Bye),
 }
@@ -68,6 +80,7 @@ pub(crate) struct Ready {
 #[derive(Debug)]
 pub(crate) struct Outlets {
     pub(crate) channels: mpsc::Sender<IncomingChannel>,
+    pub(crate) tracks: mpsc::Sender<IncomingTrack>,
     pub(crate) connectivity: watch::Sender<Connectivity>,
     pub(crate) ended: watch::Sender<Option<Arc<SessionError>>>,
 }
@@ -85,6 +98,9 @@ pub(crate) struct Driver {
     servers: Vec<IceServer>,
     engine: Engine,
     lanes: Lanes,
+    board: Board,
+    /// Tracks that came before the peer was verified; nobody reads them yet.
+    early_tracks: Vec<Arc<dyn TrackRemote>>,
     link: Link,
     certificates: CertificateKeys,
     /// Who must be there, if it is a device that is known.
@@ -166,6 +182,8 @@ impl Driver {
             servers,
             lanes: Lanes::new(side, engine.prober().clone()),
             engine,
+            board: Board::new(&config.codecs, outlets.tracks.clone()),
+            early_tracks: Vec::new(),
             link,
             certificates,
             known,
@@ -240,6 +258,7 @@ impl Driver {
                 self.send_candidate(candidate).await
             }
             Event::Engine(EngineEvent::Channel(channel)) => self.channel_opened(channel).await,
+            Event::Engine(EngineEvent::Track(track)) => self.track_arrived(track).await,
             Event::Engine(EngineEvent::State(state)) => self.state_changed(state).await,
             Event::Control(Some(message)) => self.control_message(message).await,
             // The data channel ended, which nobody does to the control channel but a dead engine or
@@ -283,6 +302,8 @@ impl Driver {
                 self.lanes.open(label, protocol, reply);
                 Ok(())
             }
+            Some(Command::AddTrack { codec, reply }) => self.add_track(codec, reply).await,
+            Some(Command::RemoveTrack { id, reply }) => self.remove_track(id, reply).await,
             Some(Command::Path(reply)) => {
                 let _ = reply.send(self.engine.path().await);
                 Ok(())

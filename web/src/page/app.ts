@@ -1,6 +1,7 @@
 /** The page: a link or a person starts a line, and the views follow its events. */
-import { Line, PeerlineError, type FailureCode, type Hello, type LineOptions, type SourceEntry, parseCode } from "peerline";
+import { Line, PeerlineError, type FailureCode, type Hello, type Intent, type LineOptions, type SourceEntry, parseCode } from "peerline";
 import { Activity } from "./activity.js";
+import { CallView } from "./call.js";
 import { chooser } from "./chooser.js";
 import { ConnectionCard } from "./connection.js";
 import { button, focusOn, h, swap, uniqueId } from "./dom.js";
@@ -29,17 +30,16 @@ function show(...content: readonly HTMLElement[]): void {
 
 function start(): void {
   current = undefined;
-  view.replaceChildren(home({ send: host, join, invite: () => host([]) }));
+  view.replaceChildren(home({ send: host, join, invite: () => host([]), call: () => host([], "call") }));
 }
 
-function host(entries: SourceEntry[]): void {
-  const intent = entries.length > 0 ? "send-files" : "receive-files";
+function host(entries: SourceEntry[], intent: Intent = entries.length > 0 ? "send-files" : "receive-files"): void {
   const line = Line.host({ intent, ...credentials() } satisfies LineOptions);
-  const lineView = new LineView(line, entries);
+  const lineView = new LineView(line, entries, intent);
   let waiting: WaitingView | undefined;
   show(making(() => line.close()));
   line.on("code", (shown) => {
-    waiting = new WaitingView(shown, entries, () => line.close());
+    waiting = new WaitingView(shown, intent, entries, () => line.close());
     show(waiting.element);
   });
   line.on("visitor", (visit) => waiting?.visited(visit));
@@ -50,7 +50,7 @@ function host(entries: SourceEntry[]): void {
     waiting.ready();
     if (!waiting.element.isConnected) show(waiting.element);
   });
-  use(line, lineView, () => host(entries), button("primary", "Make a new code", () => host(entries)));
+  use(line, lineView, () => host(entries, intent), button("primary", "Make a new code", () => host(entries, intent)));
 }
 
 function join(code: string): void {
@@ -60,7 +60,7 @@ function join(code: string): void {
   } catch (error) {
     return fail(error instanceof PeerlineError ? error : new PeerlineError("bad-code", String(error)));
   }
-  const lineView = new LineView(line, []);
+  const lineView = new LineView(line, [], "any");
   show(lineView.element);
   use(line, lineView, () => join(code));
 }
@@ -109,6 +109,7 @@ class LineView {
   constructor(
     private readonly line: Line,
     entries: readonly SourceEntry[],
+    private readonly intent: Intent,
   ) {
     this.element.append(h("h1", { class: "offscreen" }, "Connection"), new ConnectionCard(line).element, this.#hint, this.#transfers, this.#chooser);
     this.#watcher = {
@@ -139,6 +140,12 @@ class LineView {
   }
 
   #welcome(peer: Hello, entries: readonly SourceEntry[]): void {
+    const { call } = this.line;
+    if ((peer.intent === "call" || this.intent === "call") && call !== undefined) {
+      this.element.classList.replace("narrow", "wide");
+      this.#transfers.before(new CallView(this.line, call).element);
+      return;
+    }
     const takesFiles = peer.engine === "browser" || peer.intent === "receive-files" || peer.intent === "any";
     if (peer.intent === "send-files") this.#hint.textContent = "Waiting for the other side to offer its files…";
     else if (entries.length === 0 && takesFiles) this.#hint.textContent = "The other side is ready for your files.";

@@ -9,12 +9,14 @@ export interface HomeOptions {
   readonly join: (code: string) => void;
   /** Show a code without files: the other side sends. */
   readonly invite: () => void;
+  /** Show a code for a call. */
+  readonly call: () => void;
 }
 
 const MOST_COMPLETIONS = 8;
 
 /** The start view. */
-export function home({ send, join, invite }: HomeOptions): HTMLElement {
+export function home({ send, join, invite, call }: HomeOptions): HTMLElement {
   const trouble = h("p", { class: "trouble", role: "alert" });
   return h(
     "div",
@@ -40,6 +42,7 @@ export function home({ send, join, invite }: HomeOptions): HTMLElement {
         h("h2", { id: "receive-title" }, "Receive"),
         codeForm(join),
         h("p", { class: "aside" }, "No code yet? ", button("quiet", "Show one to the sender", invite)),
+        h("p", { class: "aside" }, "To see and hear each other: ", button("quiet", "Start a call", call)),
       ),
     ),
   );

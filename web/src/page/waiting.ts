@@ -1,5 +1,5 @@
 /** The host's code, for as long as nobody has used it. */
-import type { ShownCode, SourceEntry, Visit } from "peerline";
+import type { Intent, ShownCode, SourceEntry, Visit } from "peerline";
 import { announce } from "./announce.js";
 import { button, foreign, h } from "./dom.js";
 import { bytes, files } from "./format.js";
@@ -25,7 +25,7 @@ export class WaitingView {
   readonly #news = h("span", {}, NOBODY);
   #last: Visit | undefined;
 
-  constructor(shown: ShownCode, entries: readonly SourceEntry[], cancel: () => void) {
+  constructor(shown: ShownCode, intent: Intent, entries: readonly SourceEntry[], cancel: () => void) {
     this.element = h(
       "div",
       {},
@@ -40,7 +40,7 @@ export class WaitingView {
           h("div", { class: "actions" }, copying("primary", "Copy link", shown.link), copying("plain", "Copy code", shown.code)),
           // The link, because a terminal elsewhere does not know this server.
           h("p", { class: "aside" }, "In a terminal:"),
-          h("code", { class: "command" }, entries.length > 0 ? `peer-cli receive-file '${shown.link}'` : `peer-cli send-file PATH --to '${shown.link}'`),
+          h("code", { class: "command" }, command(intent, shown.link)),
           h("p", { class: "aside" }, "It works once, and only while this page is open."),
         ),
         qrCode(shown.link, "QR code of the link"),
@@ -61,6 +61,12 @@ export class WaitingView {
   ready(): void {
     this.#news.textContent = this.#last === "silent" ? "Somebody sat in the room without showing the code and was shut out. The code is still good: waiting for the other side…" : NOBODY;
   }
+}
+
+/** What the other side types. */
+function command(intent: Intent, link: string): string {
+  if (intent === "call") return `peer-cli call '${link}'`;
+  return intent === "send-files" ? `peer-cli receive-file '${link}'` : `peer-cli send-file PATH --to '${link}'`;
 }
 
 function copying(kind: "primary" | "plain", label: string, text: string): HTMLButtonElement {

@@ -7,6 +7,7 @@ export { type Code, completeCode, findWord, formatCode, linkOf, parseCode } from
 export { PeerlineError, type FailureCode } from "./errors.js";
 export { Events } from "./events.js";
 export { Channel, type ChannelData, type ChannelEvents } from "./channel.js";
+export { Call, type CallEvents, type Kind, type Quality } from "./call.js";
 export type { Engine, Hello, Intent } from "./control.js";
 export type { Role } from "./keys.js";
 export type { Path } from "./path.js";

@@ -1,6 +1,7 @@
 /** A line: from a code to a verified connection. This is what a page uses; it ties signaling, pairing and session together. */
 import { pageUrl, socketUrl } from "./address.js";
 import { fromBase64Url, toBase64Url, utf8 } from "./bytes.js";
+import { Call } from "./call.js";
 import type { Channel } from "./channel.js";
 import { type Code, drawWords, formatCode, linkOf, parseCode } from "./code.js";
 import { type Hello, type Intent, type SealedMessage, parseSealedMessage } from "./control.js";
@@ -126,6 +127,7 @@ export class Line extends Events<LineEvents> {
   #signaling: Signaling | undefined;
   #iceServers: readonly RTCIceServer[] | undefined;
   #session: Session | undefined;
+  #call: Call | undefined;
   #inbox = new Inbox((transfer) => {
     this.#track(transfer);
     this.emit("transfer", transfer);
@@ -188,6 +190,11 @@ export class Line extends Events<LineEvents> {
   /** What the other side said of itself, once connected. */
   get peer(): Hello | undefined {
     return this.#session?.peer;
+  }
+
+  /** Sound and pictures of both sides, once connected. */
+  get call(): Call | undefined {
+    return this.#call;
   }
 
   /** The peer connection, for tracks of your own; it renegotiates by itself. */
@@ -484,6 +491,7 @@ export class Line extends Events<LineEvents> {
       reachable: () => this.#reachable(),
     });
     this.#session = session;
+    this.#call = new Call(session.connection);
     session.on("connected", (hello) => {
       this.#signaling?.outliveServer();
       this.#become("connected");

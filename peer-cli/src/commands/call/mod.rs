@@ -1,0 +1,231 @@
+//! `peer-cli call`: sound and pictures between a terminal and a page, or between two terminals.
+
+mod arguments;
+mod controls;
+mod end;
+mod figures;
+mod line;
+mod receiving;
+mod sending;
+mod view;
+
+use std::time::{Duration, Instant};
+
+use peerline::media::codec::Codec;
+use peerline::media::record::Recording;
+use peerline::media::{IncomingTrack, Kind};
+use peerline::session::Intent;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use arguments::Arguments;
+use arguments::{Meeting, Plan};
+use controls::{Controls, Wish};
+use end::End;
+use figures::Figures;
+use line::Call;
+use receiving::Receiver;
+use sending::{Report, Senders};
+use view::View;
+
+use crate::connect::{self, Context};
+use crate::exit::Failure;
+use crate::ui::{Event, Ui};
+
+/// How often the figures under the picture change.
+const STATUS: Duration = Duration::from_secs(1);
+
+/// Opens the sources, finds the other side, and talks until somebody hangs up.
+pub(in crate::commands) async fn run(
+    arguments: &Arguments,
+    ui: &Ui,
+    stop: &CancellationToken,
+) -> Result<(), Failure> {
+    let plan = arguments.resolve(ui)?;
+    // What is missing here is said before anybody is called.
+    let senders = Senders::open(plan.video.clone(), plan.audio.clone(), ui).await?;
+    let recording = plan.record()?;
+    let context = Context {
+        ui,
+        common: &arguments.common,
+        stop,
+        intent: Intent::Call,
+        codecs: Codec::ALL.to_vec(),
+    };
+    let result = connect(&context, &plan, senders, recording.as_ref()).await;
+    finish(ui, recording, result).await
+}
+
+/// Finds the other side, and talks to it.
+async fn connect(
+    context: &Context<'_>,
+    plan: &Plan,
+    mut senders: Senders,
+    recording: Option<&Recording>,
+) -> Result<Summary, Failure> {
+    let call = match plan.meeting.clone() {
+        Meeting::Host(code) => Call::Line(connect::host(context, code, "call").await?),
+        Meeting::Guest(target) => Call::Line(connect::guest(context, target).await?),
+        Meeting::Room(room) => {
+            let (room, tracks) = connect::room(context, room, &senders.codecs()).await?;
+            senders.sent_from_the_beginning(tracks);
+            Call::Room(room)
+        }
+    };
+    if plan.verify
+        && let Err(failure) = call.verify(context).await
+    {
+        return call.end(Err(failure)).await;
+    }
+    talk(context, plan, call, senders, recording).await
+}
+
+/// The call itself, and its goodbye.
+async fn talk(
+    context: &Context<'_>,
+    plan: &Plan,
+    mut call: Call,
+    mut senders: Senders,
+    recording: Option<&Recording>,
+) -> Result<Summary, Failure> {
+    let ui = context.ui;
+    let begin = Instant::now();
+    let mut incoming = call.incoming_tracks();
+    let mut view = View::open(plan.view, plan.sound, ui);
+    let mut controls = Controls::start(ui, plan.reads_stdin());
+    let mut receivers = JoinSet::new();
+    let mut figures = Figures::default();
+    let mut status = tokio::time::interval(STATUS);
+    let deadline = async {
+        match plan.duration {
+            Some(duration) => tokio::time::sleep(duration).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::pin!(deadline);
+    let reason = async {
+        senders.start(&call, ui).await?;
+        loop {
+            tokio::select! {
+                biased;
+                () = context.stop.cancelled() => return Err(Failure::ctrl_c()),
+                () = &mut deadline => return Ok(End::Duration),
+                end = call.ended() => return End::of(&end, &call),
+                track = incoming.next() => if let Some(track) = track {
+                    let receiver = receive(ui, track, recording, &mut view, &mut figures).await?;
+                    receivers.spawn(receiver.run());
+                },
+                Some(received) = receivers.join_next() => if let Ok(ended) = received {
+                    ui.say(&Event::track("in", ended, "ended"));
+                },
+                report = senders.report() => take_report(ui, &mut senders, &call, report).await?,
+                wish = controls.next() => match wish {
+                    Wish::HangUp => return Ok(End::HungUp),
+                    Wish::Mute(how) => {
+                        let muted = how.unwrap_or(!senders.is_muted());
+                        senders.mute(muted);
+                        ui.say(&Event::Media { kind: "audio", on: !muted && senders.sends(Kind::Audio) });
+                    }
+                    Wish::Camera(how) => {
+                        let on = how.unwrap_or(!senders.sends(Kind::Video));
+                        senders.camera(&call, on, ui).await?;
+                        ui.say(&Event::Media { kind: "video", on: senders.sends(Kind::Video) });
+                    }
+                    Wish::Stats => ui.say(&figures.event(begin, &senders, call.round_trip().await)),
+                },
+                _ = status.tick() => view.status(&figures.line(begin, &senders)),
+            }
+        }
+    };
+    let reason: Result<End, Failure> = reason.await;
+    drop(controls);
+    view.close();
+    senders.stop();
+    receivers.abort_all();
+    while receivers.join_next().await.is_some() {}
+    let route = call.route().await;
+    let seconds = begin.elapsed().as_secs_f64();
+    let figures = figures.all(&senders);
+    let result = call.end(reason).await?;
+    Ok(Summary {
+        seconds,
+        reason: result,
+        route,
+        figures,
+    })
+}
+
+struct Summary {
+    seconds: f64,
+    reason: End,
+    route: crate::ui::Route,
+    figures: figures::All,
+}
+
+async fn receive(
+    ui: &Ui,
+    track: IncomingTrack,
+    recording: Option<&Recording>,
+    view: &mut View,
+    figures: &mut Figures,
+) -> Result<Receiver, Failure> {
+    ui.say(&Event::track("in", track.codec(), "started"));
+    figures.count(track.kind(), track.counter());
+    let taped = match recording {
+        Some(recording) => {
+            let taped = recording.tape().add(track.codec()).await;
+            taped.map_err(|error| Failure::from(&error))?
+        }
+        None => None,
+    };
+    let player = view.player(track.codec());
+    Ok(Receiver::new(track, taped, player))
+}
+
+async fn take_report(
+    ui: &Ui,
+    senders: &mut Senders,
+    call: &Call,
+    report: Report,
+) -> Result<(), Failure> {
+    match report {
+        Report::Started(codec) => ui.say(&Event::track("out", codec, "started")),
+        Report::Refused(codec) => ui.say(&Event::track("out", codec, "refused")),
+        Report::Ended(codec, None) => {
+            ui.say(&Event::track("out", codec, "ended"));
+            senders.ended(call, codec.kind()).await?;
+        }
+        Report::Ended(codec, Some(error)) => {
+            ui.say(&Event::track("out", codec, "failed"));
+            ui.say(&Event::failed(&Failure::from(&error)));
+            ui.note(&error.to_string());
+            senders.ended(call, codec.kind()).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Completes the recording, whatever became of the call, and says how it was.
+async fn finish(
+    ui: &Ui,
+    recording: Option<Recording>,
+    result: Result<Summary, Failure>,
+) -> Result<(), Failure> {
+    let mut recorded = Ok(());
+    if let Some(recording) = recording {
+        match recording.finish().await {
+            Ok(parts) => parts.iter().for_each(|part| ui.say(&Event::recorded(part))),
+            Err(error) => recorded = Err(Failure::from(&error)),
+        }
+    }
+    let summary = result?;
+    recorded?;
+    ui.say(&Event::CallDone {
+        seconds: summary.seconds,
+        reason: summary.reason.word(),
+        path: summary.route,
+        sent: summary.figures.sent,
+        received: summary.figures.received,
+    });
+    Ok(())
+}

@@ -1,0 +1,515 @@
+//! `call` between two terminals: what is recorded, shown, refused, and passed through.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+use tokio::io::AsyncWriteExt;
+
+use crate::harness::{End, Peer, Place, Signaling, command};
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("UTF-8")
+}
+
+/// `call WORDS...` at this server.
+fn call(server: &Signaling, words: &[&str]) -> Peer {
+    Peer::start(&[&["call", "--server", &server.url], words].concat())
+}
+
+/// What ffprobe says of a recording.
+struct Probed {
+    codecs: Vec<String>,
+    seconds: f64,
+    pictures: u64,
+}
+
+fn ffprobe(words: &[&str]) -> String {
+    let output = Command::new("ffprobe")
+        .args(["-v", "error"])
+        .args(words)
+        .output();
+    let output = output.expect("ffmpeg is installed");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{words:?}");
+    String::from_utf8(output.stdout).expect("text")
+}
+
+fn probe(path: &Path) -> Probed {
+    let path = text(path);
+    let entries = "stream=codec_name:format=duration";
+    let json = ffprobe(&["-show_entries", entries, "-of", "json", path]);
+    let json: Value = serde_json::from_str(&json).expect("JSON");
+    let count = "stream=nb_read_frames";
+    let pictures = ffprobe(&[
+        "-select_streams",
+        "v",
+        "-count_frames",
+        "-show_entries",
+        count,
+        "-of",
+        "csv=p=0",
+        path,
+    ]);
+    let name = |stream: &Value| stream["codec_name"].as_str().expect("named").to_owned();
+    let mut codecs: Vec<_> = json["streams"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(name)
+        .collect();
+    codecs.sort();
+    Probed {
+        codecs,
+        seconds: json["format"]["duration"]
+            .as_str()
+            .expect("known")
+            .parse()
+            .expect("a number"),
+        pictures: pictures.trim().trim_end_matches(',').parse().unwrap_or(0),
+    }
+}
+
+/// Makes a file with ffmpeg.
+fn make(path: &Path, words: &[&str]) {
+    let made = Command::new("ffmpeg")
+        .args(["-y", "-v", "error"])
+        .args(words)
+        .arg(path)
+        .status();
+    assert!(made.expect("ffmpeg is installed").success(), "{words:?}");
+}
+
+#[track_caller]
+fn done<'a>(end: &'a End, reason: &str) -> &'a Value {
+    assert_eq!(end.code, Some(0), "{end:#?}");
+    assert_eq!(end.last()["event"], "call-done", "{end:#?}");
+    assert_eq!(end.last()["reason"], reason);
+    end.last()
+}
+
+/// When the picture of the test clip turns white, and when its tone begins, in ms of the recording.
+fn flashes_and_tones(path: &Path) -> (Vec<f64>, Vec<f64>) {
+    let path = text(path);
+    let decode = |words: &[&str]| {
+        let output = Command::new("ffmpeg")
+            .args(["-v", "error", "-i", path])
+            .args(words)
+            .output();
+        output.expect("ffmpeg is installed").stdout
+    };
+    let times = ffprobe(&[
+        "-select_streams",
+        "v:0",
+        "-show_entries",
+        "frame=pts_time",
+        "-of",
+        "csv=p=0",
+        path,
+    ]);
+    let times = times
+        .lines()
+        .filter_map(|line| line.trim_end_matches(',').parse::<f64>().ok());
+    let grey = decode(&[
+        "-map",
+        "0:v:0",
+        "-vf",
+        "scale=1:1:flags=area",
+        "-fps_mode",
+        "passthrough",
+        "-f",
+        "rawvideo",
+        "-pix_fmt",
+        "gray",
+        "-",
+    ]);
+    let pictures = times
+        .zip(grey)
+        .map(|(time, level)| (1000.0 * time, i32::from(level)));
+    let sound = decode(&[
+        "-map",
+        "0:a:0",
+        "-af",
+        "aresample=async=1000:first_pts=0",
+        "-ac",
+        "1",
+        "-ar",
+        "48000",
+        "-f",
+        "s16le",
+        "-",
+    ]);
+    let samples: Vec<i32> = sound
+        .chunks_exact(2)
+        .map(|pair| i32::from(i16::from_le_bytes([pair[0], pair[1]])).abs())
+        .collect();
+    let loud = samples.chunks(240).enumerate();
+    let loud =
+        loud.map(|(index, chunk)| (5.0 * index as f64, chunk.iter().copied().max().unwrap_or(0)));
+    (onsets(pictures), onsets(loud))
+}
+
+fn onsets(levels: impl Iterator<Item = (f64, i32)>) -> Vec<f64> {
+    let levels: Vec<_> = levels.collect();
+    let level = |pair: &(f64, i32)| pair.1;
+    let highest = levels.iter().map(level).max().unwrap_or(0);
+    let lowest = levels.iter().map(level).min().unwrap_or(0);
+    let threshold = lowest + 3 * (highest - lowest) / 4;
+    let mut found = Vec::new();
+    let mut quiet_since = Some(f64::MAX);
+    for (ms, level) in levels {
+        if level < threshold {
+            quiet_since = Some(quiet_since.unwrap_or(ms).min(ms));
+        } else if let Some(since) = quiet_since.take()
+            && ms - since > 300.0
+        {
+            found.push(ms);
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn two_terminals_see_hear_and_record_each_other() {
+    let server = Signaling::start();
+    let place = Place::new();
+    let (a, b) = (place.path("a.webm"), place.path("b.mkv"));
+    let sending = ["--video", "test", "--audio", "test"];
+    let mut host = call(&server, &[&sending[..], &["--record", text(&a)]].concat());
+    let code = host.code().await;
+    let record = ["--record", text(&b), "--duration", "8"];
+    let guest = call(&server, &[&[code.as_str()], &sending[..], &record].concat());
+    let (host, guest) = tokio::join!(host.end(), guest.end());
+    done(&host, "peer-hung-up");
+    let summary = done(&guest, "duration");
+    assert!((7.9..9.5).contains(&summary["seconds"].as_f64().unwrap()));
+    for (path, end) in [(&a, &host), (&b, &guest)] {
+        let recorded = end
+            .events
+            .iter()
+            .find(|event| event["event"] == "recorded")
+            .unwrap();
+        let probed = probe(path);
+        assert_eq!(probed.codecs, ["opus", "vp8"]);
+        assert!((probed.seconds - recorded["seconds"].as_f64().unwrap()).abs() < 0.3);
+        assert!((6.5..8.5).contains(&probed.seconds), "{}", probed.seconds);
+        let rate = probed.pictures as f64 / probed.seconds;
+        assert!((27.0..31.0).contains(&rate), "{rate} pictures a second");
+        let (flashes, tones) = flashes_and_tones(path);
+        assert!(flashes.len() >= 5, "{flashes:?} {tones:?}");
+        for flash in flashes {
+            let near = tones.iter().map(|tone| (flash - tone).abs());
+            let skew = near.fold(f64::MAX, f64::min);
+            assert!(skew < 100.0, "{skew} ms at {flash}");
+        }
+        let received = &end.last()["received"];
+        assert_eq!(received["video"]["lost"], 0);
+        assert!(received["audio"]["frames"].as_u64().unwrap() > 300);
+    }
+}
+
+#[tokio::test]
+async fn every_codec_is_passed_through_and_recorded_as_it_is() {
+    let place = Place::new();
+    let picture = [
+        "-f",
+        "lavfi",
+        "-i",
+        "testsrc2=size=320x180:rate=30:duration=4",
+    ];
+    let source = |name: &str, words: &[&str]| {
+        let path = place.path(name);
+        make(&path, &[&picture[..], words, &["-g", "30"]].concat());
+        path
+    };
+    let rows = [
+        (
+            source(
+                "a.ivf",
+                &[
+                    "-c:v",
+                    "libvpx-vp9",
+                    "-deadline",
+                    "realtime",
+                    "-cpu-used",
+                    "8",
+                    "-lag-in-frames",
+                    "0",
+                ],
+            ),
+            "vp9",
+        ),
+        (
+            source(
+                "b.ivf",
+                &[
+                    "-c:v",
+                    "libaom-av1",
+                    "-usage",
+                    "realtime",
+                    "-cpu-used",
+                    "9",
+                    "-lag-in-frames",
+                    "0",
+                ],
+            ),
+            "av1",
+        ),
+        (
+            source(
+                "c.h264",
+                &[
+                    "-c:v",
+                    "libx264",
+                    "-profile:v",
+                    "baseline",
+                    "-preset",
+                    "ultrafast",
+                    "-f",
+                    "h264",
+                ],
+            ),
+            "h264",
+        ),
+        // What cannot be sent as it is goes through an encoder.
+        (source("d.mp4", &["-c:v", "mpeg4"]), "vp8"),
+        (
+            source(
+                "e.webm",
+                &["-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "8"],
+            ),
+            "vp8",
+        ),
+    ];
+    let server = Signaling::start();
+    for (path, codec) in rows {
+        let recording = place.path(&format!(
+            "{codec}-{}.mkv",
+            path.extension().unwrap().to_str().unwrap()
+        ));
+        let mut host = call(&server, &["--video", text(&path), "--audio", "none"]);
+        let code = host.code().await;
+        let words = [
+            "--video",
+            "none",
+            "--audio",
+            "none",
+            "--record",
+            text(&recording),
+            "--duration",
+            "6",
+        ];
+        let guest = call(&server, &[&[code.as_str()], &words[..]].concat());
+        let (host, guest) = tokio::join!(host.end(), guest.end());
+        done(&host, "peer-hung-up");
+        let received = &done(&guest, "duration")["received"]["video"];
+        assert_eq!(
+            (&received["lost"], &received["dropped"]),
+            (&0.into(), &0.into()),
+            "{codec}"
+        );
+        let probed = probe(&recording);
+        assert_eq!(probed.codecs, [codec], "{}", path.display());
+        assert!(
+            (100..=121).contains(&probed.pictures),
+            "{codec}: {}",
+            probed.pictures
+        );
+        let ended = |event: &&Value| event["event"] == "track" && event["state"] == "ended";
+        assert!(
+            host.events.iter().any(|event| ended(&event)),
+            "the file has an end"
+        );
+    }
+}
+
+#[tokio::test]
+async fn sources_and_recordings_that_cannot_be_used_are_refused_before_anybody_is_called() {
+    let server = Signaling::start();
+    let place = Place::new();
+    let taken = place.file("taken.webm", "");
+    let broken = place.file("broken.ivf", "DKIF but not for long");
+    let sound = place.path("sound.ogg");
+    make(
+        &sound,
+        &["-f", "lavfi", "-i", "sine=duration=1", "-c:a", "libopus"],
+    );
+    let missing = place.path("missing.ivf");
+    let video = place.path("x.mp4");
+    for (words, exit, kind, message) in [
+        (
+            vec!["--video", "camera:/dev/no-camera"],
+            9,
+            "no-device",
+            "there is no camera",
+        ),
+        (
+            vec!["--video", text(&missing)],
+            9,
+            "local-io",
+            "cannot read",
+        ),
+        (vec!["--video", text(&broken)], 9, "bad-media", "IVF"),
+        (
+            vec!["--video", text(&sound)],
+            2,
+            "no-such-track",
+            "has no video",
+        ),
+        (vec!["--record", text(&taken)], 9, "exists", "taken.webm"),
+        (vec!["--record", text(&video)], 2, "usage", ".webm or .mkv"),
+        (
+            vec!["--video", "-", "--audio", "-"],
+            2,
+            "usage",
+            "stdin cannot be both",
+        ),
+        (vec!["--room", "no room"], 2, "usage", "--room"),
+    ] {
+        let words = [words, vec!["--audio", "none", "--video", "none"]].concat();
+        let words = &words[..words.len()
+            - if words.contains(&"--video") && words[0] == "--video" {
+                2
+            } else {
+                0
+            }];
+        let words = if words[..2] == ["--video", "-"] {
+            &words[..4]
+        } else {
+            words
+        };
+        let end = call(&server, words).end().await;
+        let error = end.failed(exit, kind);
+        let said = error["message"].as_str().unwrap();
+        assert!(said.contains(message), "{words:?}: {said}");
+        assert!(!end.names().contains(&"code"), "{words:?}");
+    }
+}
+
+#[tokio::test]
+async fn without_ffmpeg_the_test_picture_works_and_everything_else_names_the_package() {
+    let server = Signaling::start();
+    let place = Place::new();
+    let film = place.file("film.mp4", "not that it matters");
+    let bare = |words: &[&str]| {
+        let mut command = command(&[&["call", "--server", &server.url], words].concat());
+        command.env("PATH", place.out());
+        Peer::run(command)
+    };
+    for words in [
+        &["--video", text(&film)][..],
+        &["--view", "window"],
+        &["--view", "terminal"],
+    ] {
+        let end = bare(words).end().await;
+        let error = end.failed(9, "no-program");
+        assert!(
+            error["hint"]
+                .as_str()
+                .unwrap()
+                .contains("install the package ffmpeg")
+        );
+    }
+    let recording = place.path("x.webm");
+    let mut host = bare(&["--video", "test", "--audio", "test"]);
+    let code = host.code().await;
+    let guest = bare(&[&code, "--record", text(&recording), "--duration", "4"]);
+    let (host, guest) = tokio::join!(host.end(), guest.end());
+    done(&host, "peer-hung-up");
+    done(&guest, "duration");
+    assert_eq!(probe(&recording).codecs, ["opus", "vp8"]);
+}
+
+#[tokio::test]
+async fn commands_on_stdin_turn_things_off_and_on_and_the_picture_is_drawn() {
+    let server = Signaling::start();
+    let words = [
+        "call",
+        "--server",
+        &server.url,
+        "--video",
+        "test",
+        "--audio",
+        "test",
+    ];
+    let mut host = command(&words);
+    host.stdin(Stdio::piped());
+    let mut host = Peer::run(host);
+    let code = host.code().await;
+    let mut stdin = host.stdin();
+    let words = [
+        code.as_str(),
+        "--video",
+        "none",
+        "--audio",
+        "none",
+        "--view",
+        "terminal",
+        "--sound",
+        "off",
+    ];
+    let mut guest = call(&server, &words);
+    let mut say = async |line: &str| {
+        stdin
+            .write_all(format!("{line}\n").as_bytes())
+            .await
+            .unwrap()
+    };
+    for _ in 0..2 {
+        while guest.event("track").await["kind"] != "video" {}
+        tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+        say("mute").await;
+        assert_eq!(host.event("media").await["on"], false);
+        say("camera off").await;
+        let off = host.event("media").await;
+        assert_eq!((&off["kind"], &off["on"]), (&"video".into(), &false.into()));
+        while guest.event("track").await["state"] != "ended" {}
+        say("stats").await;
+        assert!(
+            host.event("stats").await["sent"]["video"]["frames"]
+                .as_u64()
+                .unwrap()
+                > 30
+        );
+        say("unmute").await;
+        assert_eq!(host.event("media").await["on"], true);
+        say("camera on").await;
+        assert_eq!(host.event("media").await["on"], true);
+    }
+    say("hangup").await;
+    let (host, guest) = tokio::join!(host.end(), guest.end());
+    done(&host, "hung-up");
+    done(&guest, "peer-hung-up");
+    let pictures = guest.stderr.matches("\x1b7\x1b[1;1H\x1b[38;2;").count();
+    assert!(
+        pictures > 40,
+        "4 s at 10 pictures a second and more, not {pictures}"
+    );
+    assert!(guest.stderr.contains('\u{2580}'));
+}
+
+#[tokio::test]
+async fn two_terminals_meet_in_an_open_room() {
+    let server = Signaling::start();
+    let words = ["--room", "lobby", "--video", "test", "--audio", "test"];
+    let mut first = call(&server, &words);
+    first.event("waiting").await;
+    let second = call(&server, &[&words[..], &["--duration", "4"]].concat());
+    let (first, second) = tokio::join!(first.end(), second.end());
+    done(&first, "peer-hung-up");
+    for summary in [done(&second, "duration"), first.last()] {
+        let received = &summary["received"];
+        assert!(
+            received["video"]["frames"].as_u64().unwrap() > 60,
+            "{received}"
+        );
+        assert!(
+            received["audio"]["frames"].as_u64().unwrap() > 100,
+            "{received}"
+        );
+    }
+}

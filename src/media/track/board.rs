@@ -1,0 +1,254 @@
+//! All tracks of one connection, as its driver sees them.
+
+use super::incoming::{self, IncomingTrack};
+use super::outgoing::{self, Leg, OutgoingTrack};
+use crate::media::codec::{Codec, Kind};
+use crate::media::engine::{rtp_codec, rtp_kind};
+use rtc::rtp_transceiver::rtp_sender::{RTCRtpCodingParameters, RTCRtpEncodingParameters};
+use std::sync::Arc;
+use tokio::sync::{mpsc, watch};
+use tokio_util::task::AbortOnDropHandle;
+use webrtc::error::Error;
+use webrtc::media_stream::MediaStreamTrack;
+use webrtc::media_stream::track_local::TrackLocal;
+use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
+use webrtc::media_stream::track_remote::TrackRemote;
+use webrtc::peer_connection::PeerConnection;
+use webrtc::rtp_transceiver::{RtpSender, RtpTransceiver};
+
+/// Our tracks are one stream, so that the peer plays sound and pictures together.
+const STREAM: &str = "peerline";
+
+/// Tracks that each side may have: a call of 16 with audio, video and screen would be 48.
+pub(crate) const MAX_TRACKS: usize = 48;
+
+/// Which sections of the peer's last description it sends in, and in which it wants to receive.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Wishes {
+    /// By mid.
+    pub(crate) sections: Vec<Wish>,
+}
+
+/// One section.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Wish {
+    pub(crate) mid: String,
+    pub(crate) sends: bool,
+    pub(crate) receives: bool,
+    /// It refused the section as a whole: it knows none of its codecs.
+    pub(crate) refused: bool,
+}
+
+impl Wishes {
+    fn of(&self, mid: Option<&str>) -> Option<&Wish> {
+        self.sections
+            .iter()
+            .find(|wish| Some(wish.mid.as_str()) == mid)
+    }
+}
+
+/// Every track of a connection. Dropping it ends their tasks.
+pub(crate) struct Board {
+    codecs: Vec<Codec>,
+    outgoing: Vec<Outgoing>,
+    incoming: Vec<Incoming>,
+    outlet: mpsc::Sender<IncomingTrack>,
+    wishes: Wishes,
+    next: u64,
+}
+
+struct Outgoing {
+    id: u64,
+    codec: Codec,
+    sender: Arc<dyn RtpSender>,
+    leg: watch::Sender<Leg>,
+    _task: AbortOnDropHandle<()>,
+}
+
+struct Incoming {
+    track_id: String,
+    active: watch::Sender<bool>,
+    _task: AbortOnDropHandle<()>,
+}
+
+impl Board {
+    /// `outlet` gets what the peer begins to send; `codecs` are those of the connection.
+    pub(crate) fn new(codecs: &[Codec], outlet: mpsc::Sender<IncomingTrack>) -> Self {
+        Self {
+            codecs: codecs.to_vec(),
+            outgoing: Vec::new(),
+            incoming: Vec::new(),
+            outlet,
+            wishes: Wishes::default(),
+            next: 0,
+        }
+    }
+
+    /// Adds a track of ours, which must be negotiated then.
+    pub(crate) async fn add(
+        &mut self,
+        connection: &Arc<dyn PeerConnection>,
+        codec: Codec,
+    ) -> Result<OutgoingTrack, Error> {
+        if self.outgoing.len() == MAX_TRACKS {
+            return Err(Error::Other("too many tracks are sent".into()));
+        }
+        let id = self.next;
+        self.next += 1;
+        let ssrc: u32 = rand::random();
+        let others = self.codecs.iter().copied();
+        let others = others.filter(|other| other.kind() == codec.kind() && *other != codec);
+        let all: Vec<_> = [codec].into_iter().chain(others).collect();
+        // The engine offers the codecs of a track's encodings, and forgets those that were not taken: so all are
+        // offered, and once that is not possible any more, ours.
+        let (track, sender) = match add(connection, id, ssrc, &all).await {
+            Err(Error::ErrRTPTransceiverCodecUnsupported) => {
+                add(connection, id, ssrc, &[codec]).await?
+            }
+            added => added?,
+        };
+        let (handle, leg, task) = outgoing::outgoing(id, codec, ssrc, track);
+        self.outgoing.push(Outgoing {
+            id,
+            codec,
+            sender,
+            leg,
+            _task: AbortOnDropHandle::new(tokio::spawn(task)),
+        });
+        Ok(handle)
+    }
+
+    /// Whether a track of ours is of this kind.
+    pub(crate) fn sends(&self, kind: Kind) -> bool {
+        self.outgoing.iter().any(|track| track.codec.kind() == kind)
+    }
+
+    /// Takes a track of ours off; `false` if it is not there.
+    pub(crate) async fn remove(
+        &mut self,
+        connection: &Arc<dyn PeerConnection>,
+        id: u64,
+    ) -> Result<bool, Error> {
+        let Some(index) = self.outgoing.iter().position(|track| track.id == id) else {
+            return Ok(false);
+        };
+        let outgoing = self.outgoing.swap_remove(index);
+        connection.remove_track(&outgoing.sender).await?;
+        Ok(true)
+    }
+
+    /// The engine has a track of the peer's.
+    pub(crate) async fn arrived(
+        &mut self,
+        connection: &Arc<dyn PeerConnection>,
+        track: Arc<dyn TrackRemote>,
+    ) {
+        let track_id = track.track_id().await;
+        // One that comes again under its old name is followed anew.
+        self.incoming
+            .retain(|incoming| incoming.track_id != track_id);
+        if self.incoming.len() == MAX_TRACKS {
+            tracing::debug!("the peer sends more tracks than are taken");
+            return;
+        }
+        // What arrives is sent, whatever was said before.
+        let (active, receiver) = watch::channel(true);
+        let task = incoming::follow(track, receiver, self.outlet.clone());
+        self.incoming.push(Incoming {
+            track_id,
+            active,
+            _task: AbortOnDropHandle::new(tokio::spawn(task)),
+        });
+        self.settle(connection).await;
+    }
+
+    /// The peer described what it sends and receives.
+    pub(crate) fn described(&mut self, wishes: Wishes) {
+        self.wishes = wishes;
+    }
+
+    /// A negotiation is over: tracks learn what came of it.
+    pub(crate) async fn settle(&mut self, connection: &Arc<dyn PeerConnection>) {
+        if self.outgoing.is_empty() && self.incoming.is_empty() {
+            return;
+        }
+        for transceiver in connection.get_transceivers().await {
+            let mid = transceiver.mid().await.ok().flatten();
+            let wish = self.wishes.of(mid.as_deref());
+            self.settle_outgoing(&transceiver, wish).await;
+            self.settle_incoming(&transceiver, wish).await;
+        }
+    }
+
+    async fn settle_outgoing(&self, transceiver: &Arc<dyn RtpTransceiver>, wish: Option<&Wish>) {
+        let Ok(Some(sender)) = transceiver.sender().await else {
+            return;
+        };
+        let ours = |track: &&Outgoing| Arc::ptr_eq(&track.sender, &sender);
+        let Some(outgoing) = self.outgoing.iter().find(ours) else {
+            return;
+        };
+        let leg = match wish {
+            Some(wish) if wish.receives => payload_type(outgoing).await,
+            Some(wish) if wish.refused => Leg::Refused,
+            _ => Leg::Waiting,
+        };
+        outgoing
+            .leg
+            .send_if_modified(|known| std::mem::replace(known, leg) != leg);
+    }
+
+    async fn settle_incoming(&self, transceiver: &Arc<dyn RtpTransceiver>, wish: Option<&Wish>) {
+        let (Ok(Some(receiver)), Some(wish)) = (transceiver.receiver().await, wish) else {
+            return;
+        };
+        let track_id = receiver.track().track_id().await;
+        for incoming in &self.incoming {
+            if incoming.track_id == track_id {
+                incoming
+                    .active
+                    .send_if_modified(|known| std::mem::replace(known, wish.sends) != wish.sends);
+            }
+        }
+    }
+}
+
+/// Adds a track that is sent in the first of these codecs.
+async fn add(
+    connection: &Arc<dyn PeerConnection>,
+    id: u64,
+    ssrc: u32,
+    codecs: &[Codec],
+) -> Result<(Arc<TrackLocalStaticRTP>, Arc<dyn RtpSender>), Error> {
+    let kind = codecs.first().map_or(Kind::Video, |codec| codec.kind());
+    let coding = |(index, codec): (usize, &Codec)| RTCRtpEncodingParameters {
+        rtp_coding_parameters: RTCRtpCodingParameters {
+            ssrc: (index == 0).then_some(ssrc),
+            ..Default::default()
+        },
+        codec: rtp_codec(*codec),
+        ..Default::default()
+    };
+    let label = format!("{kind}-{id}");
+    let track = Arc::new(TrackLocalStaticRTP::new(MediaStreamTrack::new(
+        STREAM.into(),
+        format!("{label}-{ssrc:08x}"),
+        label,
+        rtp_kind(kind),
+        codecs.iter().enumerate().map(coding).collect(),
+    )));
+    let local: Arc<dyn TrackLocal> = track.clone();
+    let sender = connection.add_track(local).await?;
+    Ok((track, sender))
+}
+
+async fn payload_type(outgoing: &Outgoing) -> Leg {
+    let Ok(parameters) = outgoing.sender.get_parameters().await else {
+        return Leg::Waiting;
+    };
+    let codecs = parameters.rtp_parameters.codecs;
+    let ours = codecs
+        .iter()
+        .find(|codec| Codec::named(&codec.rtp_codec.mime_type) == Some(outgoing.codec));
+    ours.map_or(Leg::Refused, |codec| Leg::Open(codec.payload_type))
+}

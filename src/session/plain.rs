@@ -1,0 +1,477 @@
+//! A call in an open room, without a code: with a page of anybody's that speaks the few messages of every
+//! WebRTC tutorial (protocol 1.4), or with another program like this one.
+//!
+//! Nothing is sealed here: the server is trusted, and says who the other side is. There is no control channel
+//! either, so every negotiation goes through the server, which must stay. One task owns it all; it ends when
+//! either side hangs up, leaves the room or cannot be reached any more.
+//!
+//! Whoever joined later offers (protocol 3.1), but never to a plain peer: such a page calls by itself.
+
+use super::candidates::Candidates;
+use super::description::{Description, wishes};
+use super::driver::Command;
+use super::engine::{Engine, EngineEvent, EngineState};
+use super::negotiation::{Action, Input, Manners, Negotiation};
+use super::{IncomingTracks, Path, SessionConfig, SessionError, Tracks};
+use crate::media::track::{Board, MAX_TRACKS};
+use crate::media::{Codec, IncomingTrack, Kind, OutgoingTrack};
+use crate::net::packet;
+use crate::pairing::{Fingerprint, Phrase};
+use crate::signaling::{SendError, Signaling, SignalingError};
+use signaling_protocol::{ClientMessage, IceCandidate, Joined, PeerId, ServerMessage};
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// Candidates of a peer that come before its description. More of them is a flood.
+const EARLY: usize = 64;
+
+/// A call that is connected. Dropping it hangs up.
+#[derive(Debug)]
+pub struct PlainSession {
+    commands: mpsc::Sender<Command>,
+    tracks: mpsc::Receiver<IncomingTrack>,
+    phrase: Phrase,
+    ended: watch::Receiver<Option<Arc<SessionError>>>,
+}
+
+impl PlainSession {
+    /// Waits in a room until somebody calls or answers, and connects. `sent` are the tracks that are sent from
+    /// the beginning.
+    ///
+    /// # Errors
+    /// Anything of [`SessionError`]; the room has then been left.
+    pub async fn meet(
+        signaling: Signaling,
+        joined: &Joined,
+        config: SessionConfig,
+        sent: &[Codec],
+    ) -> Result<(Self, Vec<OutgoingTrack>), SessionError> {
+        config.check_relay(&joined.ice_servers)?;
+        let servers = config.usable_ice_servers(&joined.ice_servers);
+        let (commands, queue) = mpsc::channel(super::connect::COMMAND_QUEUE);
+        let (tracks_tx, tracks) = mpsc::channel(MAX_TRACKS);
+        let (ended_tx, ended) = watch::channel(None);
+        let (ready, connected) = oneshot::channel();
+        let engine = Engine::new(&config, &servers, packet::BASE).await?;
+        let mut actor = Actor {
+            candidates: Candidates::new(config.candidate_rules()),
+            engine,
+            signaling,
+            server_is_there: true,
+            board: Board::new(&config.codecs, tracks_tx),
+            config,
+            negotiation: Negotiation::new(Manners::Polite),
+            partner: None,
+            early: Vec::new(),
+            local: None,
+            remote: None,
+            offered_first: false,
+            commands: queue,
+            ready: Some(ready),
+            connected: false,
+            lost: None,
+        };
+        let mut outgoing = Vec::new();
+        for codec in sent {
+            outgoing.push(actor.board.add(actor.engine.connection(), *codec).await?);
+        }
+        let callee = joined.peers.iter().find(|peer| !peer.plain);
+        // Owned by its command queue.
+        tokio::spawn(actor.run(callee.map(|peer| peer.id.clone()), ended_tx));
+        let phrase = connected.await.map_err(|_| SessionError::Closed)??;
+        let session = Self {
+            commands,
+            tracks,
+            phrase,
+            ended,
+        };
+        Ok((session, outgoing))
+    }
+
+    /// Words that are the same on both sides unless the server is in the middle.
+    pub fn phrase(&self) -> &Phrase {
+        &self.phrase
+    }
+
+    /// The path in use now.
+    pub async fn path(&self) -> Option<Path> {
+        let (reply, path) = oneshot::channel();
+        self.commands.send(Command::Path(reply)).await.ok()?;
+        path.await.ok()?
+    }
+
+    /// Adds and removes tracks of ours, as long as the call lives.
+    pub fn tracks(&self) -> Tracks {
+        Tracks::new(self.commands.downgrade())
+    }
+
+    /// Takes over the tracks that the other side sends. The second time there are none.
+    pub fn incoming_tracks(&mut self) -> IncomingTracks {
+        let (_, empty) = mpsc::channel(1);
+        IncomingTracks::new(std::mem::replace(&mut self.tracks, empty))
+    }
+
+    /// Waits for the end and says why.
+    pub async fn ended(&self) -> Arc<SessionError> {
+        let mut ended = self.ended.clone();
+        let end = ended.wait_for(Option::is_some).await;
+        let end = end.ok().and_then(|end| end.clone());
+        end.unwrap_or_else(|| Arc::new(SessionError::Closed))
+    }
+
+    /// Hangs up and leaves the room.
+    pub async fn close(self) {
+        let Self {
+            commands,
+            mut ended,
+            ..
+        } = self;
+        drop(commands);
+        let _ = ended.wait_for(Option::is_some).await;
+    }
+}
+
+struct Actor {
+    config: SessionConfig,
+    engine: Engine,
+    signaling: Signaling,
+    /// A call that is connected goes on without it.
+    server_is_there: bool,
+    board: Board,
+    negotiation: Negotiation,
+    candidates: Candidates,
+    partner: Option<PeerId>,
+    /// Candidates of somebody who has not described anything yet.
+    early: Vec<(PeerId, IceCandidate)>,
+    local: Option<Fingerprint>,
+    remote: Option<Fingerprint>,
+    offered_first: bool,
+    commands: mpsc::Receiver<Command>,
+    ready: Option<oneshot::Sender<Result<Phrase, SessionError>>>,
+    connected: bool,
+    /// Since when the other side cannot be reached, or is being connected to.
+    lost: Option<Instant>,
+}
+
+enum Event {
+    Command(Option<Command>),
+    Engine(EngineEvent),
+    Server(Result<ServerMessage, SignalingError>),
+    Clock,
+}
+
+impl Actor {
+    async fn run(
+        mut self,
+        callee: Option<PeerId>,
+        ended: watch::Sender<Option<Arc<SessionError>>>,
+    ) {
+        let end = match self.run_inner(callee).await {
+            Ok(never) => match never {},
+            Err(end) => end,
+        };
+        tracing::info!(reason = %end, "the call ended");
+        self.engine.close().await;
+        self.signaling.leave().await;
+        match self.ready.take() {
+            Some(ready) => drop(ready.send(Err(end))),
+            None => drop(ended.send_replace(Some(Arc::new(end)))),
+        }
+    }
+
+    async fn run_inner(&mut self, callee: Option<PeerId>) -> Result<Infallible, SessionError> {
+        if let Some(callee) = callee {
+            self.call(callee).await?;
+        }
+        loop {
+            let event = self.next_event().await;
+            self.handle(event).await?;
+        }
+    }
+
+    async fn next_event(&mut self) -> Event {
+        let limit = match self.connected {
+            true => self.config.healing.path_failed,
+            false => super::watchdog::ICE_LIMIT + super::watchdog::DTLS_LIMIT,
+        };
+        let given_up = async {
+            match self.lost {
+                Some(lost) => tokio::time::sleep_until((lost + limit).into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            command = self.commands.recv() => Event::Command(command),
+            event = self.engine.next_event() => Event::Engine(event),
+            message = self.signaling.next(), if self.server_is_there => {
+                Event::Server(message.map_err(SignalingError::Lost))
+            }
+            () = given_up => Event::Clock,
+        }
+    }
+
+    async fn handle(&mut self, event: Event) -> Result<(), SessionError> {
+        match event {
+            Event::Command(command) => self.command(command).await,
+            Event::Engine(EngineEvent::Candidate(candidate)) => self.tell(candidate).await,
+            // A page may open channels; nobody here speaks on them.
+            Event::Engine(EngineEvent::Channel(_)) => Ok(()),
+            Event::Engine(EngineEvent::Track(track)) => {
+                self.board.arrived(self.engine.connection(), track).await;
+                Ok(())
+            }
+            Event::Engine(EngineEvent::State(state)) => self.state_changed(state).await,
+            Event::Server(Ok(message)) => self.heard(message).await,
+            Event::Server(Err(error)) if self.connected => {
+                tracing::info!(%error, "signaling was lost");
+                self.server_is_there = false;
+                Ok(())
+            }
+            Event::Server(Err(error)) => Err(error.into()),
+            Event::Clock if self.connected => Err(SessionError::Lost),
+            Event::Clock => Err(SessionError::Timeout(super::Wait::Ice)),
+        }
+    }
+
+    async fn command(&mut self, command: Option<Command>) -> Result<(), SessionError> {
+        match command {
+            Some(Command::AddTrack { codec, reply }) => {
+                let added = self.board.add(self.engine.connection(), codec).await;
+                let is_new = added.is_ok();
+                let _ = reply.send(added.map_err(SessionError::from));
+                self.renegotiate(is_new).await
+            }
+            Some(Command::RemoveTrack { id, reply }) => {
+                let removed = self.board.remove(self.engine.connection(), id).await;
+                let is_gone = matches!(removed, Ok(true));
+                let _ = reply.send(removed.map(drop).map_err(SessionError::from));
+                self.renegotiate(is_gone).await
+            }
+            Some(Command::Path(reply)) => {
+                let _ = reply.send(self.engine.path().await);
+                Ok(())
+            }
+            // There are neither channels nor lanes; whoever asks sees the reply dropped.
+            Some(Command::Open { .. } | Command::OpenLane { .. }) => Ok(()),
+            Some(Command::Close(_)) | None => Err(SessionError::Closed),
+        }
+    }
+
+    async fn renegotiate(&mut self, needed: bool) -> Result<(), SessionError> {
+        // Before there is a call, the tracks are part of its first description.
+        match needed && self.partner.is_some() {
+            true => self.negotiate(Input::Negotiate { restart: false }).await,
+            false => Ok(()),
+        }
+    }
+
+    async fn call(&mut self, callee: PeerId) -> Result<(), SessionError> {
+        self.partner = Some(callee);
+        self.offered_first = true;
+        self.lost = Some(Instant::now());
+        // What we do not send is received all the same.
+        for kind in [Kind::Audio, Kind::Video] {
+            if !self.board.sends(kind) {
+                self.engine.receive(kind).await?;
+            }
+        }
+        self.negotiate(Input::Negotiate { restart: false }).await
+    }
+
+    async fn heard(&mut self, message: ServerMessage) -> Result<(), SessionError> {
+        match message {
+            ServerMessage::Offer { from, sdp } => {
+                let caller = self.partner.get_or_insert_with(|| from.clone());
+                if *caller != from {
+                    return Ok(());
+                }
+                self.lost.get_or_insert_with(Instant::now);
+                self.negotiate(Input::Offer(sdp)).await
+            }
+            ServerMessage::Answer { from, sdp } if self.partner.as_ref() == Some(&from) => {
+                // Tutorial pages answer twice, or to everybody.
+                match self.negotiation.awaits_answer() {
+                    true => self.negotiate(Input::Answer(sdp)).await,
+                    false => Ok(()),
+                }
+            }
+            ServerMessage::IceCandidate {
+                from,
+                candidate: Some(candidate),
+            } => self.remote_candidate(from, candidate).await,
+            ServerMessage::PeerLeft { peer, .. } if self.partner.as_ref() == Some(&peer) => {
+                Err(SessionError::Gone)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn remote_candidate(
+        &mut self,
+        from: PeerId,
+        candidate: IceCandidate,
+    ) -> Result<(), SessionError> {
+        match &self.partner {
+            None if self.early.len() < EARLY => self.early.push((from, candidate)),
+            Some(partner) if *partner == from => self.take_candidate(candidate).await,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    async fn take_candidate(&mut self, candidate: IceCandidate) {
+        self.engine.heard_of(&candidate.candidate);
+        match self.candidates.trickled(candidate) {
+            Ok(Some(candidate)) => self.add_candidate(candidate).await,
+            Ok(None) => {}
+            Err(reason) => tracing::debug!(%reason, "dropped a remote candidate"),
+        }
+    }
+
+    async fn add_candidate(&self, candidate: IceCandidate) {
+        if let Err(error) = self.engine.add_candidate(candidate).await {
+            tracing::debug!(%error, "the engine refused a remote candidate");
+        }
+    }
+
+    async fn state_changed(&mut self, state: EngineState) -> Result<(), SessionError> {
+        match state {
+            EngineState::Checking => {}
+            EngineState::IceConnected => self.lost = self.lost.filter(|_| !self.connected),
+            EngineState::Connected => {
+                self.lost = None;
+                self.connected = true;
+                self.engine.set_up_finished();
+                if let Some(ready) = self.ready.take() {
+                    let _ = ready.send(Ok(self.phrase()?));
+                }
+                self.board.settle(self.engine.connection()).await;
+            }
+            EngineState::Disconnected => {
+                self.lost.get_or_insert_with(Instant::now);
+            }
+            EngineState::Failed | EngineState::Closed if self.connected => {
+                return Err(SessionError::Lost);
+            }
+            EngineState::Failed | EngineState::Closed => {
+                return Err(SessionError::Timeout(super::Wait::Ice));
+            }
+        }
+        Ok(())
+    }
+
+    fn phrase(&self) -> Result<Phrase, SessionError> {
+        let (Some(local), Some(remote)) = (self.local, self.remote) else {
+            return Err(SessionError::Protocol("it connected without a description"));
+        };
+        Ok(match self.offered_first {
+            true => Phrase::of_certificates(&local, &remote),
+            false => Phrase::of_certificates(&remote, &local),
+        })
+    }
+
+    async fn negotiate(&mut self, input: Input) -> Result<(), SessionError> {
+        let mut inputs = VecDeque::from([input]);
+        while let Some(input) = inputs.pop_front() {
+            let actions = self
+                .negotiation
+                .handle(input)
+                .map_err(|_| SessionError::Protocol("it answered an offer that was never made"))?;
+            for action in actions {
+                inputs.extend(self.perform(action).await?);
+            }
+        }
+        Ok(())
+    }
+
+    async fn perform(&mut self, action: Action) -> Result<Option<Input>, SessionError> {
+        Ok(match action {
+            Action::MakeOffer { restart } => {
+                let offer = self.engine.make_offer(restart).await?;
+                self.described_ourselves(&offer)?;
+                Some(Input::OfferMade(offer))
+            }
+            Action::Rollback => {
+                self.engine.rollback().await?;
+                None
+            }
+            Action::MakeAnswer(sdp) => {
+                let offer = Description::parse(&sdp)?;
+                self.engine.apply_offer(offer.sdp.clone()).await?;
+                self.described(offer).await?;
+                let answer = self.engine.make_answer().await?;
+                self.described_ourselves(&answer)?;
+                self.board.settle(self.engine.connection()).await;
+                Some(Input::AnswerMade(answer))
+            }
+            Action::ApplyAnswer(sdp) => {
+                let answer = Description::parse(&sdp)?;
+                self.engine.apply_answer(answer.sdp.clone()).await?;
+                self.described(answer).await?;
+                self.board.settle(self.engine.connection()).await;
+                Some(Input::AnswerApplied)
+            }
+            Action::SendOffer(sdp) => {
+                let to = self.partner.clone();
+                self.say(ClientMessage::Offer { to, sdp }).await?;
+                None
+            }
+            Action::SendAnswer(sdp) => {
+                let to = self.partner.clone();
+                self.say(ClientMessage::Answer { to, sdp }).await?;
+                None
+            }
+        })
+    }
+
+    fn described_ourselves(&mut self, sdp: &str) -> Result<(), SessionError> {
+        if self.local.is_none() {
+            self.local = Some(Description::parse(sdp)?.fingerprint);
+        }
+        Ok(())
+    }
+
+    async fn described(&mut self, description: Description) -> Result<(), SessionError> {
+        if *self.remote.get_or_insert(description.fingerprint) != description.fingerprint {
+            return Err(SessionError::Tampered(
+                "the other side changed its certificate",
+            ));
+        }
+        self.board.described(wishes(&description.sdp));
+        for candidate in &description.candidates {
+            self.engine.heard_of(candidate);
+        }
+        let usable = self
+            .candidates
+            .described(&description.ufrag, description.candidates);
+        for candidate in usable {
+            self.add_candidate(candidate).await;
+        }
+        let partner = self.partner.clone();
+        for (from, candidate) in std::mem::take(&mut self.early) {
+            if Some(from) == partner {
+                self.take_candidate(candidate).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn tell(&mut self, candidate: IceCandidate) -> Result<(), SessionError> {
+        let to = self.partner.clone();
+        let candidate = Some(candidate);
+        self.say(ClientMessage::IceCandidate { to, candidate })
+            .await
+    }
+
+    async fn say(&mut self, message: ClientMessage) -> Result<(), SessionError> {
+        match self.signaling.send(message).await {
+            // The next event says so, if that matters.
+            Ok(()) | Err(SendError::Lost) => Ok(()),
+            Err(error) => Err(SessionError::Engine(error.to_string())),
+        }
+    }
+}
