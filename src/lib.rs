@@ -64,6 +64,7 @@
 //! | [`device`] | devices that know each other and need no code |
 //! | [`transfer`] | files and directories: complete and verified, or not there at all |
 //! | [`media`] | tracks of sound and pictures: sources, packets, recordings |
+//! | [`bench`] | how good a line is: throughput and round trips |
 //! | [`net`] | the sockets under a session; also emulated links for tests |
 //! | `testing` | two connected sessions in one process (feature `testing`) |
 //!
@@ -79,6 +80,7 @@
 //! Everything runs on Tokio and reports with `tracing`; the events of this crate hold neither codes nor keys.
 #![warn(missing_docs)]
 
+pub mod bench;
 pub mod channel;
 pub mod device;
 pub mod media;

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use peerline::bench::BenchError;
 use peerline::device::IntroductionError;
 use peerline::media::MediaError;
 use peerline::pairing::{ByeCode, PairingError};
@@ -156,6 +157,21 @@ impl From<&IntroductionError> for Failure {
             ),
         };
         failure(exit, kind, &error, hint, exit == Exit::Interrupted)
+    }
+}
+
+impl From<&BenchError> for Failure {
+    fn from(error: &BenchError) -> Self {
+        use BenchError as E;
+        let (exit, kind, hint) = match error {
+            E::Cancelled => return Self::ctrl_c(),
+            E::Closed => (Exit::Interrupted, "closed", AGAIN),
+            E::Silent => (Exit::Interrupted, "silent", AGAIN),
+            E::Protocol(_) => (Exit::Bug, "protocol", UPDATE),
+            // The library may learn to fail in new ways; this program then does not know them.
+            _ => (Exit::Bug, "bench", UPDATE),
+        };
+        failure(exit, kind, &error, hint, error.retry())
     }
 }
 

@@ -12,7 +12,7 @@ use peerline::signaling::{Fingerprint, ServerUrl};
 use signaling_protocol::{IceServer, Secret};
 
 use crate::address::IceUrl;
-use crate::commands::{call, completions, pair, receive_file, send_file, transfers};
+use crate::commands::{bench, call, completions, pair, receive_file, send_file, transfers};
 use crate::exit::Failure;
 use crate::ui::Audience;
 
@@ -39,6 +39,7 @@ pub(crate) enum Command {
     Pair(pair::Arguments),
     Transfers(transfers::Arguments),
     Call(call::Arguments),
+    Bench(bench::Arguments),
     Completions(completions::Arguments),
 }
 
@@ -211,6 +212,7 @@ impl Command {
             Self::Pair(arguments) => arguments.common(),
             Self::Transfers(arguments) => arguments.common(),
             Self::Call(arguments) => Some(&arguments.common),
+            Self::Bench(arguments) => Some(&arguments.common),
             Self::Completions(_) => None,
         }
     }
@@ -568,6 +570,20 @@ mod tests {
             ),
             (
                 &["receive-file", "--listen", "--timeout", "5"],
+                "cannot be used with",
+            ),
+            (
+                &["bench", "--duration", "61"],
+                "it is not a number of seconds from 0.1 to 60",
+            ),
+            (&["bench", "--lanes", "1,17"], "17 is not in 1..=16"),
+            (
+                &[
+                    "bench",
+                    "7-crane-velvet-orbit",
+                    "--code",
+                    "7-crane-velvet-orbit",
+                ],
                 "cannot be used with",
             ),
             (

@@ -192,6 +192,7 @@ fn purpose(intent: Intent) -> &'static str {
         Intent::Chat => "chat",
         Intent::Call => "call",
         Intent::Pair => "pair devices",
+        Intent::Bench => "measure the line",
         _ => "do something else",
     }
 }
@@ -202,7 +203,7 @@ mod tests {
 
     #[test]
     fn two_that_want_the_same_do_not_fit() {
-        use Intent::{Any, Call, Pair, ReceiveFiles, SendFiles};
+        use Intent::{Any, Bench, Call, Pair, ReceiveFiles, SendFiles};
         for (ours, theirs, fit) in [
             (SendFiles, ReceiveFiles, true),
             (ReceiveFiles, SendFiles, true),
@@ -215,6 +216,8 @@ mod tests {
             (Pair, Any, false),
             (Pair, SendFiles, false),
             (SendFiles, Pair, false),
+            (Bench, Bench, true),
+            (Bench, SendFiles, false),
         ] {
             let result = fits(ours, theirs);
             assert_eq!(result.is_ok(), fit, "{ours:?} {theirs:?}");

@@ -59,7 +59,8 @@ fn main() -> ExitCode {
         | Command::ReceiveFile(_)
         | Command::Pair(_)
         | Command::Transfers(_)
-        | Command::Call(_) => run(command),
+        | Command::Call(_)
+        | Command::Bench(_) => run(command),
     }
 }
 

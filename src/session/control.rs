@@ -30,6 +30,8 @@ pub enum Intent {
     Call,
     /// It wants to get to know a device.
     Pair,
+    /// It measures the line.
+    Bench,
     /// It does whatever the other side came for. Also what a newer peer's unknown intent means.
     #[serde(other)]
     Any,

@@ -133,8 +133,8 @@ impl Lanes {
         self.searching = Some(AbortOnDropHandle::new(tokio::spawn(search)));
     }
 
-    /// Opens a lane with a channel on it.
-    pub(super) fn open(&mut self, label: String, protocol: String, reply: Reply) {
+    /// Opens a lane with a channel on it, in datagrams of at most `most` bytes.
+    pub(super) fn open(&mut self, name: (String, String), most: Option<u16>, reply: Reply) {
         let parity = self.next % 2;
         let ours = self.open.keys().filter(|id| *id % 2 == parity).count();
         let Some(common) = self.common.clone().filter(|_| ours < self.allowed.into()) else {
@@ -151,8 +151,9 @@ impl Lanes {
                 .await
                 .ok()
                 .and_then(|found| *found);
-            let packet = found.unwrap_or(packet::BASE);
-            lane::open(id, packet, common, messages, (label, protocol), reply).await;
+            let found = found.unwrap_or(packet::BASE);
+            let packet = most.map_or(found, |most| found.min(most).max(packet::BASE));
+            lane::open(id, packet, common, messages, name, reply).await;
         };
         self.start(id, inbox, task);
     }

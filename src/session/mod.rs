@@ -178,10 +178,24 @@ impl LaneOpener {
         label: impl Into<String>,
         protocol: impl Into<String>,
     ) -> Result<Channel, SessionError> {
+        self.open_within(label, protocol, None).await
+    }
+
+    /// As [`open`](Self::open), in packets of at most `most` bytes of UDP payload.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn open_within(
+        &self,
+        label: impl Into<String>,
+        protocol: impl Into<String>,
+        most: Option<u16>,
+    ) -> Result<Channel, SessionError> {
         let (reply, opened) = oneshot::channel();
         let command = Command::OpenLane {
             label: label.into(),
             protocol: protocol.into(),
+            most,
             reply,
         };
         let commands = self.commands.upgrade().ok_or(SessionError::Closed)?;

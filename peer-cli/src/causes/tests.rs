@@ -253,3 +253,16 @@ fn the_other_side_learns_the_kind_and_nothing_else() {
     );
     assert_eq!(last_words(&Failure::ctrl_c()).code, ByeCode::Cancelled);
 }
+
+#[test]
+fn measurements() {
+    use BenchError as E;
+    for (error, exit, kind) in [
+        (E::Cancelled, Exit::CtrlC, "cancelled"),
+        (E::Closed, Exit::Interrupted, "closed"),
+        (E::Silent, Exit::Interrupted, "silent"),
+        (E::Protocol("x"), Exit::Bug, "protocol"),
+    ] {
+        check(&Failure::from(&error), exit, kind);
+    }
+}

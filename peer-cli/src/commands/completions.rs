@@ -43,6 +43,7 @@ mod tests {
                 "transfers",
                 "discard",
                 "completions",
+                "bench",
                 "relay-only",
             ] {
                 assert!(script.contains(word), "{shell}: {word}");

@@ -1,5 +1,6 @@
 //! One file per command: its arguments, what they come down to, and what it does.
 
+pub(crate) mod bench;
 pub(crate) mod call;
 pub(crate) mod completions;
 mod listen;
@@ -31,6 +32,7 @@ pub(crate) async fn run(
         Command::Pair(arguments) => arguments.run(ui, stop).await,
         Command::Transfers(arguments) => arguments.resume(ui, stop).await,
         Command::Call(arguments) => call::run(&arguments, ui, stop).await,
+        Command::Bench(arguments) => bench::run(&arguments, ui, stop).await,
         Command::Completions(_) => Err(Failure::bug("completions open no line")),
     }
 }

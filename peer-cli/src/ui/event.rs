@@ -10,6 +10,7 @@ use peerline::session::{Path, PathKind};
 use serde::Serialize;
 
 use super::clean::{ascii_json, clean};
+use super::measured::{Measured, RoundTrips, Throughput, Unmeasured};
 use super::palette::Palette;
 use super::size::{Bytes, Rate, Span, count};
 use crate::exit::{Exit, Failure, Kept, Retry};
@@ -37,7 +38,7 @@ impl From<Option<&Path>> for Route {
 }
 
 impl Route {
-    fn word(self) -> &'static str {
+    pub(super) fn word(self) -> &'static str {
         match self {
             Self::Direct => "direct",
             Self::Relayed => "relayed",
@@ -287,6 +288,15 @@ pub(crate) enum Event {
         /// All of it.
         received: Flows,
     },
+    /// Round trips of the idle line (`bench`).
+    Latency(RoundTrips),
+    /// Throughput of one measurement (`bench`).
+    Throughput(Throughput),
+    /// Something that could not be measured (`bench`).
+    Unmeasured(Unmeasured),
+    /// Everything was measured (`bench`).
+    #[serde(rename = "done")]
+    Measured(Measured),
     /// A transfer failed or was declined, and the next one is waited for (`receive-file --listen`).
     Failed {
         /// Stable name of the kind of failure.
@@ -411,6 +421,9 @@ impl Event {
             Self::Paired { name, .. } => format!("Paired: {}", clean(name)),
             Self::Removed { name } => format!("Removed: {}", clean(name)),
             Self::Renamed { from, to } => format!("Renamed: {} is {} now", clean(from), clean(to)),
+            // Rows of a table.
+            Self::Latency(_) | Self::Throughput(_) | Self::Unmeasured(_) => return None,
+            Self::Measured(measured) => measured.line(),
             Self::Resuming { bytes, total } => {
                 format!("Resuming: {} of {} are there", Bytes(*bytes), Bytes(*total))
             }

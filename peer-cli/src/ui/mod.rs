@@ -6,6 +6,7 @@
 mod canvas;
 mod clean;
 mod event;
+mod measured;
 mod palette;
 mod progress;
 mod prompt;
@@ -19,5 +20,6 @@ mod voice;
 pub(crate) use canvas::Canvas;
 pub(crate) use clean::clean;
 pub(crate) use event::{Event, Flow, Flows, Route};
-pub(crate) use size::{Bytes, Span, count};
+pub(crate) use measured::{Direction, Measured, RoundTrips, Throughput, Unmeasured};
+pub(crate) use size::{Bytes, Rate, Span, count};
 pub(crate) use voice::{Answer, Audience, Ui};

@@ -103,7 +103,11 @@ impl Ui {
 
     /// Says that something happened.
     pub(crate) fn say(&self, event: &Event) {
-        if let Event::Done { .. } | Event::Failed { .. } | Event::Error { .. } = event {
+        if let Event::Done { .. }
+        | Event::Measured(_)
+        | Event::Failed { .. }
+        | Event::Error { .. } = event
+        {
             // The bar ends before the last line is said.
             drop(self.streams().progress.take());
         }

@@ -5,6 +5,7 @@
     reason = "a test may end by panicking, in its helpers too"
 )]
 
+mod bench;
 mod calls;
 mod devices;
 mod embedded;

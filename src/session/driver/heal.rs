@@ -111,10 +111,11 @@ impl Driver {
                 if let Command::OpenLane {
                     label,
                     protocol,
+                    most,
                     reply,
                 } = command
                 {
-                    self.lanes.open(label, protocol, reply);
+                    self.lanes.open((label, protocol), most, reply);
                 }
             }
         }

@@ -54,6 +54,8 @@ pub(crate) enum Command {
     OpenLane {
         label: String,
         protocol: String,
+        /// The largest datagrams that it may use, whatever the path carries.
+        most: Option<u16>,
         reply: super::lanes::Reply,
     },
     AddTrack {
@@ -297,9 +299,10 @@ impl Driver {
             Some(Command::OpenLane {
                 label,
                 protocol,
+                most,
                 reply,
             }) => {
-                self.lanes.open(label, protocol, reply);
+                self.lanes.open((label, protocol), most, reply);
                 Ok(())
             }
             Some(Command::AddTrack { codec, reply }) => self.add_track(codec, reply).await,

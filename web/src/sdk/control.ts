@@ -3,7 +3,7 @@ import { Malformed, type Fields, integer, oneOf, optionalText, parseObject, text
 import { candidate } from "./wire.js";
 
 /** What a side came for. */
-export type Intent = "send-files" | "receive-files" | "pipe" | "chat" | "call" | "any";
+export type Intent = "send-files" | "receive-files" | "pipe" | "chat" | "call" | "bench" | "any";
 /** What a peer is made of. */
 export type Engine = "native" | "browser";
 /** Why a session ended. */
@@ -43,7 +43,7 @@ export type Beat = { readonly type: "ping"; readonly id: number } | { readonly t
 /** On `control`. */
 export type ControlMessage = Hello | Negotiating | Bye | Beat | { readonly type: "unknown" };
 
-const INTENTS = ["send-files", "receive-files", "pipe", "chat", "call", "any"] as const;
+const INTENTS = ["send-files", "receive-files", "pipe", "chat", "call", "bench", "any"] as const;
 const ENGINES = ["native", "browser"] as const;
 const BYES = ["done", "cancelled", "declined", "tampered", "wrong-code", "timeout", "protocol", "internal"] as const;
 const LONGEST_SDP = 65_535;

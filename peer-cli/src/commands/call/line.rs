@@ -12,7 +12,7 @@ use crate::ui::Route;
 
 /// Either way to the other side.
 pub(super) enum Call {
-    Line(Line),
+    Line(Box<Line>),
     Room(InRoom),
 }
 

@@ -64,8 +64,8 @@ async fn connect(
     recording: Option<&Recording>,
 ) -> Result<Summary, Failure> {
     let call = match plan.meeting.clone() {
-        Meeting::Host(code) => Call::Line(connect::host(context, code, "call").await?),
-        Meeting::Guest(target) => Call::Line(connect::guest(context, target).await?),
+        Meeting::Host(code) => Call::Line(Box::new(connect::host(context, code, "call").await?)),
+        Meeting::Guest(target) => Call::Line(Box::new(connect::guest(context, target).await?)),
         Meeting::Room(room) => {
             let (room, tracks) = connect::room(context, room, &senders.codecs()).await?;
             senders.sent_from_the_beginning(tracks);
