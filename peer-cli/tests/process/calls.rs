@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
@@ -252,7 +253,7 @@ async fn every_codec_is_passed_through_and_recorded_as_it_is() {
                     "-usage",
                     "realtime",
                     "-cpu-used",
-                    "9",
+                    "8",
                     "-lag-in-frames",
                     "0",
                 ],
@@ -339,50 +340,35 @@ async fn sources_and_recordings_that_cannot_be_used_are_refused_before_anybody_i
         &["-f", "lavfi", "-i", "sine=duration=1", "-c:a", "libopus"],
     );
     let missing = place.path("missing.ivf");
-    let video = place.path("x.mp4");
-    for (words, exit, kind, message) in [
+    let film = place.path("x.mp4");
+    for (video, audio, record, exit, kind, message) in [
         (
-            vec!["--video", "camera:/dev/no-camera"],
+            "camera:/dev/no-camera",
+            "none",
+            None,
             9,
             "no-device",
             "there is no camera",
         ),
+        (text(&missing), "none", None, 9, "local-io", "cannot read"),
+        (text(&broken), "none", None, 9, "bad-media", "IVF"),
         (
-            vec!["--video", text(&missing)],
-            9,
-            "local-io",
-            "cannot read",
-        ),
-        (vec!["--video", text(&broken)], 9, "bad-media", "IVF"),
-        (
-            vec!["--video", text(&sound)],
+            text(&sound),
+            "none",
+            None,
             2,
             "no-such-track",
             "has no video",
         ),
-        (vec!["--record", text(&taken)], 9, "exists", "taken.webm"),
-        (vec!["--record", text(&video)], 2, "usage", ".webm or .mkv"),
-        (
-            vec!["--video", "-", "--audio", "-"],
-            2,
-            "usage",
-            "stdin cannot be both",
-        ),
-        (vec!["--room", "no room"], 2, "usage", "--room"),
+        ("-", "-", None, 2, "usage", "stdin cannot be both"),
+        ("none", "none", Some(&taken), 9, "exists", "taken.webm"),
+        ("none", "none", Some(&film), 2, "usage", ".webm or .mkv"),
     ] {
-        let words = [words, vec!["--audio", "none", "--video", "none"]].concat();
-        let words = &words[..words.len()
-            - if words.contains(&"--video") && words[0] == "--video" {
-                2
-            } else {
-                0
-            }];
-        let words = if words[..2] == ["--video", "-"] {
-            &words[..4]
-        } else {
-            words
-        };
-        let end = call(&server, words).end().await;
+        let mut words = vec!["--video", video, "--audio", audio];
+        if let Some(record) = record {
+            words.extend(["--record", text(record)]);
+        }
+        let end = call(&server, &words).end().await;
         let error = end.failed(exit, kind);
         let said = error["message"].as_str().unwrap();
         assert!(said.contains(message), "{words:?}: {said}");
@@ -459,22 +445,21 @@ async fn commands_on_stdin_turn_things_off_and_on_and_the_picture_is_drawn() {
             .await
             .unwrap()
     };
-    for _ in 0..2 {
+    for round in 1..=2 {
         while guest.event("track").await["kind"] != "video" {}
-        tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+        let mut frames = 0;
+        while frames < round * 60 {
+            say("stats").await;
+            frames = host.event("stats").await["sent"]["video"]["frames"]
+                .as_u64()
+                .unwrap();
+        }
         say("mute").await;
         assert_eq!(host.event("media").await["on"], false);
         say("camera off").await;
         let off = host.event("media").await;
         assert_eq!((&off["kind"], &off["on"]), (&"video".into(), &false.into()));
         while guest.event("track").await["state"] != "ended" {}
-        say("stats").await;
-        assert!(
-            host.event("stats").await["sent"]["video"]["frames"]
-                .as_u64()
-                .unwrap()
-                > 30
-        );
         say("unmute").await;
         assert_eq!(host.event("media").await["on"], true);
         say("camera on").await;
