@@ -27,7 +27,7 @@ fn every_wrong_input_is_one_clear_line_and_leaves_nothing_behind() {
             &["sendfile", "here.txt"],
             "unrecognized subcommand 'sendfile'",
         ),
-        (&["call"], "unrecognized subcommand 'call'"),
+        (&["dance"], "unrecognized subcommand 'dance'"),
         (&["send-file"], "<PATH>"),
         (&["send-file", ""], "<PATH>"),
         (
@@ -57,6 +57,9 @@ fn every_wrong_input_is_one_clear_line_and_leaves_nothing_behind() {
         (&["send-file", "a:b"], "cannot be sent under its name"),
         (&["send-file", "here.txt", "--verify"], "needs a terminal"),
         (&["receive-file", CODE, "--verify"], "needs a terminal"),
+        (&["bench", CODE, "--lanes", "0"], "--lanes"),
+        (&["call", "--room", "no room"], "--room"),
+        (&["call", "--duration", "soon"], "--duration"),
         (&["send-file", "-", "x"], "stdin is sent alone"),
         (
             &["send-file", "here.txt", "--exclude", "{a"],

@@ -389,9 +389,8 @@ mod tests {
     fn one_table_for_each_side() {
         assert_eq!(
             table(&reports(), Side::Leader).join("\n"),
-            "\
-                     lanes  packet          rate       p50       p90       p99
-idle                                                  0.3 ms    1.2 ms  123.5 ms
+            "                     lanes  packet          rate       p50       p90       p99
+idle                                                0.3 ms    1.2 ms  123.5 ms
 to the other side        1   16384   300.0 MiB/s    0.3 ms    1.2 ms  123.5 ms
 from the other side     16    1472    16.0 EiB/s         -         -         -
 to the other side        2          not measured: it takes no more lanes"
