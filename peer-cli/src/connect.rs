@@ -1,5 +1,7 @@
 //! From arguments to a line: a connected and verified session with the other side.
 
+mod gathering;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
@@ -23,8 +25,10 @@ use crate::line::{self, Line};
 use crate::server::{self, Embedded};
 use crate::ui::{Event, Route, Ui};
 
+pub(crate) use gathering::Gathering;
+
 /// One to make the code, one to be given it.
-const PLACES: u16 = 2;
+pub(crate) const PLACES: u16 = 2;
 
 /// What every command needs to open a line.
 pub(crate) struct Context<'a> {
@@ -92,7 +96,8 @@ async fn wait_for_guest(
     verb: &str,
     place: &Place,
 ) -> Result<Session, Failure> {
-    let room = enter(context, named.as_ref(), embedded.as_deref(), code, place).await?;
+    let wanted = (code, PLACES);
+    let room = enter(context, named.as_ref(), embedded.as_deref(), wanted, place).await?;
     show(
         context,
         &room.code,
@@ -138,7 +143,7 @@ async fn enter(
     context: &Context<'_>,
     named: Option<&ServerUrl>,
     embedded: Option<&Embedded>,
-    code: Option<Code>,
+    (code, places): (Option<Code>, u16),
     place: &Place,
 ) -> Result<Room, Failure> {
     let server = match (named, embedded) {
@@ -151,7 +156,7 @@ async fn enter(
         (None, Some(_)) => Some(server::room()),
         (None, None) => None,
     };
-    let (signaling, joined) = make_room(context, &server, room.as_deref(), place).await?;
+    let (signaling, joined) = make_room(context, &server, (room.as_deref(), places), place).await?;
     let code = match code {
         Some(code) => code,
         None => Code::generate(joined.room.as_str()).map_err(|_| {
@@ -176,13 +181,13 @@ async fn enter(
 pub(crate) async fn make_room(
     context: &Context<'_>,
     server: &ServerUrl,
-    room: Option<&str>,
+    (room, places): (Option<&str>, u16),
     place: &Place,
 ) -> Result<(Signaling, Joined), Failure> {
     let join = Join {
         room: room.map(room_name).transpose()?,
         create: Some(true),
-        capacity: Some(PLACES),
+        capacity: Some(places),
         token: context.common.token_for(server),
         ..Join::default()
     };
@@ -256,7 +261,8 @@ impl Doorway {
         let place = Place::default();
         let connecting = async {
             let (named, embedded) = (self.named.as_ref(), self.embedded.as_ref());
-            let room = enter(context, named, embedded, self.code.clone(), &place).await?;
+            let wanted = (self.code.clone(), PLACES);
+            let room = enter(context, named, embedded, wanted, &place).await?;
             self.opened = true;
             if !self.shown {
                 show(context, &room.code, self.verb, named, embedded);

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | [`Code`], [`Invitation`] | reading and writing codes and links |
 //! | [`Record`] | what travels in `sealed` messages |
-//! | [`Guest`], [`Host`] | who may pair, and when a code is used up |
+//! | [`Guest`], [`Host`], [`SharedCode`] | who may pair, and when a code is used up |
 //! | [`Sealer`], [`Opener`] | messages that only the other side can read |
 //! | [`CertificateKeys`], [`Phrase`] | that nobody sits between the two DTLS ends |
 
@@ -25,6 +25,7 @@ mod phrase;
 mod record;
 mod sealed;
 mod sealed_message;
+mod shared;
 mod words;
 
 #[cfg(test)]
@@ -46,4 +47,6 @@ pub use phrase::Phrase;
 pub use record::{AbortReason, MAX_RECORD_TEXT, Record, RecordError};
 pub use sealed::{MAX_PLAINTEXT, OpenError, Opener, SealError, Sealer};
 pub use sealed_message::{ByeCode, Engine, MessageError, SealedMessage};
+pub use shared::SharedCode;
+pub(crate) use shared::SharedHost;
 pub use words::suggest;

@@ -11,7 +11,7 @@ use crate::channel::Delivery;
 use crate::device::{Awaiting, Calling, Known};
 use crate::media::track::MAX_TRACKS;
 use crate::net::packet;
-use crate::pairing::{Code, Guest, Host, Record, Role, SealedMessage};
+use crate::pairing::{Code, Guest, Host, Record, Role, SealedMessage, SharedCode, SharedHost};
 use crate::signaling::Signaling;
 use signaling_protocol::{Joined, PeerId};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -123,7 +123,23 @@ impl Session {
         config: SessionConfig,
         arrived: impl FnMut(),
     ) -> Result<Self, SessionError> {
-        let host = Host::new(code);
+        let host = Host::new(code).into();
+        Self::receive(signaling, joined, host, Vec::new(), config, arrived).await
+    }
+
+    /// As [`host`](Self::host), for one of several guests that know the same code; `signaling` is what the
+    /// [`Switchboard`](super::Switchboard) has for this one.
+    ///
+    /// # Errors
+    /// Anything of [`SessionError`]. What [`SharedCode::over`] says has then become of the code.
+    pub async fn host_one(
+        signaling: Signaling,
+        joined: &Joined,
+        code: SharedCode,
+        config: SessionConfig,
+        arrived: impl FnMut(),
+    ) -> Result<Self, SessionError> {
+        let host = SharedHost::new(code);
         Self::receive(signaling, joined, host, Vec::new(), config, arrived).await
     }
 
@@ -141,7 +157,7 @@ impl Session {
         arrived: impl FnMut(),
     ) -> Result<Self, SessionError> {
         let (passwords, known) = awaiting.devices.into_iter().unzip();
-        let host = Host::for_devices(passwords);
+        let host = Host::for_devices(passwords).into();
         Self::receive(signaling, joined, host, known, config, arrived).await
     }
 
@@ -150,7 +166,7 @@ impl Session {
     pub(crate) async fn receive(
         signaling: Signaling,
         joined: &Joined,
-        host: Host<PeerId>,
+        host: SharedHost<PeerId>,
         mut known: Vec<Known>,
         config: SessionConfig,
         arrived: impl FnMut(),
@@ -187,6 +203,10 @@ impl Session {
 
     async fn start(parts: Parts, phrase: Phrase) -> Result<Self, SessionError> {
         tracing::info!("paired");
+        let config = SessionConfig {
+            ice_servers: parts.servers.clone(),
+            ..parts.config.clone()
+        };
         let role = match parts.side {
             Side::Offerer => Role::Guest,
             Side::Answerer => Role::Host,
@@ -220,6 +240,7 @@ impl Session {
             phrase,
             binding,
             path,
+            config,
             commands,
             channels,
             tracks,

@@ -3,8 +3,8 @@
 use super::SessionError;
 use super::link::Link;
 use crate::pairing::{
-    Action, CertificateKeys, Guest, Host, Input, Paired, PairingError, Phrase, Record,
-    SealedMessage, Sealer,
+    Action, CertificateKeys, Guest, Input, Paired, PairingError, Phrase, Record, SealedMessage,
+    Sealer, SharedHost,
 };
 use crate::signaling::{Signaling, SignalingError};
 use signaling_protocol::{ClientMessage, IceServer, Joined, PeerId, ServerMessage};
@@ -71,7 +71,7 @@ pub(crate) async fn guest(
 /// With it may come fresh `ice_servers`.
 pub(crate) async fn host(
     mut signaling: Signaling,
-    mut host: Host<PeerId>,
+    mut host: SharedHost<PeerId>,
     mut arrived: impl FnMut(),
     ice_servers: &mut Vec<IceServer>,
 ) -> Result<Introduced, SessionError> {

@@ -5,6 +5,9 @@ use crate::signaling::Signaling;
 use signaling_protocol::{ClientMessage, Joined, LeaveReason, PeerId, ServerMessage};
 use std::time::Instant;
 
+/// Others in a room of whom one may be the peer. Rooms have 16 places.
+const MAX_OTHERS: usize = 16;
+
 /// What comes from the peer, or happens to the way to it.
 #[derive(Debug)]
 pub(crate) enum LinkEvent {
@@ -32,6 +35,8 @@ pub(crate) struct Link {
     sealer: Sealer,
     opener: Opener,
     usable: bool,
+    /// What comes next.
+    pending: Option<LinkEvent>,
     /// When it was asked whether the server is there.
     asked: Instant,
 }
@@ -41,8 +46,8 @@ pub(crate) struct Link {
 enum Peer {
     /// Nobody, for now.
     Absent,
-    /// This one, if a record of its opens.
-    Perhaps(PeerId),
+    /// One of these, if a record of its opens.
+    Perhaps(Vec<PeerId>),
     /// This one.
     Known(PeerId),
     /// This one, whose connection to the server is broken.
@@ -50,10 +55,12 @@ enum Peer {
 }
 
 impl Peer {
-    fn id(&self) -> Option<&PeerId> {
+    /// Who may be meant.
+    fn ids(&self) -> &[PeerId] {
         match self {
-            Self::Absent => None,
-            Self::Perhaps(id) | Self::Known(id) | Self::Away(id) => Some(id),
+            Self::Absent => &[],
+            Self::Perhaps(ids) => ids,
+            Self::Known(id) | Self::Away(id) => std::slice::from_ref(id),
         }
     }
 }
@@ -66,6 +73,7 @@ impl Link {
             sealer,
             opener,
             usable: true,
+            pending: None,
             asked: Instant::now(),
         }
     }
@@ -90,7 +98,7 @@ impl Link {
     /// peer is there.
     pub(crate) fn is_heard(&self) -> bool {
         let alive = self.is_usable() && self.signaling.heard() > self.asked;
-        alive && matches!(self.peer, Peer::Perhaps(_) | Peer::Known(_))
+        alive && !matches!(self.peer, Peer::Away(_)) && !self.peer.ids().is_empty()
     }
 
     /// Whether there is no connection to the server now, and one is being looked for.
@@ -107,7 +115,7 @@ impl Link {
 
     /// Seals and sends. A server that is gone is reported by [`next`](Self::next), not here.
     pub(crate) async fn send(&mut self, message: &SealedMessage) -> Result<(), SealError> {
-        if self.usable && self.peer.id().is_some() {
+        if self.usable && !self.peer.ids().is_empty() {
             let record = self.sealer.seal(message)?;
             self.send_record(&record).await;
         }
@@ -128,21 +136,23 @@ impl Link {
     }
 
     async fn send_record(&mut self, record: &Record) {
-        let Some(to) = self.peer.id().cloned() else {
-            return;
-        };
-        let message = ClientMessage::Sealed {
-            to,
-            data: record.encode(),
-        };
-        if self.signaling.send(message).await.is_err() {
-            self.usable = false;
+        for to in self.peer.ids() {
+            let message = ClientMessage::Sealed {
+                to: to.clone(),
+                data: record.encode(),
+            };
+            if self.signaling.send(message).await.is_err() {
+                self.usable = false;
+            }
         }
     }
 
     /// The next event; pending for ever once the link is not usable. Cancelled, it has lost none.
     pub(crate) async fn next(&mut self) -> LinkEvent {
         loop {
+            if let Some(event) = self.pending.take() {
+                return event;
+            }
             if !self.usable {
                 std::future::pending::<()>().await;
             }
@@ -162,13 +172,18 @@ impl Link {
 
     fn take(&mut self, message: ServerMessage) -> Option<LinkEvent> {
         match message {
-            ServerMessage::Sealed { from, data } if self.peer.id() == Some(&from) => {
-                self.open(from, &data)
-            }
-            ServerMessage::PeerLeft { peer, reason } if self.peer.id() == Some(&peer) => {
-                let left = std::mem::replace(&mut self.peer, Peer::Absent);
-                // That a stranger left means nothing.
-                (!matches!(left, Peer::Perhaps(_))).then_some(match reason {
+            ServerMessage::Sealed { from, data } => match &self.peer {
+                Peer::Known(id) | Peer::Away(id) => (*id == from).then(|| self.open(&data)),
+                Peer::Absent | Peer::Perhaps(_) => self.prove(from, &data),
+            },
+            ServerMessage::PeerLeft { peer, reason } if self.peer.ids().contains(&peer) => {
+                if let Peer::Perhaps(ids) = &mut self.peer {
+                    // That a stranger left means nothing.
+                    ids.retain(|id| *id != peer);
+                    return None;
+                }
+                self.peer = Peer::Absent;
+                Some(match reason {
                     LeaveReason::Lost => LinkEvent::PeerAway,
                     LeaveReason::Left | LeaveReason::Kicked => LinkEvent::PeerLeft,
                 })
@@ -181,16 +196,23 @@ impl Link {
                 self.peer = Peer::Known(peer);
                 Some(LinkEvent::PeerBack)
             }
-            // The room was entered anew. It has two places.
+            // The room was entered anew.
             ServerMessage::Joined(Joined { peers, .. }) => {
-                let other = peers.into_iter().next();
-                self.peer = other.map_or(Peer::Absent, |peer| Peer::Perhaps(peer.id));
-                self.peer.id().map(|_| LinkEvent::PeerAnew)
+                let others = peers.into_iter().map(|peer| peer.id);
+                self.peer = Peer::Perhaps(others.take(MAX_OTHERS).collect());
+                (!self.peer.ids().is_empty()).then_some(LinkEvent::PeerAnew)
             }
-            ServerMessage::PeerJoined { peer, .. } if self.peer == Peer::Absent => {
-                self.peer = Peer::Perhaps(peer.id);
-                Some(LinkEvent::PeerAnew)
-            }
+            ServerMessage::PeerJoined { peer, .. } => match &mut self.peer {
+                Peer::Absent => {
+                    self.peer = Peer::Perhaps(vec![peer.id]);
+                    Some(LinkEvent::PeerAnew)
+                }
+                Peer::Perhaps(ids) if ids.len() < MAX_OTHERS => {
+                    ids.push(peer.id);
+                    Some(LinkEvent::PeerAnew)
+                }
+                _ => None,
+            },
             // Anybody else in the room has nothing to do with this session.
             other => {
                 tracing::trace!(?other, "ignored");
@@ -199,29 +221,35 @@ impl Link {
         }
     }
 
-    fn open(&mut self, from: PeerId, data: &str) -> Option<LinkEvent> {
-        let record = Record::decode(data);
-        if let Peer::Perhaps(_) = self.peer {
-            // Whoever it is proves it with a record that opens, and can do nothing with any other.
-            let Ok(Record::Sealed {
-                counter,
-                ciphertext,
-            }) = record
-            else {
-                return None;
-            };
-            return match self.opener.open_ahead(counter, &ciphertext) {
-                Ok(message) => {
-                    self.peer = Peer::Known(from);
-                    Some(LinkEvent::Message(message))
+    /// Whoever it is proves it with a record that opens, and can do nothing with any other.
+    fn prove(&mut self, from: PeerId, data: &str) -> Option<LinkEvent> {
+        let Ok(Record::Sealed {
+            counter,
+            ciphertext,
+        }) = Record::decode(data)
+        else {
+            return None;
+        };
+        match self.opener.open_ahead(counter, &ciphertext) {
+            Ok(message) => {
+                let expected = self.peer.ids().contains(&from);
+                self.peer = Peer::Known(from);
+                let message = LinkEvent::Message(message);
+                if expected {
+                    return Some(message);
                 }
-                Err(error) => {
-                    tracing::debug!(%error, "somebody in the room is not the peer");
-                    None
-                }
-            };
+                self.pending = Some(message);
+                Some(LinkEvent::PeerAnew)
+            }
+            Err(error) => {
+                tracing::debug!(%error, "somebody in the room is not the peer");
+                None
+            }
         }
-        Some(match record {
+    }
+
+    fn open(&mut self, data: &str) -> LinkEvent {
+        match Record::decode(data) {
             Ok(Record::Sealed {
                 counter,
                 ciphertext,
@@ -239,6 +267,6 @@ impl Link {
                 LinkEvent::Tampered("the other side received messages that we did not send")
             }
             Ok(_) | Err(_) => LinkEvent::Tampered("a pairing record came after pairing"),
-        })
+        }
     }
 }

@@ -9,6 +9,7 @@
 //! | part | kind | what it decides |
 //! |---|---|---|
 //! | `introduce`, `link` | edge | sealed conversation through the signaling server |
+//! | `switchboard` | task | one place in a room for a conversation with each of the others |
 //! | `description`, `candidates`, `privacy` | pure | what of the peer's words reaches the engine, and of ours the peer |
 //! | `negotiation` | pure | offers, answers and glare |
 //! | `watchdog`, `healing` | pure | every limit in time, and when to restart ICE |
@@ -36,6 +37,7 @@ mod path;
 mod plain;
 mod ports;
 mod privacy;
+mod switchboard;
 mod tracks;
 mod watchdog;
 
@@ -46,6 +48,7 @@ pub use error::{Fault, SessionError};
 pub use healing::{Cause, Connectivity, Healing, Interruption};
 pub use path::{Path, PathKind, PathPolicy, RelayTransport};
 pub use plain::PlainSession;
+pub use switchboard::{Caller, Switchboard};
 pub use tracks::{IncomingTracks, Tracks};
 pub use watchdog::Wait;
 
@@ -231,6 +234,7 @@ pub struct Session {
     phrase: Phrase,
     binding: Binding,
     path: Option<Path>,
+    config: SessionConfig,
     commands: mpsc::Sender<Command>,
     channels: mpsc::Receiver<IncomingChannel>,
     tracks: mpsc::Receiver<IncomingTrack>,
@@ -257,6 +261,12 @@ impl Session {
     /// What binds other things to this session.
     pub fn binding(&self) -> &Binding {
         &self.binding
+    }
+
+    /// How it was connected, with the STUN and TURN servers that it could use: those that its signaling server
+    /// named, and its own.
+    pub fn config(&self) -> &SessionConfig {
+        &self.config
     }
 
     /// Words that are the same on both sides unless somebody is in the middle.

@@ -5,7 +5,8 @@ use super::error::{Lost, Refusal, SendError, SignalingError, Unreachable};
 use super::line::Line;
 use super::server_url::ServerUrl;
 use super::transport::{Incoming, OldRoom, Transport};
-use signaling_protocol::{ClientMessage, Join, Joined, ServerMessage};
+use signaling_protocol::limits::MESSAGE_BYTES;
+use signaling_protocol::{ClientMessage, Join, Joined, RoomName, ServerMessage};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc, watch};
@@ -31,7 +32,8 @@ pub struct Signaling {
     heard: watch::Receiver<Instant>,
     /// Bytes in the largest message that the server takes.
     limit: usize,
-    task: JoinHandle<()>,
+    /// Unless somebody else carries the messages.
+    task: Option<JoinHandle<()>>,
 }
 
 /// What the handle wants of its task besides sending.
@@ -107,9 +109,51 @@ impl Signaling {
             },
             heard,
             limit,
-            task,
+            task: Some(task),
         };
         (signaling, joined)
+    }
+
+    /// A part of this membership: a handle whose messages somebody else takes from `outgoing` and puts into
+    /// `incoming`. It is in trouble when this one is.
+    pub(crate) fn part(
+        &self,
+        outgoing: mpsc::Sender<ClientMessage>,
+        incoming: mpsc::Receiver<Result<ServerMessage, Lost>>,
+    ) -> Self {
+        Self {
+            outgoing,
+            incoming,
+            lost: None,
+            trouble: self.trouble.clone(),
+            wishes: self.wishes.clone(),
+            room: self.room.clone(),
+            heard: self.heard.clone(),
+            limit: self.limit,
+            task: None,
+        }
+    }
+
+    /// A handle without a server: somebody else takes its messages and brings others.
+    pub(super) fn without_server(
+        outgoing: mpsc::Sender<ClientMessage>,
+        incoming: mpsc::Receiver<Result<ServerMessage, Lost>>,
+        room: RoomName,
+    ) -> Self {
+        // A closed `trouble` keeps its value: none.
+        let (_, trouble) = watch::channel(None);
+        let (_, heard) = watch::channel(Instant::now());
+        Self {
+            outgoing,
+            incoming,
+            lost: None,
+            trouble,
+            wishes: Arc::default(),
+            room: OldRoom { room, capacity: 2 },
+            heard,
+            limit: MESSAGE_BYTES,
+            task: None,
+        }
     }
 
     /// Why there is no connection to the server now; it is being restored, unless [`next`](Self::next) has
@@ -184,8 +228,10 @@ impl Signaling {
             ..
         } = self;
         drop((outgoing, incoming));
-        // An error means that the task was cut off, so there is nothing left to wait for.
-        let _ = task.await;
+        if let Some(task) = task {
+            // An error means that the task was cut off, so there is nothing left to wait for.
+            let _ = task.await;
+        }
     }
 }
 

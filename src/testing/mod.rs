@@ -18,8 +18,9 @@
 
 use crate::net::link::LinkConfig;
 use crate::net::{EmulatedLink, Network};
-use crate::pairing::Code;
-use crate::session::{Session, SessionConfig, SessionError};
+use crate::pairing::{Code, SharedCode};
+use crate::session::{Caller, Session, SessionConfig, SessionError, Switchboard};
+use crate::signaling::SignalingError;
 use crate::signaling::memory::Server;
 use signaling_protocol::Join;
 
@@ -84,6 +85,51 @@ impl Pair {
             server,
         })
     }
+}
+
+/// A host and `guests` guests, all of whom know one code: the host's sessions, and in the same order theirs.
+/// Loopback addresses are always used.
+///
+/// # Errors
+/// The first of them that did not connect says why.
+pub async fn connect_many(
+    guests: u16,
+    host: SessionConfig,
+    guest: SessionConfig,
+) -> Result<Vec<(Session, Session)>, SessionError> {
+    let server = Server::new();
+    let local = |config: &SessionConfig| SessionConfig {
+        loopback: true,
+        ..config.clone()
+    };
+    let create = Join {
+        create: Some(true),
+        ..Join::default()
+    };
+    let (signaling, joined) = server.join(create).await?;
+    let room = joined.room.clone();
+    let code = Code::generate(room.as_str()).expect("servers pick rooms that codes can name");
+    let shared = SharedCode::new(code.clone());
+    let mut board = Switchboard::new(signaling, joined);
+    let mut pairs = Vec::new();
+    for _ in 0..guests {
+        let join = Join {
+            room: Some(room.clone()),
+            create: Some(false),
+            ..Join::default()
+        };
+        let coming = async {
+            let (signaling, joined) = server.join(join).await?;
+            Session::guest(signaling, &joined, &code, local(&guest)).await
+        };
+        let waiting = async {
+            let caller = board.next().await.map_err(SignalingError::Lost)?;
+            let Caller { signaling, joined } = caller;
+            Session::host_one(signaling, &joined, shared.clone(), local(&host), || ()).await
+        };
+        pairs.push(tokio::try_join!(waiting, coming)?);
+    }
+    Ok(pairs)
 }
 
 /// Connects two sessions and returns what each side made of it. A guest with `guess` in place of the

@@ -67,6 +67,8 @@ pub struct Summary {
     pub bytes: u64,
     /// Those of them that an earlier attempt had transferred.
     pub resumed: u64,
+    /// Those of them that other receivers gave; a sender does not know.
+    pub helped: u64,
     /// Number of files.
     pub files: u32,
     /// Number of directories.

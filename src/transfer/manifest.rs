@@ -305,6 +305,7 @@ impl Manifest {
             // What was piped is gone.
             resume: !self.stream,
             stream: self.stream,
+            share: false,
         }
     }
 }

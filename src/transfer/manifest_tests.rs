@@ -220,6 +220,7 @@ fn what_was_announced_must_come() {
             Offer {
                 block_size: 0,
                 resume: false,
+                share: false,
                 ..offer.clone()
             },
             ManifestError::BlockSize(0),
@@ -257,6 +258,7 @@ proptest! {
             version: 1, title: String::new(), files: 20, directories: 0, bytes: 0, entries: 20,
             block_size: 1 << 20,
             resume: false,
+            share: false,
             stream: false,
         };
         let mut builder = ManifestBuilder::new(offer).unwrap();

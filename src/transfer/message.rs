@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::digest::Digest;
-use super::kept::{Range, Run};
+use super::kept::{Digests, Range, Run};
 use super::manifest::{Entry, Kind, Manifest};
+use super::swarm::blocks::Span;
 use crate::channel::MAX_MESSAGE;
 
 /// One control message.
@@ -30,6 +31,36 @@ pub(super) enum ControlMessage {
         /// Whether it understands `zeros`.
         #[serde(default, skip_serializing_if = "is_false")]
         zeros: bool,
+        /// Whether it exchanges blocks with others.
+        #[serde(default, skip_serializing_if = "is_false")]
+        share: bool,
+    },
+    /// Digests of blocks, by their number in the transfer.
+    Digests {
+        blocks: Vec<KnownRun>,
+    },
+    /// Blocks that the receiver has verified, by their number in the transfer.
+    Got {
+        blocks: Vec<Span>,
+    },
+    /// Another receiver, and the code that both are told.
+    Introduce {
+        helper: u32,
+        code: String,
+        side: Side,
+    },
+    /// A pairing record for another receiver, or from it.
+    Relay {
+        helper: u32,
+        data: String,
+    },
+    /// The receiver reaches another one.
+    Linked {
+        helper: u32,
+    },
+    /// It does not any more, or never did.
+    Unlinked {
+        helper: u32,
     },
     /// Blocks that hold nothing but zeros, and are not sent otherwise.
     Zeros {
@@ -111,6 +142,24 @@ pub(super) struct Offer {
     /// One file, the size of which comes with `complete`.
     #[serde(default, skip_serializing_if = "is_false")]
     pub(super) stream: bool,
+    /// Whether others receive the same, and can be exchanged blocks with.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(super) share: bool,
+}
+
+/// Blocks one after the other, by their number in the transfer, and the digest of each.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct KnownRun {
+    pub(super) from: u32,
+    pub(super) digests: Digests,
+}
+
+/// Who of two receivers pairs as what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Side {
+    Host,
+    Guest,
 }
 
 fn is_false(value: &bool) -> bool {
@@ -194,7 +243,6 @@ pub(super) fn entries_messages(manifest: &Manifest) -> impl Iterator<Item = Stri
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::transfer::kept::Digests;
 
     #[test]
     fn messages_are_spelt_as_in_the_protocol() {
@@ -217,6 +265,7 @@ mod tests {
             block_size: 1 << 20,
             resume: false,
             stream: false,
+            share: false,
         };
         let stream = Offer {
             stream: true,
@@ -270,11 +319,11 @@ mod tests {
                 r#"{"type":"entries","from":0,"entries":[{"path":"a/b","kind":"file","size":3,"mtime":-1,"mode":420}]}"#.to_owned(),
             ),
             (
-                ControlMessage::Accept { window: None, lanes: None, zeros: false },
+                ControlMessage::Accept { window: None, lanes: None, zeros: false, share: false },
                 r#"{"type":"accept"}"#.to_owned(),
             ),
             (
-                ControlMessage::Accept { window: Some(9), lanes: Some(16), zeros: true },
+                ControlMessage::Accept { window: Some(9), lanes: Some(16), zeros: true, share: false },
                 r#"{"type":"accept","window":9,"lanes":16,"zeros":true}"#.to_owned(),
             ),
             (
@@ -316,6 +365,34 @@ mod tests {
             (
                 ControlMessage::Receipt { digest, bytes: 1, files: 2 },
                 format!(r#"{{"type":"receipt","digest":"{hex}","bytes":1,"files":2}}"#),
+            ),
+            (
+                ControlMessage::Accept { window: None, lanes: None, zeros: false, share: true },
+                r#"{"type":"accept","share":true}"#.to_owned(),
+            ),
+            (
+                ControlMessage::Digests { blocks: vec![KnownRun { from: 7, digests: Digests(vec![digest]) }] },
+                r#"{"type":"digests","blocks":[{"from":7,"digests":"47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU"}]}"#.to_owned(),
+            ),
+            (
+                ControlMessage::Got { blocks: vec![Span(7, 2), Span(12, 1)] },
+                r#"{"type":"got","blocks":[[7,2],[12,1]]}"#.to_owned(),
+            ),
+            (
+                ControlMessage::Introduce { helper: 3, code: "pair-a-b-c".to_owned(), side: Side::Guest },
+                r#"{"type":"introduce","helper":3,"code":"pair-a-b-c","side":"guest"}"#.to_owned(),
+            ),
+            (
+                ControlMessage::Relay { helper: 3, data: "AQ".to_owned() },
+                r#"{"type":"relay","helper":3,"data":"AQ"}"#.to_owned(),
+            ),
+            (
+                ControlMessage::Linked { helper: 3 },
+                r#"{"type":"linked","helper":3}"#.to_owned(),
+            ),
+            (
+                ControlMessage::Unlinked { helper: 3 },
+                r#"{"type":"unlinked","helper":3}"#.to_owned(),
             ),
             (
                 ControlMessage::Cancel { code: "io".to_owned(), message: "m".to_owned() },

@@ -23,6 +23,7 @@ mod safe_path;
 mod selection;
 mod sender;
 mod source;
+mod swarm;
 mod throttle;
 mod wire;
 
@@ -33,12 +34,16 @@ pub use event::{Event, Summary};
 pub use label::{CONTROL_PROTOCOL, LANE_PROTOCOL, Label, TransferId};
 pub use lanes::{LaneCount, Lanes, MAX_LANES, OpenLane};
 pub use manifest::{BlockSize, Entry, Kind, Manifest, ManifestError};
-pub use receiver::{Decision, Limits, ReceiveOptions, receive, receive_into, receive_over};
+pub use receiver::{
+    Decision, Limits, ReceiveOptions, receive, receive_among, receive_into, receive_over,
+};
 pub use receiver::{DiscardError, Leftover, Partial, PartialState, discard, partials};
 pub use safe_path::{PathError, SafePath};
 pub use selection::{PatternError, Selection};
 pub use sender::{send, send_over};
 pub use source::{Skipped, Source, SourceError};
+pub use swarm::crowd::{Crowd, Sharing};
+pub use swarm::meet::{HelperLine, Introduction, MeetHelper, Role, Sessions};
 
 use crate::channel::Channel;
 

@@ -9,6 +9,7 @@ pub(crate) mod pair;
 mod policy;
 pub(crate) mod receive_file;
 pub(crate) mod send_file;
+mod send_many;
 mod target;
 mod transfer;
 pub(crate) mod transfers;

@@ -5,12 +5,13 @@ use std::fs;
 use std::io;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use peerline::pairing::Code;
 use peerline::session::{Incoming, Intent};
 use peerline::transfer::{
-    Channels, Decision, Limits, MAX_LANES, Manifest, Partial, ReceiveOptions, Summary,
-    receive_into, receive_over,
+    Channels, Decision, Limits, MAX_LANES, Manifest, Partial, ReceiveOptions, Sessions, Summary,
+    receive_among, receive_into, receive_over,
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -88,6 +89,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "CODE", requires = "listen")]
     pub(super) code: Option<Code>,
 
+    /// Exchange no blocks with other receivers of the same, who would learn this side's addresses
+    #[arg(long)]
+    pub(super) no_share: bool,
+
     /// Replace files that exist already
     #[arg(long)]
     pub(super) overwrite: bool,
@@ -110,6 +115,8 @@ pub(super) struct Terms {
     overwrite: bool,
     /// Bytes a second.
     rate: Option<NonZeroU64>,
+    /// Stay away from other receivers.
+    no_share: bool,
 }
 
 /// Where it goes.
@@ -271,7 +278,11 @@ impl Reception<'_> {
                         overwrite: self.terms.overwrite,
                         limits,
                     };
-                    receive_over(channels, more, options, decide, steps, stop).await
+                    if self.terms.no_share {
+                        return receive_over(channels, more, options, decide, steps, stop).await;
+                    }
+                    let meet = Arc::new(Sessions::like(&line.session));
+                    receive_among(channels, more, meet, options, decide, steps, stop).await
                 }
                 Out::Stdout => {
                     // Unlocked and unbuffered: blocks are large, and nobody else writes there.
@@ -366,6 +377,7 @@ impl Arguments {
             policy,
             overwrite: self.overwrite,
             rate: self.limit,
+            no_share: self.no_share,
         })
     }
 

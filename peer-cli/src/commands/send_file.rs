@@ -13,11 +13,12 @@ use peerline::pairing::Code;
 use peerline::session::{Intent, SessionError};
 use peerline::transfer::{
     CONTROL_PROTOCOL, Channels, LANE_PROTOCOL, LaneCount, Lanes, MAX_LANES, SafePath, Selection,
-    Skipped, Source, SourceError, Summary, TransferId, send_over as send_files,
+    Sharing, Skipped, Source, SourceError, Summary, TransferId, send_over as send_files,
 };
 use tokio::task::{JoinError, spawn_blocking};
 use tokio_util::sync::CancellationToken;
 
+use super::send_many::{self, ToMany};
 use super::transfer::{self, Side};
 use crate::amount;
 use crate::cli::Common;
@@ -44,6 +45,15 @@ pub(crate) struct Arguments {
     /// device that peer-cli pair has made known and that waits with receive-file --from or --listen
     #[arg(long, value_name = "CODE|LINK|DEVICE")]
     to: Option<Recipient>,
+
+    /// Send to so many receivers, 2 to 15, all with the same code; they help each other
+    #[arg(long, value_name = "N", conflicts_with_all = ["to", "verify"],
+          value_parser = clap::value_parser!(u16).range(2..=MOST_RECEIVERS))]
+    to_many: Option<u16>,
+
+    /// Do not let receivers exchange blocks, by which they learn each other's addresses
+    #[arg(long, requires = "to_many")]
+    no_share: bool,
 
     /// Use this code instead of a new one, and wait under it
     #[arg(
@@ -79,6 +89,9 @@ pub(crate) struct Arguments {
     pub(crate) common: Common,
 }
 
+/// A room has 16 places, and one of them is ours.
+const MOST_RECEIVERS: i64 = 15;
+
 /// What is to be sent, found to be there and readable.
 #[derive(Debug)]
 struct Plan {
@@ -107,15 +120,17 @@ enum Meeting {
     Guest(Target),
     /// A known device waits.
     Device(DeviceName),
+    /// So many come, with a new code or this one.
+    Crowd(Option<Code>, u16, Sharing),
 }
 
 /// How it travels.
 #[derive(Clone, Copy, Debug)]
-struct Pace {
+pub(super) struct Pace {
     /// Connections at a time.
-    lanes: LaneCount,
+    pub(super) lanes: LaneCount,
     /// Bytes a second.
-    limit: Option<NonZeroU64>,
+    pub(super) limit: Option<NonZeroU64>,
 }
 
 /// Offers the files, waits for the other side, and returns when it has confirmed them.
@@ -138,11 +153,21 @@ pub(super) async fn run(
         What::Paths(paths, selection) => Source::select(&paths, &selection),
         What::Stdin(name) => Source::stream(&name, io::stdin()),
     });
+    if let Meeting::Crowd(code, count, sharing) = &plan.meeting {
+        let many = ToMany {
+            code: code.clone(),
+            count: *count,
+            sharing: *sharing,
+            pace: plan.pace,
+        };
+        return send_many::run(&context, many, scan).await;
+    }
     let connecting = async {
         match plan.meeting {
             Meeting::Host(code) => connect::host(&context, code, "receive-file").await,
             Meeting::Guest(target) => connect::guest(&context, target).await,
             Meeting::Device(name) => known::guest(&context, &name).await,
+            Meeting::Crowd(..) => Err(Failure::bug("several receivers on one line")),
         }
     };
     tokio::pin!(connecting);
@@ -162,14 +187,7 @@ pub(super) async fn run(
                 scanned = scan => self::source(scanned)?,
             },
         };
-        for Skipped { path, what } in source.skipped() {
-            ui.note(&format!("'{}' is {what} and is not sent.", path.display()));
-        }
-        match source.left_out() {
-            0 => {}
-            1 => ui.note("1 file or directory is left out."),
-            more => ui.note(&format!("{more} files and directories are left out.")),
-        }
+        say_left_out(ui, &source);
         if plan.verify {
             line.verify(&context).await?;
         }
@@ -183,7 +201,21 @@ pub(super) async fn run(
     Ok(())
 }
 
-fn source(scanned: Result<Result<Source, SourceError>, JoinError>) -> Result<Source, Failure> {
+/// What of the paths is not sent.
+pub(super) fn say_left_out(ui: &Ui, source: &Source) {
+    for Skipped { path, what } in source.skipped() {
+        ui.note(&format!("'{}' is {what} and is not sent.", path.display()));
+    }
+    match source.left_out() {
+        0 => {}
+        1 => ui.note("1 file or directory is left out."),
+        more => ui.note(&format!("{more} files and directories are left out.")),
+    }
+}
+
+pub(super) fn source(
+    scanned: Result<Result<Source, SourceError>, JoinError>,
+) -> Result<Source, Failure> {
     match scanned {
         Ok(Ok(source)) => Ok(source),
         Ok(Err(error)) => Err(Failure::from(&error)),
@@ -213,7 +245,18 @@ async fn send(
     source: Source,
     pace: Pace,
 ) -> Result<Summary, Failure> {
-    let lanes = Lanes {
+    let lanes = lanes(line, pace);
+    let channels = channels(line).await?;
+    let stop = context.stop.clone();
+    transfer::run(context.ui, line, Side::Sender, |steps| {
+        send_files(channels, lanes, source, steps, stop)
+    })
+    .await
+}
+
+/// How the blocks travel on a line.
+pub(super) fn lanes(line: &Line, pace: Pace) -> Lanes {
+    Lanes {
         opener: Some(Box::new(line.session.lanes())),
         count: pace.lanes,
         limit: pace.limit,
@@ -221,7 +264,11 @@ async fn send(
             .session
             .first_path()
             .map_or(Duration::ZERO, |path| path.round_trip),
-    };
+    }
+}
+
+/// The channels of a transfer.
+pub(super) async fn channels(line: &Line) -> Result<Channels, Failure> {
     let id = TransferId::random();
     let open = async |label: String, protocol: &str| {
         let opened = line.session.open(label, protocol, Delivery::Reliable).await;
@@ -235,15 +282,10 @@ async fn send(
             Err(error) => Err(Failure::from(&error)),
         }
     };
-    let channels = Channels {
+    Ok(Channels {
         control: open(id.control_label(), CONTROL_PROTOCOL).await?,
         lane: open(id.lane_label(0), LANE_PROTOCOL).await?,
-    };
-    let stop = context.stop.clone();
-    transfer::run(context.ui, line, Side::Sender, |steps| {
-        send_files(channels, lanes, source, steps, stop)
     })
-    .await
 }
 
 impl Arguments {
@@ -254,10 +296,11 @@ impl Arguments {
         let what = self.what(ui)?;
         Ok(Plan {
             what,
-            meeting: match &self.to {
-                Some(Recipient::Code(target)) => Meeting::Guest(target.clone()),
-                Some(Recipient::Device(name)) => Meeting::Device(name.clone()),
-                None => Meeting::Host(self.code.clone()),
+            meeting: match (&self.to, self.to_many) {
+                (Some(Recipient::Code(target)), _) => Meeting::Guest(target.clone()),
+                (Some(Recipient::Device(name)), _) => Meeting::Device(name.clone()),
+                (None, Some(count)) => Meeting::Crowd(self.code.clone(), count, self.sharing()),
+                (None, None) => Meeting::Host(self.code.clone()),
             },
             verify: self.verify,
             pace: Pace {
@@ -267,9 +310,22 @@ impl Arguments {
         })
     }
 
+    fn sharing(&self) -> Sharing {
+        match self.no_share {
+            true => Sharing::Apart,
+            false => Sharing::Together,
+        }
+    }
+
     fn what(&self, ui: &Ui) -> Result<What, Failure> {
         let is_stdin = |path: &PathBuf| path.as_os_str() == "-";
         if self.paths.iter().any(is_stdin) {
+            if self.to_many.is_some() {
+                return Err(
+                    Failure::usage("stdin is sent to one receiver: it can be read once")
+                        .hint("write it to a file first, and send that"),
+                );
+            }
             return self.stdin(ui);
         }
         if self.name.is_some() {
@@ -365,103 +421,4 @@ fn unreadable(path: &Path, error: &io::Error) -> Failure {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::ffi::OsStr;
-
-    use clap::Parser;
-
-    use super::*;
-    use crate::cli::{Cli, Command};
-    use crate::exit::Exit;
-    use crate::ui::Audience;
-
-    fn resolve(paths: &[&Path]) -> Result<Plan, Failure> {
-        let words = ["peer-cli", "send-file"].map(OsStr::new);
-        let cli = Cli::try_parse_from(
-            words
-                .into_iter()
-                .chain(paths.iter().map(|path| path.as_os_str())),
-        );
-        match cli.expect("parses").command {
-            Command::SendFile(arguments) => arguments.resolve(&Ui::new(Audience::Quiet)),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn files_and_directories_get_their_last_name() {
-        let home = tempfile::tempdir().unwrap();
-        let directory = home.path().join("photos");
-        fs::create_dir_all(directory.join("2024")).unwrap();
-        fs::write(home.path().join("a b.txt"), "x").unwrap();
-        for (path, name) in [
-            ("a b.txt", "a b.txt"),
-            ("photos/", "photos"),
-            ("photos/2024/..", "photos"),
-        ] {
-            let path = home.path().join(path);
-            assert_eq!(name_to_send(&path).as_deref(), Ok(name));
-            let plan = resolve(&[&path]).expect("is there");
-            assert!(matches!(plan.what, What::Paths(paths, _) if paths == [path]));
-        }
-    }
-
-    #[test]
-    fn stdin_gets_a_name() {
-        let words = |more: &[&str]| {
-            let words = ["peer-cli", "send-file"]
-                .into_iter()
-                .chain(more.iter().copied());
-            let cli = Cli::try_parse_from(words).expect("parses");
-            match cli.command {
-                Command::SendFile(arguments) => arguments.resolve(&Ui::new(Audience::Quiet)),
-                other => panic!("{other:?}"),
-            }
-        };
-        for (more, expected) in [(&["-"][..], "stdin"), (&["-", "--name", "a.tar"], "a.tar")] {
-            let plan = words(more).expect("can be sent");
-            assert!(matches!(plan.what, What::Stdin(name) if name == expected));
-        }
-        for (more, expected) in [
-            (&["-", "--name", "a/b"][..], "it is a path"),
-            (&["-", "--name", ".."], "cannot be used"),
-            (&[".", "--name", "x"], "--name is for what comes from stdin"),
-        ] {
-            let failure = words(more).expect_err("must be refused");
-            assert_eq!(failure.exit, Exit::Usage);
-            assert!(failure.message.contains(expected), "{failure}");
-        }
-    }
-
-    #[test]
-    fn what_cannot_be_sent_is_a_usage_error_that_names_it() {
-        let home = tempfile::tempdir().unwrap();
-        let (one, two) = (home.path().join("one/x"), home.path().join("two/x"));
-        for path in [&one, &two] {
-            fs::create_dir_all(path).unwrap();
-        }
-        let missing = home.path().join("missing");
-        let unsafe_name = home.path().join("a:b");
-        fs::write(&unsafe_name, "x").unwrap();
-        for (paths, expected) in [
-            (
-                &[missing.as_path()][..],
-                "missing': no such file or directory",
-            ),
-            (
-                &[one.as_path(), two.as_path()],
-                "two of the paths end in 'x'",
-            ),
-            (&[Path::new("/")], "has no name"),
-            (&[unsafe_name.as_path()], "cannot be sent under its name"),
-            (&[Path::new("-"), one.as_path()], "stdin is sent alone"),
-            #[cfg(unix)]
-            (&[Path::new("/dev/null")], "neither a file nor a directory"),
-        ] {
-            let failure = resolve(paths).expect_err("must be refused");
-            assert_eq!(failure.exit, Exit::Usage);
-            assert!(failure.message.contains(expected), "{failure}");
-            assert!(!failure.hint.is_empty());
-        }
-    }
-}
+mod tests;

@@ -156,5 +156,7 @@ pub(super) fn say_done(ui: &Ui, summary: &Summary, path: Route) {
         path,
         lanes,
         packet,
+        helped: summary.helped,
+        receivers: None,
     });
 }

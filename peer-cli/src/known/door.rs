@@ -8,7 +8,7 @@ use peerline::session::{Bye, ByeCode, Session};
 use peerline::signaling::ServerUrl;
 use tokio::time::sleep;
 
-use crate::connect::{Context, Doorway, Place, Visit, make_room};
+use crate::connect::{Context, Doorway, PLACES, Place, Visit, make_room};
 use crate::devices::{Device, DeviceName, Devices};
 use crate::exit::Failure;
 use crate::line::Line;
@@ -186,7 +186,8 @@ impl Door {
             return Ok(None);
         };
         let room = awaiting.room().to_owned();
-        let (signaling, joined) = make_room(context, &self.server, Some(&room), place).await?;
+        let (signaling, joined) =
+            make_room(context, &self.server, (Some(&room), PLACES), place).await?;
         self.opened = true;
         self.announce(room);
         context.ui.say(&Event::Waiting {

@@ -235,6 +235,12 @@ pub(crate) enum Event {
         lanes: u16,
         /// The largest datagrams in which they travelled, UDP payload in bytes; 0 if there were none.
         packet: u16,
+        /// Bytes that other receivers gave.
+        #[serde(skip_serializing_if = "is_zero")]
+        helped: u64,
+        /// How many have received it (`send-file --to-many`); `bytes` counts once.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        receivers: Option<u16>,
     },
     /// A track of a call began or ended.
     Track {
@@ -332,6 +338,10 @@ pub(crate) enum Event {
     },
 }
 
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
 /// What travelled in one direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Flows {
@@ -406,6 +416,13 @@ impl Event {
     pub(crate) fn json(&self) -> String {
         let json = serde_json::to_string(self).expect("events hold only text and numbers");
         ascii_json(&json)
+    }
+
+    /// The same, about one of several receivers.
+    pub(crate) fn json_of(&self, receiver: u32) -> String {
+        let json = self.json();
+        let open = json.strip_suffix('}').unwrap_or(&json);
+        format!("{open},\"receiver\":{receiver}}}")
     }
 
     /// The line for people, or `None` for what is shown otherwise (the bar) or not at all.
@@ -501,11 +518,21 @@ impl Event {
                 rate,
                 resumed,
                 path,
+                helped,
+                receivers,
                 ..
             } => format!(
-                "Done: {}, {}{} in {} ({}), {}",
+                "Done: {}, {}{}{}{} in {} ({}), {}",
                 count(*files, "file"),
                 Bytes(*bytes),
+                match receivers {
+                    None => String::new(),
+                    Some(receivers) => format!(" to {}", count(u64::from(*receivers), "receiver")),
+                },
+                match helped {
+                    0 => String::new(),
+                    helped => format!(" ({} of it from other receivers)", Bytes(*helped)),
+                },
                 match resumed {
                     0 => String::new(),
                     resumed => format!(" ({} of it resumed)", Bytes(*resumed)),
@@ -827,6 +854,8 @@ mod tests {
                     path: Route::Direct,
                     lanes: 1,
                     packet: 16_384,
+                    helped: 0,
+                    receivers: None,
                 },
                 json!({"event": "done", "bytes": 1u64 << 30, "files": 1, "seconds": 8.0, "rate": 134_217_728.0, "resumed": 0, "path": "direct", "lanes": 1, "packet": 16_384}),
                 Some("Done: 1 file, 1.0 GiB in 8.0 s (128.0 MiB/s), direct"),
@@ -841,10 +870,31 @@ mod tests {
                     path: Route::Direct,
                     lanes: 2,
                     packet: 1_472,
+                    helped: 0,
+                    receivers: None,
                 },
                 json!({"event": "done", "bytes": 1u64 << 30, "files": 1, "seconds": 4.0, "rate": 134_217_728.0, "resumed": 1u64 << 29, "path": "direct", "lanes": 2, "packet": 1_472}),
                 Some(
                     "Done: 1 file, 1.0 GiB (512.0 MiB of it resumed) in 4.0 s (128.0 MiB/s), direct",
+                ),
+            ),
+            (
+                Event::Done {
+                    bytes: 1 << 30,
+                    files: 1,
+                    seconds: 8.0,
+                    rate: 134_217_728.0,
+                    resumed: 0,
+                    path: Route::Direct,
+                    lanes: 1,
+                    packet: 1_472,
+                    helped: 1 << 29,
+                    receivers: Some(3),
+                },
+                json!({"event": "done", "bytes": 1u64 << 30, "files": 1, "seconds": 8.0, "rate": 134_217_728.0, "resumed": 0, "path": "direct", "lanes": 1, "packet": 1_472,
+                    "helped": 1u64 << 29, "receivers": 3}),
+                Some(
+                    "Done: 1 file, 1.0 GiB to 3 receivers (512.0 MiB of it from other receivers) in 8.0 s (128.0 MiB/s), direct",
                 ),
             ),
             (
@@ -987,6 +1037,8 @@ mod tests {
                 path: Route::Direct,
                 lanes: 1,
                 packet: 0,
+                helped: 0,
+                receivers: None,
             };
             assert!(done.line(Palette::Colour).is_some());
             assert!(!done.json().is_empty());

@@ -11,6 +11,7 @@ mod palette;
 mod progress;
 mod prompt;
 mod qr;
+mod receivers;
 mod size;
 mod streams;
 #[cfg(test)]
@@ -21,5 +22,6 @@ pub(crate) use canvas::Canvas;
 pub(crate) use clean::clean;
 pub(crate) use event::{Event, Flow, Flows, Route};
 pub(crate) use measured::{Direction, Measured, RoundTrips, Throughput, Unmeasured};
+pub(crate) use receivers::Receivers;
 pub(crate) use size::{Bytes, Rate, Span, count};
 pub(crate) use voice::{Answer, Audience, Ui};

@@ -139,3 +139,37 @@ async fn with_nobody_to_ask_there_is_no_answer() {
         assert_eq!(talk.text(), "");
     }
 }
+
+#[test]
+fn what_is_about_one_of_several_receivers_says_so() {
+    for audience in [Audience::Scripts, Audience::People] {
+        let (out, talk) = (Tape::default(), Tape::default());
+        let ui = Ui::with(
+            audience,
+            PIPES,
+            Box::new(out.clone()),
+            Box::new(talk.clone()),
+        );
+        let all = Receivers::new(2);
+        let second = ui.about(2, &all);
+        second.say(&Event::Peer {
+            agent: "x".into(),
+            engine: "native".into(),
+        });
+        second.progress(10, 10);
+        ui.note("all");
+        match audience {
+            Audience::Scripts => {
+                let text = out.text();
+                let lines: Vec<serde_json::Value> = text
+                    .lines()
+                    .map(|line| serde_json::from_str(line).unwrap())
+                    .collect();
+                assert_eq!(lines.len(), 2, "{text}");
+                assert!(lines.iter().all(|line| line["receiver"] == 2), "{text}");
+                assert_eq!(lines[1]["bytes"], 10);
+            }
+            _ => assert_eq!(talk.text(), "Receiver 2: Other side: x\nall\n"),
+        }
+    }
+}

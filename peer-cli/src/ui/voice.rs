@@ -8,6 +8,7 @@ use super::clean::clean;
 use super::event::Event;
 use super::palette::Palette;
 use super::progress::{Bar, Meter, figures};
+use super::receivers::{Receiver, Receivers};
 use super::streams::{LogLine, Progress, Streams};
 use super::{prompt, qr};
 use crate::exit::Failure;
@@ -73,6 +74,8 @@ pub(crate) struct Ui {
     audience: Audience,
     surroundings: Surroundings,
     streams: Arc<Mutex<Streams>>,
+    /// The one of several receivers that this is about.
+    receiver: Option<Receiver>,
 }
 
 impl Ui {
@@ -98,21 +101,38 @@ impl Ui {
             audience,
             surroundings,
             streams: Arc::new(Mutex::new(streams)),
+            receiver: None,
+        }
+    }
+
+    /// The same voice, for what happens with one of several receivers.
+    pub(crate) fn about(&self, number: u32, all: &Arc<Receivers>) -> Self {
+        Self {
+            receiver: Some(Receiver {
+                number,
+                progress: Arc::default(),
+                all: all.clone(),
+            }),
+            ..self.clone()
         }
     }
 
     /// Says that something happened.
     pub(crate) fn say(&self, event: &Event) {
-        if let Event::Done { .. }
-        | Event::Measured(_)
-        | Event::Failed { .. }
-        | Event::Error { .. } = event
+        if self.receiver.is_none()
+            && let Event::Done { .. }
+            | Event::Measured(_)
+            | Event::Failed { .. }
+            | Event::Error { .. } = event
         {
             // The bar ends before the last line is said.
             drop(self.streams().progress.take());
         }
         match self.audience {
-            Audience::Scripts => self.result(&event.json()),
+            Audience::Scripts => self.result(&match &self.receiver {
+                None => event.json(),
+                Some(receiver) => event.json_of(receiver.number),
+            }),
             Audience::Quiet => match event {
                 Event::Code { code, link, .. } => self.result(&format!("{code}\n{link}")),
                 Event::Error { .. } | Event::Phrase { .. } => self.talk_about(event),
@@ -197,6 +217,9 @@ impl Ui {
 
     fn progress_from(&self, resumed: u64, bytes: u64, total: u64) {
         let now = Instant::now();
+        if let Some(receiver) = &self.receiver {
+            return self.progress_of(receiver, now, resumed, (bytes, total));
+        }
         let mut streams = self.streams();
         let on_screen = self.audience == Audience::People && self.surroundings.screen.is_some();
         let progress = streams.progress.get_or_insert_with(|| Progress {
@@ -222,6 +245,46 @@ impl Ui {
                 resumed: progress.resumed,
             };
             streams.result(&event.json());
+        }
+    }
+
+    /// For scripts, of each receiver; for people, of all together.
+    fn progress_of(
+        &self,
+        receiver: &Receiver,
+        now: Instant,
+        resumed: u64,
+        (bytes, total): (u64, u64),
+    ) {
+        let sum = receiver.all.add(receiver.number, bytes);
+        if self.audience != Audience::Scripts {
+            let together = Self {
+                receiver: None,
+                ..self.clone()
+            };
+            return together.progress(sum, total * receiver.all.count);
+        }
+        let mut progress = receiver
+            .progress
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let progress = progress.get_or_insert_with(|| Progress {
+            meter: Meter::new(now, bytes),
+            bar: None,
+            resumed,
+            said: None,
+        });
+        progress.meter.update(now, bytes);
+        let due = |said: Instant| now.duration_since(said) >= JSON_PROGRESS;
+        if progress.said.is_none_or(due) || bytes >= total {
+            progress.said = Some(now);
+            let event = Event::Progress {
+                bytes,
+                total,
+                rate: progress.meter.rate(),
+                resumed: progress.resumed,
+            };
+            self.say(&event);
         }
     }
 
@@ -309,7 +372,11 @@ impl Ui {
     }
 
     fn talk(&self, line: &str) {
-        self.streams().write_talk(&format!("{line}\n"));
+        let text = match &self.receiver {
+            None => format!("{line}\n"),
+            Some(receiver) => format!("Receiver {}: {line}\n", receiver.number),
+        };
+        self.streams().write_talk(&text);
     }
 
     pub(super) fn streams(&self) -> MutexGuard<'_, Streams> {

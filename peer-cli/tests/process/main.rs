@@ -18,6 +18,7 @@ mod kills;
 #[cfg(target_os = "linux")]
 mod lan;
 mod listening;
+mod many;
 #[cfg(target_os = "linux")]
 mod outages;
 mod pipes;

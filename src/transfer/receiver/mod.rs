@@ -3,11 +3,13 @@
 mod area;
 mod assembler;
 mod disk;
+mod helped;
 mod journal;
 mod lanes;
 mod partial;
 mod pipe;
 mod prepare;
+mod reports;
 mod resume;
 mod staging;
 mod state;
@@ -19,7 +21,7 @@ use std::collections::VecDeque;
 use std::io::Write;
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
@@ -35,18 +37,19 @@ use super::label::{Label, TransferId};
 use super::lanes::MAX_LANES;
 use super::manifest::Manifest;
 use super::message::ControlMessage;
+use super::swarm::helpers::Helpers;
+use super::swarm::meet::MeetHelper;
 use super::throttle::{Throttle, allows_lanes};
 use super::wire::{LaneEnd, end, next_control, thread_failed, until};
 use crate::channel::{Channel, ChannelReceiver, ChannelSender, Message};
+use helped::next_of;
 use lanes::{FromLane, LaneSet};
 use prepare::start_disk;
+use reports::{Next, Progress};
 use state::{Action, ReceiverState};
-use writer::{Disk, Job, Report};
+use writer::{Disk, Job};
 
 pub use partial::{DiscardError, Leftover, Partial, PartialState, discard, partials};
-
-/// Progress is told at most this often.
-const PROGRESS: Duration = Duration::from_millis(100);
 
 /// Bytes of lane messages that the sender may have on their way to the disk thread: 40 MiB a second at
 /// 100 ms. The engine and our queues hold this much without closing SCTP's window, which all channels
@@ -116,7 +119,7 @@ pub async fn receive(
     cancel: CancellationToken,
 ) -> Result<Summary, TransferError> {
     let to = Destination::Directory(options);
-    receive_from(channels, None, to, decide, events, cancel).await
+    receive_from(channels, None, (to, None), decide, events, cancel).await
 }
 
 /// As [`receive`], and takes blocks from every lane of the transfer that comes through `more`.
@@ -128,7 +131,23 @@ pub async fn receive_over(
     events: mpsc::Sender<Event>,
     cancel: CancellationToken,
 ) -> Result<Summary, TransferError> {
-    let to = Destination::Directory(options);
+    let to = (Destination::Directory(options), None);
+    receive_from(channels, Some(more), to, decide, events, cancel).await
+}
+
+/// As [`receive_over`], and exchanges blocks with other receivers of the same, if the sender has any who do:
+/// `meet` connects to those whom the sender introduces. They learn the addresses of this side, and of the
+/// transfer what the sender gives everybody. Every block is what the sender says it is, whoever gave it.
+pub async fn receive_among(
+    channels: Channels,
+    more: mpsc::Receiver<Channel>,
+    meet: Arc<dyn MeetHelper>,
+    options: ReceiveOptions,
+    decide: impl AsyncFnOnce(&Manifest) -> Decision,
+    events: mpsc::Sender<Event>,
+    cancel: CancellationToken,
+) -> Result<Summary, TransferError> {
+    let to = (Destination::Directory(options), Some(meet));
     receive_from(channels, Some(more), to, decide, events, cancel).await
 }
 
@@ -147,7 +166,7 @@ pub async fn receive_into(
     events: mpsc::Sender<Event>,
     cancel: CancellationToken,
 ) -> Result<Summary, TransferError> {
-    let to = Destination::Pipe(Mutex::new(Some(out)), limits);
+    let to = (Destination::Pipe(Mutex::new(Some(out)), limits), None);
     receive_from(channels, Some(more), to, decide, events, cancel).await
 }
 
@@ -167,7 +186,7 @@ impl Destination {
     }
 
     /// What an `accept` says.
-    fn terms(&self, takes_more: bool) -> ControlMessage {
+    fn terms(&self, takes_more: bool, share: bool) -> ControlMessage {
         let rate = self.limits().rate;
         let window = rate.map_or(WINDOW, |rate| rate.get().clamp(LEAST_WINDOW, WINDOW));
         let (lanes, zeros) = match self {
@@ -178,6 +197,7 @@ impl Destination {
             window: Some(window),
             lanes: (takes_more && allows_lanes(rate)).then_some(lanes),
             zeros,
+            share,
         }
     }
 }
@@ -185,7 +205,7 @@ impl Destination {
 async fn receive_from(
     channels: Channels,
     more: Option<mpsc::Receiver<Channel>>,
-    to: Destination,
+    (to, meet): (Destination, Option<Arc<dyn MeetHelper>>),
     decide: impl AsyncFnOnce(&Manifest) -> Decision,
     events: mpsc::Sender<Event>,
     cancel: CancellationToken,
@@ -216,6 +236,9 @@ async fn receive_from(
         takes_more,
         lane_end: LaneEnd::default(),
         events: Events(events),
+        meet,
+        helpers: None,
+        commit_by: None,
         committing: None,
     };
     let mut disk = None;
@@ -262,6 +285,11 @@ struct Receiver {
     takes_more: bool,
     lane_end: LaneEnd,
     events: Events,
+    /// Connects to other receivers, until it is known whether there are any.
+    meet: Option<Arc<dyn MeetHelper>>,
+    helpers: Option<Helpers>,
+    /// Everything is here, and others are still waited for until then.
+    commit_by: Option<Instant>,
     /// What will have been received when the files are in place, and when it was accepted.
     committing: Option<(Summary, Instant)>,
 }
@@ -282,11 +310,13 @@ impl Receiver {
         if let Decision::Decline(reason) = self.decision(decide(&manifest)).await? {
             return Err(self.decline(reason).await);
         }
-        let disk = disk.insert(start_disk(&manifest, opened));
+        self.look_for_helpers(&manifest);
+        let shares = self.helpers.is_some();
+        let disk = disk.insert(start_disk(&manifest, opened, shares));
         self.prepare(&manifest, disk).await?;
 
         self.state.accept();
-        self.tell(self.to.terms(self.takes_more)).await;
+        self.tell(self.to.terms(self.takes_more, shares)).await;
         self.events.emit(Event::Accepted).await;
         self.blocks(&manifest, disk).await
     }
@@ -358,13 +388,18 @@ impl Receiver {
             while let Some(credit) = self.lanes.overdue(now) {
                 self.tell(credit).await;
             }
+            self.tell_got().await;
+            self.commit_if_due(now);
             if job.is_none() {
                 job = self.orders.pop_front();
             }
             let pause = self.throttle.wait(now);
             let reads = control_open && self.orders.len() < ORDERS;
             let wants = job.is_none() && pause.is_none() && !self.state.has_everything();
+            let helpers_due = self.helpers.as_ref().and_then(Helpers::deadline);
             let deadline = earliest(pause, self.lanes.credit_due());
+            let deadline = earliest(earliest(deadline, helpers_due), self.commit_by);
+            let room = self.orders.len() < ORDERS && pause.is_none();
             tokio::select! {
                 biased;
                 message = next_control(&mut self.incoming), if reads => match message {
@@ -396,6 +431,8 @@ impl Receiver {
                         }
                     }
                 }
+                // Before the lanes, which always have something: others wait for answers.
+                happening = next_of(self.helpers.as_mut()), if room => self.happened(happening).await,
                 message = self.lanes.next(&self.id), if wants => {
                     job = Some(match message? {
                         FromLane::Message(lane, bytes) => {
@@ -417,13 +454,24 @@ impl Receiver {
                     self.size = Some(size);
                     self.orders.push_back(Job::Ended(size));
                 }
+                Action::Digests(runs) => self.with_helpers(|helpers| helpers.digests(&runs))?,
+                Action::Introduced { helper, code, side } => {
+                    self.with_helpers(|helpers| helpers.introduced(helper, &code, side))?;
+                }
+                Action::Relayed { helper, data } => self.with_helpers(|helpers| {
+                    helpers.relayed(helper, data);
+                    Ok(())
+                })?,
                 Action::Commit(digest) => {
-                    if let Some(Job::Message(..)) = job.replace(Job::Commit) {
+                    if self.helpers.is_some() {
+                        self.commit_soon(Instant::now());
+                    } else if let Some(Job::Message(..)) = job.replace(Job::Commit) {
                         return Err(TransferError::protocol("data after the last block"));
                     }
                     let summary = Summary {
                         lanes: self.lanes.used,
                         packet: self.lanes.packet,
+                        helped: self.helpers.as_ref().map_or(0, |helpers| helpers.bytes),
                         ..summary_of(manifest, digest, self.resumed)
                     };
                     let summary = Summary {
@@ -434,70 +482,6 @@ impl Receiver {
                 }
                 _ => {}
             }
-        }
-    }
-
-    async fn report(
-        &mut self,
-        report: Report,
-        manifest: &Manifest,
-        progress: &mut Progress,
-    ) -> Result<Next, TransferError> {
-        match report {
-            Report::Verified { bytes } => {
-                progress.bytes += u64::from(bytes);
-                let most = self.to.limits().stream.filter(|_| manifest.is_stream());
-                if let Some(most) = most.filter(|most| progress.bytes > *most) {
-                    return Err(TransferError::TooLarge { most });
-                }
-                self.tell_progress(progress, manifest).await;
-            }
-            Report::File { file, digest } => {
-                progress.files += 1;
-                let entry = &manifest.entries()[file as usize];
-                let path = entry.path.as_str().to_owned();
-                let size = self.size.unwrap_or(entry.size());
-                self.events.emit(Event::File { path, size, digest }).await;
-                self.tell_progress(progress, manifest).await;
-            }
-            Report::Damaged(id) => {
-                let path = manifest.entries()[id.file as usize]
-                    .path
-                    .as_str()
-                    .to_owned();
-                self.state.damaged(id, &path)?;
-                self.tell(ControlMessage::Resend {
-                    file: id.file,
-                    block: id.block,
-                })
-                .await;
-                self.events
-                    .emit(Event::Resent {
-                        path,
-                        block: id.block,
-                    })
-                    .await;
-            }
-            Report::Complete(digest) => return Ok(Next::Go(self.state.verified(digest)?)),
-            Report::Committed => {
-                let summary = self.summary().expect("committed only when told to");
-                self.receipt(&summary).await;
-                return Ok(Next::Done(summary));
-            }
-            Report::Left(left) => self.leave(Some(left)),
-            Report::Ready { .. } | Report::Have { .. } => {}
-            Report::Failed(error) => return Err(error),
-        }
-        Ok(Next::Go(Action::Nothing))
-    }
-
-    async fn tell_progress(&self, progress: &mut Progress, manifest: &Manifest) {
-        let now = Instant::now();
-        if now.duration_since(progress.told) >= PROGRESS {
-            progress.told = now;
-            let (bytes, files) = (progress.bytes, progress.files);
-            self.events.progress(bytes, manifest.bytes(), files);
-            self.tell(ControlMessage::Progress { bytes, files }).await;
         }
     }
 
@@ -537,21 +521,11 @@ fn earliest(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
     [one, other].into_iter().flatten().min()
 }
 
-enum Next {
-    Go(Action),
-    Done(Summary),
-}
-
-struct Progress {
-    bytes: u64,
-    files: u32,
-    told: Instant,
-}
-
 fn summary_of(manifest: &Manifest, digest: Digest, resumed: u64) -> Summary {
     Summary {
         bytes: manifest.bytes(),
         resumed,
+        helped: 0,
         files: manifest.files(),
         directories: manifest.directories(),
         digest,

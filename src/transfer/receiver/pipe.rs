@@ -88,7 +88,8 @@ impl Pipe {
                 // It was not told that it may.
                 Job::Zeros(_) => return Err(TransferError::protocol("zeros unasked").into()),
                 Job::Commit => return Ok(()),
-                Job::Changed(_) | Job::Checked => {}
+                // It said nothing of sharing.
+                Job::Changed(_) | Job::Checked | Job::Helped { .. } | Job::Serve { .. } => {}
             }
         }
     }
@@ -106,7 +107,7 @@ impl Pipe {
                 while let Some(block) = self.held.next() {
                     self.out.write_all(&block).map_err(cannot_write)?;
                 }
-                Some(Report::Verified { bytes })
+                Some(Report::Verified { id, bytes })
             }
             Step::Damaged(id) => {
                 self.held.damaged(id.block);

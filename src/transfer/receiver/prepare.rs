@@ -31,7 +31,7 @@ pub(super) enum Opened {
 }
 
 /// Starts the disk thread where the earlier attempt ended, or from nothing.
-pub(super) fn start_disk(manifest: &Arc<Manifest>, opened: Opened) -> Disk {
+pub(super) fn start_disk(manifest: &Arc<Manifest>, opened: Opened, shares: bool) -> Disk {
     let (path, existing, out, search) = match opened {
         Opened::Directory {
             path,
@@ -42,7 +42,7 @@ pub(super) fn start_disk(manifest: &Arc<Manifest>, opened: Opened) -> Disk {
         Opened::Pipe(out) => return Disk::pipe(manifest.clone(), out),
     };
     let accepted = manifest.clone();
-    Disk::start(manifest.clone(), existing, move || {
+    Disk::start(manifest.clone(), existing, shares, move || {
         for mut empty in search.empty {
             empty.discard();
         }

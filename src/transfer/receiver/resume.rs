@@ -206,6 +206,8 @@ impl Resuming {
                 | Job::LaneEnded(_)
                 | Job::Zeros(_)
                 | Job::Ended(_)
+                | Job::Helped { .. }
+                | Job::Serve { .. }
                 | Job::Commit => {
                     return Err(TransferError::protocol("data before it was accepted").into());
                 }

@@ -4,7 +4,7 @@
 //! itself, and `cap-std` lets no path and no symbolic link lead out of it. Dropping a [`Staging`]
 //! removes it; [`Staging::end`] keeps what is durable.
 
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -251,6 +251,20 @@ impl Staging {
             Ok(())
         });
         self.check(entry, written)
+    }
+
+    /// Reads back a part of a file that was written.
+    pub(super) fn read(&mut self, index: u32, position: u64, length: u32) -> io::Result<Vec<u8>> {
+        let manifest = self.manifest.clone();
+        let entry = &manifest.entries()[index as usize];
+        let (parent, name) = self.parent_of(entry)?;
+        let mut options = OpenOptions::new();
+        options.read(true).follow(FollowSymlinks::No);
+        let mut file = parent.open_with(name, &options)?.into_std();
+        file.seek(SeekFrom::Start(position))?;
+        let mut data = vec![0; length as usize];
+        file.read_exact(&mut data)?;
+        Ok(data)
     }
 
     /// So many bytes of a file are zeros.

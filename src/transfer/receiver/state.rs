@@ -8,7 +8,7 @@ use crate::transfer::error::{Code, TransferError};
 use crate::transfer::kept::Range;
 use crate::transfer::manifest::Manifest;
 use crate::transfer::manifest_builder::ManifestBuilder;
-use crate::transfer::message::ControlMessage;
+use crate::transfer::message::{ControlMessage, KnownRun, Side};
 use crate::transfer::sender::{BlockId, MAX_RESENDS, MAX_RESENDS_IN_ALL};
 
 #[derive(Debug, PartialEq, Eq)]
@@ -26,6 +26,19 @@ pub(super) enum Action {
     Zeros(Vec<Range>),
     /// The stream had so many bytes.
     Ended(u64),
+    /// What blocks are that others may have.
+    Digests(Vec<KnownRun>),
+    /// Another receiver of the same.
+    Introduced {
+        helper: u32,
+        code: String,
+        side: Side,
+    },
+    /// A record of another receiver.
+    Relayed {
+        helper: u32,
+        data: String,
+    },
     /// Everything is here and right: put it in place.
     Commit(Digest),
 }
@@ -52,6 +65,8 @@ pub(super) struct ReceiverState {
     manifest: Option<Arc<Manifest>>,
     /// The sender understands `have`.
     can_resume: bool,
+    /// The sender has other receivers, who may help; then, whether they do.
+    shares: bool,
     resends: HashMap<BlockId, u8>,
 }
 
@@ -61,6 +76,7 @@ impl ReceiverState {
             phase: Phase::Waiting,
             manifest: None,
             can_resume: false,
+            shares: false,
             resends: HashMap::new(),
         }
     }
@@ -80,6 +96,7 @@ impl ReceiverState {
                     )));
                 }
                 self.can_resume = offer.resume;
+                self.shares = offer.share;
                 self.phase = Phase::Listing(ManifestBuilder::new(offer)?);
                 Ok(Action::Nothing)
             }
@@ -109,6 +126,24 @@ impl ReceiverState {
                 }
             }
             (ControlMessage::Zeros { blocks }, Phase::Receiving { .. }) => self.zeros(blocks),
+            (ControlMessage::Digests { blocks }, Phase::Receiving { .. }) if self.shares => {
+                Ok(Action::Digests(blocks))
+            }
+            (ControlMessage::Introduce { helper, code, side }, Phase::Receiving { .. })
+                if self.shares =>
+            {
+                Ok(Action::Introduced { helper, code, side })
+            }
+            (ControlMessage::Relay { helper, data }, Phase::Receiving { .. }) if self.shares => {
+                Ok(Action::Relayed { helper, data })
+            }
+            // Nobody is needed any more.
+            (
+                ControlMessage::Digests { .. }
+                | ControlMessage::Introduce { .. }
+                | ControlMessage::Relay { .. },
+                Phase::Committing,
+            ) if self.shares => Ok(Action::Nothing),
             _ => Err(TransferError::protocol("a message came out of turn")),
         }
     }
@@ -134,6 +169,16 @@ impl ReceiverState {
     /// Whether the sender can be told what is here.
     pub(super) fn can_resume(&self) -> bool {
         self.can_resume
+    }
+
+    /// Whether the sender has other receivers, who may help.
+    pub(super) fn can_share(&self) -> bool {
+        self.shares
+    }
+
+    /// They will not: whatever the sender says of them is out of turn.
+    pub(super) fn stay_alone(&mut self) {
+        self.shares = false;
     }
 
     /// The sender is told the last of what is here.
@@ -230,6 +275,7 @@ mod tests {
             entries: 1,
             block_size: 1 << 20,
             resume: false,
+            share: false,
             stream: false,
         })
     }
@@ -289,6 +335,7 @@ mod tests {
                 window: None,
                 lanes: None,
                 zeros: false,
+                share: false,
             },
             offer(2),
         ] {
@@ -302,6 +349,7 @@ mod tests {
                 window: None,
                 lanes: None,
                 zeros: false,
+                share: false,
             },
         ] {
             let error = receiving().control(late.clone()).unwrap_err();

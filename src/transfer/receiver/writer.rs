@@ -11,13 +11,13 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
 
-use super::assembler::{Assembler, Step};
+use super::assembler::{Assembler, Helped, Step};
 use super::resume::Resuming;
 use super::staging::{Left, Staging};
 use super::target::{Existing, commit};
 use crate::transfer::digest::Digest;
 use crate::transfer::error::TransferError;
-use crate::transfer::kept::{Kept, Range, Run};
+use crate::transfer::kept::{Kept, Range, Run, extend};
 use crate::transfer::manifest::Manifest;
 use crate::transfer::sender::BlockId;
 
@@ -46,6 +46,15 @@ pub(super) enum Job {
     Zeros(Vec<Range>),
     /// The stream had so many bytes.
     Ended(u64),
+    /// A whole block from another receiver, and what it must be.
+    Helped {
+        helper: u32,
+        id: BlockId,
+        digest: Digest,
+        data: Vec<Bytes>,
+    },
+    /// Read a verified block for another receiver.
+    Serve { helper: u32, id: BlockId },
     /// Everything is verified: make it durable and put it in place.
     Commit,
     /// The sender has something else in the place of these kept blocks.
@@ -76,10 +85,26 @@ pub(super) enum Report {
         resumed: u64,
         changed: Vec<String>,
     },
+    /// These blocks are here of an earlier attempt.
+    Has(Vec<Range>),
     Verified {
+        id: BlockId,
         bytes: u32,
     },
     Damaged(BlockId),
+    /// Another receiver gave a block that was here.
+    Late(BlockId),
+    /// Another receiver gave something else than the block.
+    Wrong {
+        helper: u32,
+        id: BlockId,
+    },
+    /// A block for another receiver; `None` if it cannot be read.
+    Served {
+        helper: u32,
+        id: BlockId,
+        data: Option<Vec<u8>>,
+    },
     File {
         file: u32,
         digest: Digest,
@@ -115,6 +140,7 @@ impl Disk {
     pub(super) fn start(
         manifest: Arc<Manifest>,
         existing: Existing,
+        shares: bool,
         begin: impl FnOnce() -> Result<Begin, TransferError> + Send + 'static,
     ) -> Self {
         let (jobs, mut orders) = mpsc::channel(BACKLOG);
@@ -134,6 +160,7 @@ impl Disk {
                         jobs: orders,
                         reports: report,
                         batch: vec![Report::Ready { resumed, changed }],
+                        shares,
                     };
                     writer.run(kept);
                 }
@@ -181,6 +208,8 @@ struct Writer {
     jobs: mpsc::Receiver<Job>,
     reports: mpsc::Sender<Vec<Report>>,
     batch: Vec<Report>,
+    /// Whether blocks come from other receivers, too.
+    shares: bool,
 }
 
 pub(super) enum Stop {
@@ -229,6 +258,14 @@ impl Writer {
         for (id, digest) in kept.iter() {
             assembler.kept(id, digest, &mut steps);
         }
+        if self.shares {
+            assembler.share();
+            let mut ranges = Vec::new();
+            for (id, _) in kept.iter() {
+                extend(&mut ranges, id);
+            }
+            self.batch.push(Report::Has(ranges));
+        }
         drop(kept);
         loop {
             for step in steps.drain(..) {
@@ -240,6 +277,17 @@ impl Writer {
                 Job::LaneEnded(lane) => assembler.lane_ended(lane),
                 Job::Zeros(ranges) => self.zeros(&ranges, &mut assembler, &mut steps)?,
                 Job::Ended(size) => assembler.ended(size, &mut steps)?,
+                Job::Helped {
+                    helper,
+                    id,
+                    digest,
+                    data,
+                } => match assembler.helped(id, digest, data, &mut steps) {
+                    Helped::Taken => {}
+                    Helped::Late => self.batch.push(Report::Late(id)),
+                    Helped::Wrong => self.batch.push(Report::Wrong { helper, id }),
+                },
+                Job::Serve { helper, id } => self.serve(helper, id),
                 Job::Commit => break,
                 Job::Changed(_) | Job::Checked => {}
             }
@@ -273,6 +321,18 @@ impl Writer {
         Ok(())
     }
 
+    /// Reads a block for another receiver. That it cannot be read is no reason to stop receiving.
+    fn serve(&mut self, helper: u32, id: BlockId) {
+        let file = self.manifest.file(id.file);
+        let block = file.and_then(|(_, size)| self.manifest.block(size, id.block));
+        let data = block.and_then(|(position, length)| {
+            let read = self.staging.read(id.file, position, length);
+            read.inspect_err(|error| tracing::info!(%error, "a block cannot be read back"))
+                .ok()
+        });
+        self.batch.push(Report::Served { helper, id, data });
+    }
+
     fn step(&mut self, step: Step) -> Result<(), Stop> {
         let report = match step {
             Step::Write {
@@ -294,7 +354,7 @@ impl Writer {
                 written,
             } => {
                 self.staging.verified(id, digest, bytes, written)?;
-                Report::Verified { bytes }
+                Report::Verified { id, bytes }
             }
             Step::Damaged(id) => Report::Damaged(id),
             Step::File { file, digest } => {

@@ -4,6 +4,7 @@ mod book;
 mod checker;
 mod flow;
 mod lane_set;
+mod ordered;
 mod reader;
 mod resume;
 mod scaler;
@@ -20,9 +21,11 @@ use super::error::TransferError;
 use super::event::{Event, Events, Summary};
 use super::label::{Label, TransferId};
 use super::lanes::Lanes;
-use super::message::{ControlMessage, entries_messages};
+use super::message::{ControlMessage, Offer, entries_messages};
 use super::record::Packer;
 use super::source::Source;
+use super::swarm::crowd::Seat;
+use super::swarm::plan::Changed;
 use super::throttle::message_size;
 use super::wire::{LaneEnd, end, next_control, thread_failed, until};
 use crate::channel::{Channel, ChannelReceiver, ChannelSender, Message};
@@ -55,6 +58,18 @@ pub async fn send_over(
     events: mpsc::Sender<Event>,
     cancel: CancellationToken,
 ) -> Result<Summary, TransferError> {
+    send_from(channels, lanes, Arc::new(source), None, events, cancel).await
+}
+
+/// With a `seat`, as one of several that send the same.
+pub(super) async fn send_from(
+    channels: Channels,
+    lanes: Lanes,
+    source: Arc<Source>,
+    seat: Option<Seat>,
+    events: mpsc::Sender<Event>,
+    cancel: CancellationToken,
+) -> Result<Summary, TransferError> {
     let label = Label::parse(channels.control.label());
     let (control, incoming) = channels.control.split();
     let sender = Sender {
@@ -64,8 +79,9 @@ pub async fn send_over(
             Some(Label::Control(id)) => Some(id),
             _ => None,
         },
-        state: SenderState::new(source.manifest().clone()),
-        source: Arc::new(source),
+        state: SenderState::new(source.manifest().clone(), seat.is_some()),
+        source,
+        seat,
         control: control.clone(),
         incoming,
         events: Events(events),
@@ -87,6 +103,8 @@ struct Sender {
     first: Option<Channel>,
     lanes: Option<Lanes>,
     id: Option<TransferId>,
+    /// Its place among others.
+    seat: Option<Seat>,
     events: Events,
 }
 
@@ -103,8 +121,11 @@ impl Sender {
 
     async fn offer(&mut self) -> Result<(), TransferError> {
         let manifest = self.source.manifest().clone();
-        self.tell(ControlMessage::Offer(manifest.offer()).to_text())
-            .await?;
+        let offer = Offer {
+            share: self.seat.is_some(),
+            ..manifest.offer()
+        };
+        self.tell(ControlMessage::Offer(offer).to_text()).await?;
         for message in entries_messages(&manifest) {
             self.tell(message).await?;
         }
@@ -148,7 +169,13 @@ impl Sender {
         let lanes = self.lanes.take().unwrap_or(Lanes::none());
         // Ends when `ready` and `resends` are dropped with this function.
         let packer = Packer::new(message_size(lanes.limit));
-        let reader = Reader::new(self.source.clone(), accepted, requests, output, packer);
+        if let Some(seat) = &self.seat {
+            seat.accepted(accepted.shares, &accepted.kept)
+                .map_err(|Changed| source_changed(&self.source))?;
+        }
+        let seat = self.seat.as_ref().map(Seat::reader);
+        let mut reader = Reader::new(self.source.clone(), accepted, requests, output, packer);
+        reader.seat = seat;
         let mut reading = tokio::task::spawn_blocking(move || reader.run());
         let manifest = self.source.manifest().clone();
         let first = self.first.take().ok_or(TransferError::Closed)?;
@@ -162,6 +189,7 @@ impl Sender {
             self.state.total().map_or(u64::MAX, |total| total - resumed),
         );
         let mut lane_end = LaneEnd::default();
+        let mut announced = false;
         loop {
             let now = Instant::now();
             if let Some(lane) = lanes.stalled(now) {
@@ -192,10 +220,21 @@ impl Sender {
                         self.events.emit(Event::Resent { path, block: id.block }).await;
                         // Refused only by a reader that has failed, which says why itself.
                         let _ = resends.try_send(id);
+                        self.among_others(Seat::wake);
+                    }
+                    Action::Got(blocks) => {
+                        if let Some(seat) = &self.seat {
+                            seat.got(&blocks)?;
+                        }
+                    }
+                    Action::Link { helper, up } => self.among_others(|seat| seat.link(helper, up)),
+                    Action::Relay { helper, data } => {
+                        self.among_others(|seat| seat.relay(helper, data));
                     }
                     Action::Done(digest) => return Ok(Summary {
                         bytes: self.state.total().unwrap_or(0),
                         resumed,
+                        helped: 0,
                         files: manifest.files(),
                         directories: manifest.directories(),
                         digest,
@@ -230,6 +269,20 @@ impl Sender {
                     Some(Output::Failed(error)) => return Err(error),
                     None => return Err(thread_failed(&mut reading).await),
                 },
+                () = news(self.seat.as_ref()) => {
+                    let Some(seat) = &mut self.seat else { continue };
+                    let (messages, whole) = seat.take_news();
+                    for message in messages {
+                        // If the channel is gone, its reading half is about to say so.
+                        let _ = self.control.send(Message::Text(message.to_text())).await;
+                    }
+                    if let Some(digest) = whole.filter(|_| !announced) {
+                        announced = true;
+                        self.state.complete(digest, None);
+                        let text = ControlMessage::Complete { digest, size: None }.to_text();
+                        let _ = self.control.send(Message::Text(text)).await;
+                    }
+                },
                 () = until(deadline) => {}
                 () = lane_end.grace_over() => return Err(TransferError::Closed),
             }
@@ -237,7 +290,28 @@ impl Sender {
     }
 }
 
+/// What was read before is not what it was.
+fn source_changed(source: &Source) -> TransferError {
+    TransferError::SourceChanged {
+        path: source.path(0),
+    }
+}
+
+/// Ends when there is something to tell the receiver of the others.
+async fn news(seat: Option<&Seat>) {
+    match seat {
+        Some(seat) => seat.news().await,
+        None => std::future::pending().await,
+    }
+}
+
 impl Sender {
+    fn among_others(&self, act: impl FnOnce(&Seat)) {
+        if let Some(seat) = &self.seat {
+            act(seat);
+        }
+    }
+
     /// The receiver says in return what it has taken of the lane, and the rest goes over others.
     async fn lane_lost(&self, lanes: &mut LaneSet, lane: u16) {
         if lanes.lost(Instant::now(), lane) && lanes.is_accountable() {

@@ -17,6 +17,7 @@ use crate::transfer::kept::{Kept, Range, batches, extend};
 use crate::transfer::manifest::{Kind, ManifestError};
 use crate::transfer::record::Packer;
 use crate::transfer::source::{Source, modified};
+use crate::transfer::swarm::crowd::ReaderSeat;
 
 /// Messages read ahead, of less than 64 KiB each: 2 MiB.
 pub(super) const AHEAD: usize = 32;
@@ -65,22 +66,24 @@ pub(super) struct FileEnd {
 }
 
 pub(super) struct Reader {
-    source: Arc<Source>,
+    pub(super) source: Arc<Source>,
     /// Blocks that the receiver has, found equal to those of the source.
     kept: Kept,
     /// Blocks to send again.
-    resends: mpsc::Receiver<BlockId>,
-    output: mpsc::Sender<Output>,
+    pub(super) resends: mpsc::Receiver<BlockId>,
+    pub(super) output: mpsc::Sender<Output>,
     packer: Packer,
     /// Files that end in the message being packed. They travel with it: waking the sender for each
     /// of many small files would take longer than reading them.
-    ended: Vec<FileEnd>,
+    pub(super) ended: Vec<FileEnd>,
     /// Bytes of blocks since the last chunk ended.
     chunk: usize,
     /// Blocks in holes, if the receiver can be told so.
     zeros: Option<Zeros>,
     /// The block that comes next; those before it have been sent.
     next: BlockId,
+    /// Says which blocks to send, if there are other receivers.
+    pub(super) seat: Option<ReaderSeat>,
 }
 
 #[derive(Debug, Default)]
@@ -100,9 +103,11 @@ pub(super) struct Accepted {
     pub(super) zeros: bool,
     /// How many extra lanes it takes.
     pub(super) lanes: u16,
+    /// It exchanges blocks with others.
+    pub(super) shares: bool,
 }
 
-enum Stop {
+pub(super) enum Stop {
     /// The sender is gone: nobody wants to know.
     Unwanted,
     Failed(TransferError),
@@ -133,6 +138,7 @@ impl Reader {
             chunk: 0,
             zeros: accepted.zeros.then(Zeros::default),
             next,
+            seat: None,
         }
     }
 
@@ -143,6 +149,9 @@ impl Reader {
     }
 
     fn run_inner(&mut self) -> Result<(), Stop> {
+        if let Some(seat) = self.seat.take() {
+            return self.as_ordered(&seat);
+        }
         let (digest, size) = match self.source.take_stream() {
             Some(mut stream) => {
                 let (digest, size) = self.stream(&mut *stream)?;
@@ -314,8 +323,7 @@ impl Reader {
 
     fn resend(&mut self, id: BlockId) -> Result<(), Stop> {
         if id >= self.next {
-            let error = TransferError::protocol("it asked for a block that was not sent yet");
-            return Err(error.into());
+            return Err(not_sent().into());
         }
         if self.source.manifest().is_stream() {
             return Err(not_again(id).into());
@@ -327,14 +335,19 @@ impl Reader {
         Ok(())
     }
 
-    fn seek(&self, id: BlockId, file: &mut File) -> Result<(), TransferError> {
+    pub(super) fn seek(&self, id: BlockId, file: &mut File) -> Result<(), TransferError> {
         let start = u64::from(id.block) * u64::from(self.source.manifest().block_size().bytes());
         file.seek(SeekFrom::Start(start))
             .map(drop)
             .map_err(|e| self.io(id.file, e))
     }
 
-    fn block(&mut self, id: BlockId, size: u64, file: &mut File) -> Result<Digest, Stop> {
+    pub(super) fn block(
+        &mut self,
+        id: BlockId,
+        size: u64,
+        file: &mut File,
+    ) -> Result<Digest, Stop> {
         let (_, length) = self
             .source
             .manifest()
@@ -368,7 +381,7 @@ impl Reader {
         }
     }
 
-    fn open(&self, index: u32) -> Result<File, TransferError> {
+    pub(super) fn open(&self, index: u32) -> Result<File, TransferError> {
         let opened = self.source.open(index).map_err(|e| self.io(index, e))?;
         opened.ok_or_else(|| self.changed(index))
     }
@@ -386,7 +399,7 @@ impl Reader {
     }
 
     /// Ends the chunk.
-    fn flush(&mut self) -> Result<(), Stop> {
+    pub(super) fn flush(&mut self) -> Result<(), Stop> {
         self.chunk = 0;
         let (output, ended) = (&self.output, &mut self.ended);
         let sent = self.packer.flush(|bytes| {
@@ -405,11 +418,11 @@ impl Reader {
             .map_err(|_| Stop::Unwanted)
     }
 
-    fn io(&self, index: u32, error: io::Error) -> TransferError {
+    pub(super) fn io(&self, index: u32, error: io::Error) -> TransferError {
         TransferError::io(&self.source.path(index), error)
     }
 
-    fn changed(&self, index: u32) -> TransferError {
+    pub(super) fn changed(&self, index: u32) -> TransferError {
         TransferError::SourceChanged {
             path: self.source.path(index),
         }
@@ -428,6 +441,10 @@ fn fill(from: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
         }
     }
     Ok(filled)
+}
+
+pub(super) fn not_sent() -> TransferError {
+    TransferError::protocol("it asked for a block that was not sent yet")
 }
 
 /// What was piped is gone. Nothing below damages data, so this is a broken machine.

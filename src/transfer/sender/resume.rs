@@ -16,8 +16,17 @@ impl Sender {
         let mut kept = Kept::default();
         loop {
             match self.control().await? {
-                Action::Start { lanes, zeros } => {
-                    return Ok(Accepted { kept, zeros, lanes });
+                Action::Start {
+                    lanes,
+                    zeros,
+                    shares,
+                } => {
+                    return Ok(Accepted {
+                        kept,
+                        zeros,
+                        lanes,
+                        shares,
+                    });
                 }
                 Action::Have { blocks, last } => {
                     let running = checker

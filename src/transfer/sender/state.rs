@@ -9,6 +9,7 @@ use crate::transfer::error::{Code, Fault, TransferError};
 use crate::transfer::kept::Run;
 use crate::transfer::manifest::Manifest;
 use crate::transfer::message::ControlMessage;
+use crate::transfer::swarm::blocks::Span;
 
 /// How often one block may be asked for again.
 pub(in crate::transfer) const MAX_RESENDS: u8 = 3;
@@ -37,6 +38,20 @@ pub(super) enum Action {
         lanes: u16,
         /// It can be told of zeros.
         zeros: bool,
+        /// It exchanges blocks with others.
+        shares: bool,
+    },
+    /// It has verified these blocks, which may not exist.
+    Got(Vec<Span>),
+    /// It reaches another receiver, or does not any more.
+    Link {
+        helper: u32,
+        up: bool,
+    },
+    /// A record for another receiver.
+    Relay {
+        helper: u32,
+        data: String,
     },
     /// So many bytes of a lane were taken.
     Credit {
@@ -80,15 +95,19 @@ pub(super) struct SenderState {
     phase: Phase,
     pub(super) flow: Flow,
     resends: HashMap<BlockId, u8>,
+    /// Whether receivers may exchange blocks; then, whether this one does.
+    shares: bool,
 }
 
 impl SenderState {
-    pub(super) fn new(manifest: Arc<Manifest>) -> Self {
+    /// `shares`: the receiver is offered to exchange blocks with others.
+    pub(super) fn new(manifest: Arc<Manifest>, shares: bool) -> Self {
         Self {
             manifest,
             phase: Phase::Offered,
             flow: Flow::new(None),
             resends: HashMap::new(),
+            shares,
         }
     }
 
@@ -133,14 +152,21 @@ impl SenderState {
                     window,
                     lanes,
                     zeros,
+                    share,
                 },
                 Phase::Offered | Phase::Resumed,
             ) => {
                 self.phase = Phase::Sending;
+                self.shares &= share;
+                let shares = self.shares;
                 self.flow = Flow::new(window);
                 // Without a window there is no account of what was taken either.
                 let lanes = window.and(lanes).unwrap_or(0);
-                Ok(Action::Start { lanes, zeros })
+                Ok(Action::Start {
+                    lanes,
+                    zeros,
+                    shares,
+                })
             }
             (
                 ControlMessage::Credit {
@@ -160,6 +186,26 @@ impl SenderState {
                 ControlMessage::LaneEnded { lane, bytes },
                 Phase::Sending | Phase::Complete { .. },
             ) => Ok(Action::LaneEnded { lane, bytes }),
+            (ControlMessage::Got { blocks }, Phase::Sending | Phase::Complete { .. })
+                if self.shares =>
+            {
+                Ok(Action::Got(blocks))
+            }
+            (ControlMessage::Linked { helper }, Phase::Sending | Phase::Complete { .. })
+                if self.shares =>
+            {
+                Ok(Action::Link { helper, up: true })
+            }
+            (ControlMessage::Unlinked { helper }, Phase::Sending | Phase::Complete { .. })
+                if self.shares =>
+            {
+                Ok(Action::Link { helper, up: false })
+            }
+            (ControlMessage::Relay { helper, data }, Phase::Sending | Phase::Complete { .. })
+                if self.shares =>
+            {
+                Ok(Action::Relay { helper, data })
+            }
             (ControlMessage::Resend { file, block }, Phase::Sending | Phase::Complete { .. }) => {
                 self.resend(BlockId { file, block })
             }
@@ -269,7 +315,7 @@ mod tests {
             entry("d/f", Kind::File { size: 3 << 20 }),
         ];
         let manifest = Manifest::new("d", BlockSize::for_largest(0), entries).unwrap();
-        SenderState::new(Arc::new(manifest))
+        SenderState::new(Arc::new(manifest), false)
     }
 
     fn accept(state: &mut SenderState) {
@@ -279,11 +325,13 @@ mod tests {
                     window: None,
                     lanes: None,
                     zeros: false,
+                    share: false,
                 })
                 .unwrap(),
             Action::Start {
                 lanes: 0,
-                zeros: false
+                zeros: false,
+                shares: false,
             }
         );
     }
@@ -329,6 +377,7 @@ mod tests {
                 window: None,
                 lanes: None,
                 zeros: false,
+                share: false,
             },
             ControlMessage::Decline {
                 reason: String::new(),
