@@ -76,7 +76,7 @@ async fn a_host_without_the_key_gets_nobody() {
     let awaiting = Awaiting::new(&waiter, [&known_caller], 1);
     let (signaling, joined) = enter(&server, awaiting.room(), true).await;
     let passwords = awaiting.devices.into_iter().map(|(password, _)| password);
-    let host = Host::for_devices(passwords.collect());
+    let host = Host::for_devices(passwords.collect()).into();
     let thief = Session::receive(signaling, &joined, host, vec![], config(), || ());
     let guest = async {
         let calling = Calling::new(&caller, &known_waiter, 1);

@@ -155,6 +155,7 @@ fn what_is_about_one_of_several_receivers_says_so() {
         second.say(&Event::Peer {
             agent: "x".into(),
             engine: "native".into(),
+            device: None,
         });
         second.progress(10, 10);
         ui.note("all");
