@@ -82,7 +82,7 @@ describe("manners of the page", { timeout: 12 * LIMIT_MS }, () => {
     const link = await offerFiles(page, server.url, file);
     await new Cli("receive-file", link, "--out", `${file}.out`).ends();
     await endsQuietly(page);
-    await page.getByText("The other side declined these files. The other side said no. Ask them, then start again.").waitFor();
+    await page.getByText("The other side declined these files. It says: nobody is there to accept. The other side said no. Ask them, then start again.").waitFor();
   }));
 
   for (const [name, leave] of [
