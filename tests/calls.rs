@@ -187,28 +187,25 @@ async fn compare(mut track: IncomingTrack) {
 }
 
 #[tokio::test]
-async fn either_side_adds_and_takes_back_tracks_at_the_same_time() {
+async fn either_side_adds_and_takes_back_tracks() {
     let Pair {
         mut host,
         mut guest,
         ..
     } = Pair::connect_with(config()).await.unwrap();
     let mut both = [host.incoming_tracks(), guest.incoming_tracks()];
-    let [from_host, from_guest] = [host.tracks(), guest.tracks()];
+    // Whose tracks arrive there.
+    let senders = [guest.tracks(), host.tracks()];
     for round in 0..4 {
-        // Both at once: their offers meet.
-        let (a, b) = tokio::join!(
-            Sender::begin(&from_host, Kind::Video),
-            Sender::begin(&from_guest, Kind::Video),
-        );
-        let mut got = Vec::new();
-        for incoming in &mut both {
+        let mut running = Vec::new();
+        for (incoming, tracks) in both.iter_mut().zip(&senders) {
+            let sender = Sender::begin(tracks, Kind::Video).await;
             let mut track = next_track(incoming, Kind::Video).await;
             assert!(next_frame(&mut track).await.key, "round {round}");
-            got.push(track);
+            running.push((sender, tracks, track));
         }
-        tokio::join!(a.end(&from_host), b.end(&from_guest));
-        for mut track in got {
+        for (sender, tracks, mut track) in running {
+            sender.end(tracks).await;
             within("the end of a track", async {
                 while track.next().await.is_some() {}
             })
