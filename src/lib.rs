@@ -64,7 +64,7 @@
 //! | [`device`] | devices that know each other and need no code |
 //! | [`transfer`] | files and directories: complete and verified, or not there at all |
 //! | [`media`] | tracks of sound and pictures: sources, packets, recordings |
-//! | [`bench`] | how good a line is: throughput and round trips |
+//! | [`bench`](mod@bench) | how good a line is: throughput and round trips |
 //! | [`net`] | the sockets under a session; also emulated links for tests |
 //! | `testing` | two connected sessions in one process (feature `testing`) |
 //!

@@ -1,6 +1,6 @@
 //! `ffmpeg` and its companions as processes of their own: what is encoded or decoded, is so there.
 //!
-//! A process ends with its [`Running`]. It decides nothing here but how a missing program is told.
+//! A process ends with its `Running`. It decides nothing here but how a missing program is told.
 
 use super::error::MediaError;
 use std::io::{self, BufRead, BufReader};
