@@ -74,7 +74,7 @@ describe("a server that asks for a token", { timeout: 4 * LIMIT_MS }, () => {
     await page.getByLabel("Admin token").fill(ADMIN);
     await page.getByRole("button", { name: "Open" }).click();
     await page.getByText("Live", { exact: true }).waitFor();
-    await page.getByRole("cell", { name: ROOM }).waitFor();
+    await page.getByRole("cell", { name: ROOM, exact: true }).waitFor();
     const wide = await page.evaluate(() => document.documentElement.scrollWidth > document.documentElement.clientWidth);
     assert.equal(wide, false, "nothing is cut off");
     page.on("dialog", (dialog) => void dialog.accept());
