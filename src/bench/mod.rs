@@ -1,5 +1,5 @@
 //! How good a line is: throughput each way and round trips, idle and under load (`docs/protocol.md`
-//! section 7).
+//! section 8).
 //!
 //! [`lead`] decides what is measured and [`follow`] takes part; both end with the same [`Report`]s. What is
 //! sent is made up and thrown away, on lanes of its own, and nothing touches a disk. A follower does what a

@@ -1,4 +1,5 @@
-//! The data channel of str0m, with as large a buffer as the others have, on one socket, driven by one thread, as its examples do it.
+//! The data channel of str0m, with as large a buffer as the others have, on one socket, driven by one thread, as
+//! its examples do it.
 
 use peers_common::{ANSWER, HIGH_WATER, MESSAGE, Role, arguments, put, report, wait};
 use std::net::UdpSocket;
