@@ -275,3 +275,39 @@ async fn a_codec_that_the_peer_does_not_know_is_refused() {
     .await;
     drop::<Session>(guest);
 }
+
+/// Offers that meet, and packets that overtake what describes them.
+#[tokio::test]
+async fn tracks_that_both_sides_add_at_once_all_arrive() {
+    for round in 0..20 {
+        let Pair {
+            mut host,
+            mut guest,
+            ..
+        } = Pair::connect_with(config()).await.unwrap();
+        let [from_host, from_guest] = [host.tracks(), guest.tracks()];
+        let mut senders = Vec::new();
+        for kind in [Kind::Video, Kind::Audio] {
+            senders.push(Sender::begin(&from_host, kind).await);
+            senders.push(Sender::begin(&from_guest, kind).await);
+        }
+        for (side, mut incoming) in [host.incoming_tracks(), guest.incoming_tracks()]
+            .into_iter()
+            .enumerate()
+        {
+            let mut kinds = Vec::new();
+            while kinds.len() < 2 {
+                let what = format!("another track than {kinds:?} in round {round} at side {side}");
+                let mut track = within(&what, incoming.next()).await.unwrap();
+                next_frame(&mut track).await;
+                kinds.push(track.kind());
+            }
+            kinds.sort_by_key(|kind| kind.to_string());
+            assert_eq!(
+                kinds,
+                [Kind::Audio, Kind::Video],
+                "round {round}, side {side}"
+            );
+        }
+    }
+}

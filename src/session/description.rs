@@ -4,6 +4,7 @@
 //! fingerprints. Candidates are taken out, because they must pass the filter of
 //! [`candidates`](super::candidates) first.
 
+use crate::media::Codec;
 use crate::media::track::{Wish, Wishes};
 use crate::pairing::Fingerprint;
 
@@ -108,11 +109,16 @@ pub(crate) fn wishes(sdp: &str) -> Wishes {
             continue;
         }
         let refused = head.split(' ').nth(1) == Some("0");
-        let (mut mid, mut direction) = (None, "sendrecv");
+        let kind = head.split(' ').next().unwrap_or_default();
+        let (mut mid, mut direction, mut codecs) = (None, "sendrecv", Vec::new());
         for attribute in lines.filter_map(|line| line.trim_end().strip_prefix("a=")) {
             match attribute {
                 "sendrecv" | "sendonly" | "recvonly" | "inactive" => direction = attribute,
-                _ => mid = attribute.strip_prefix("mid:").or(mid),
+                _ => match attribute.split_once(':') {
+                    Some(("mid", value)) => mid = Some(value),
+                    Some(("rtpmap", value)) => codecs.extend(mapped(kind, value)),
+                    _ => {}
+                },
             }
         }
         let Some(mid) = mid else { continue };
@@ -121,9 +127,18 @@ pub(crate) fn wishes(sdp: &str) -> Wishes {
             refused,
             sends: !refused && direction.starts_with("send"),
             receives: !refused && matches!(direction, "sendrecv" | "recvonly"),
+            codecs,
         });
     }
     Wishes { sections }
+}
+
+/// A payload type and its codec (RFC 8866 section 6.6), if it is one that we know.
+fn mapped(kind: &str, rtpmap: &str) -> Option<(u8, Codec)> {
+    let (payload_type, encoding) = rtpmap.split_once(' ')?;
+    let name = encoding.split('/').next()?;
+    let codec = Codec::named(name).filter(|codec| codec.kind().to_string() == kind)?;
+    Some((payload_type.parse().ok()?, codec))
 }
 
 /// The media sections in which the peer neither sends nor receives, by mid.
@@ -224,6 +239,18 @@ mod tests {
         ];
         assert_eq!(told, expected.map(|(mid, s, r)| (mid.to_owned(), s, r)));
         assert_eq!(idle_sections(sdp), ["3", "4"]);
+    }
+
+    #[test]
+    fn payload_types_are_read_with_their_codecs() {
+        let sdp = "v=0\r\nm=video 9 X 96 97 300 102\r\na=mid:1\r\na=rtpmap:96 VP8/90000\r\n\
+            a=rtpmap:97 rtx/90000\r\na=rtpmap:300 VP9/90000\r\na=rtpmap:102 H264/90000\r\n\
+            m=audio 9 X 111\r\na=mid:2\r\na=rtpmap:111 opus/48000/2\r\na=rtpmap:112 VP8/90000\r\na=rtpmap:x\r\n";
+        let [video, audio] = &wishes(sdp).sections[..] else {
+            panic!("two sections");
+        };
+        assert_eq!(video.codecs, [(96, Codec::Vp8), (102, Codec::H264)]);
+        assert_eq!(audio.codecs, [(111, Codec::Opus)]);
     }
 
     proptest! {

@@ -1,6 +1,6 @@
 //! All tracks of one connection, as its driver sees them.
 
-use super::incoming::{self, IncomingTrack};
+use super::incoming::{self, Described, IncomingTrack};
 use super::outgoing::{self, Leg, OutgoingTrack};
 use crate::media::codec::{Codec, Kind};
 use crate::media::engine::{rtp_codec, rtp_kind};
@@ -37,6 +37,8 @@ pub(crate) struct Wish {
     pub(crate) receives: bool,
     /// It refused the section as a whole: it knows none of its codecs.
     pub(crate) refused: bool,
+    /// The codecs of the section by their payload types, which are the same in both directions.
+    pub(crate) codecs: Vec<(u8, Codec)>,
 }
 
 impl Wishes {
@@ -67,7 +69,7 @@ struct Outgoing {
 
 struct Incoming {
     track_id: String,
-    active: watch::Sender<bool>,
+    described: watch::Sender<Described>,
     _task: AbortOnDropHandle<()>,
 }
 
@@ -151,12 +153,11 @@ impl Board {
             tracing::debug!("the peer sends more tracks than are taken");
             return;
         }
-        // What arrives is sent, whatever was said before.
-        let (active, receiver) = watch::channel(true);
+        let (described, receiver) = watch::channel(Described::default());
         let task = incoming::follow(track, receiver, self.outlet.clone());
         self.incoming.push(Incoming {
             track_id,
-            active,
+            described,
             _task: AbortOnDropHandle::new(tokio::spawn(task)),
         });
         self.settle(connection).await;
@@ -205,9 +206,15 @@ impl Board {
         let track_id = receiver.track().track_id().await;
         for incoming in &self.incoming {
             if incoming.track_id == track_id {
-                incoming
-                    .active
-                    .send_if_modified(|known| std::mem::replace(known, wish.sends) != wish.sends);
+                let described = Described {
+                    sends: wish.sends,
+                    codecs: wish.codecs.clone(),
+                };
+                incoming.described.send_if_modified(|known| {
+                    let is_news = *known != described;
+                    *known = described;
+                    is_news
+                });
             }
         }
     }

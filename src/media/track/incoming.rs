@@ -140,11 +140,27 @@ impl IncomingTrack {
     }
 }
 
+/// What the peer's last description said of a track. Until there is one, nothing of the track is taken.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Described {
+    pub(super) sends: bool,
+    /// By payload type. The engine knows them too, but a description that is applied while it tells us of a new
+    /// track makes it forget (rtc 0.21.1: `start_rtp` resets what the track's first packet settled).
+    pub(super) codecs: Vec<(u8, Codec)>,
+}
+
+impl Described {
+    fn codec(&self, payload_type: u8) -> Option<Codec> {
+        let of_type = |known: &&(u8, Codec)| known.0 == payload_type;
+        self.codecs.iter().find(of_type).map(|known| known.1)
+    }
+}
+
 /// Follows a track of the engine for as long as there is a connection. Each time the peer begins to send,
-/// `outlet` gets an [`IncomingTrack`]; `active` is what the last description said.
+/// `outlet` gets an [`IncomingTrack`].
 pub(super) async fn follow(
     track: Arc<dyn TrackRemote>,
-    mut active: watch::Receiver<bool>,
+    mut described: watch::Receiver<Described>,
     outlet: mpsc::Sender<IncomingTrack>,
 ) {
     let mut stream: Option<Stream> = None;
@@ -160,8 +176,8 @@ pub(super) async fn follow(
         tokio::select! {
             event = track.poll() => match event {
                 None => return,
-                Some(TrackRemoteEvent::OnRtpPacket(packet)) if *active.borrow() => {
-                    take(&track, &mut stream, &outlet, packet).await;
+                Some(TrackRemoteEvent::OnRtpPacket(packet)) => {
+                    take(&described.borrow(), &mut stream, &outlet, packet);
                 }
                 Some(TrackRemoteEvent::OnRtcpPacket(packets)) => {
                     if let Some(stream) = &mut stream {
@@ -170,8 +186,8 @@ pub(super) async fn follow(
                 }
                 Some(_) => {}
             },
-            changed = active.changed() => match changed {
-                Ok(()) if !*active.borrow_and_update() => stream = None,
+            changed = described.changed() => match changed {
+                Ok(()) if !described.borrow_and_update().sends => stream = None,
                 Ok(()) => {}
                 Err(_) => return,
             },
@@ -204,12 +220,15 @@ async fn sleep_until(wake: Option<Instant>) {
 }
 
 /// Takes a packet, which begins a stream if it is not of the one that is followed.
-async fn take(
-    track: &Arc<dyn TrackRemote>,
+fn take(
+    described: &Described,
     stream: &mut Option<Stream>,
     outlet: &mpsc::Sender<IncomingTrack>,
     packet: rtc::rtp::Packet,
 ) {
+    if !described.sends {
+        return;
+    }
     let now = Instant::now();
     let header = &packet.header;
     let same = stream.as_ref().map(|stream| {
@@ -229,8 +248,7 @@ async fn take(
             return;
         }
         Some((false, _)) | None => {
-            let described = track.codec(header.ssrc).await;
-            let Some(codec) = described.and_then(|codec| Codec::named(&codec.mime_type)) else {
+            let Some(codec) = described.codec(header.payload_type) else {
                 return;
             };
             let (begun, handle) = Stream::begin(codec, header.ssrc, header.payload_type, now);
