@@ -131,14 +131,21 @@ async fn sound_and_pictures_arrive_as_they_were_sent_in_both_directions() {
         ..
     } = Pair::connect_with(config()).await.unwrap();
     let [from_host, from_guest] = [host.tracks(), guest.tracks()];
+    let mut senders = Vec::new();
+    for kind in [Kind::Video, Kind::Audio] {
+        senders.push(Sender::begin(&from_host, kind).await);
+        senders.push(Sender::begin(&from_guest, kind).await);
+    }
     let mut both = [host.incoming_tracks(), guest.incoming_tracks()];
-    let (mut senders, mut compared) = (Vec::new(), Vec::new());
-    for (incoming, tracks) in both.iter_mut().zip([&from_guest, &from_host]) {
-        for kind in [Kind::Video, Kind::Audio] {
-            senders.push(Sender::begin(tracks, kind).await);
-            let track = next_track(incoming, kind).await;
-            compared.push(tokio::spawn(compare(track)));
-        }
+    let mut compared = Vec::new();
+    for incoming in &mut both {
+        let first = within("a track", incoming.next()).await.unwrap();
+        let second = within("a track", incoming.next()).await.unwrap();
+        let mut kinds = [first.kind(), second.kind()];
+        kinds.sort_by_key(|kind| kind.to_string());
+        assert_eq!(kinds, [Kind::Audio, Kind::Video]);
+        compared.push(tokio::spawn(compare(first)));
+        compared.push(tokio::spawn(compare(second)));
     }
     for compared in compared {
         compared.await.expect("they are the same");
@@ -176,29 +183,34 @@ async fn compare(mut track: IncomingTrack) {
     })
     .await;
     let counts = track.counter()();
-    assert_eq!((counts.lost, counts.dropped), (0, 0));
+    assert_eq!(counts.lost, 0);
+    // Half a second until the next key frame, if the first one was here before its description.
+    assert!(counts.dropped < 15, "{} frames", counts.dropped);
 }
 
 #[tokio::test]
-async fn either_side_adds_and_takes_back_tracks() {
+async fn either_side_adds_and_takes_back_tracks_at_the_same_time() {
     let Pair {
         mut host,
         mut guest,
         ..
     } = Pair::connect_with(config()).await.unwrap();
     let mut both = [host.incoming_tracks(), guest.incoming_tracks()];
-    // Whose tracks arrive there.
-    let senders = [guest.tracks(), host.tracks()];
+    let [from_host, from_guest] = [host.tracks(), guest.tracks()];
     for round in 0..4 {
-        let mut running = Vec::new();
-        for (incoming, tracks) in both.iter_mut().zip(&senders) {
-            let sender = Sender::begin(tracks, Kind::Video).await;
+        // Both at once: their offers meet.
+        let (a, b) = tokio::join!(
+            Sender::begin(&from_host, Kind::Video),
+            Sender::begin(&from_guest, Kind::Video),
+        );
+        let mut got = Vec::new();
+        for incoming in &mut both {
             let mut track = next_track(incoming, Kind::Video).await;
             assert!(next_frame(&mut track).await.key, "round {round}");
-            running.push((sender, tracks, track));
+            got.push(track);
         }
-        for (sender, tracks, mut track) in running {
-            sender.end(tracks).await;
+        tokio::join!(a.end(&from_host), b.end(&from_guest));
+        for mut track in got {
             within("the end of a track", async {
                 while track.next().await.is_some() {}
             })
@@ -215,21 +227,18 @@ async fn either_side_adds_and_takes_back_tracks() {
 
 #[tokio::test]
 async fn lost_packets_are_repeated_and_what_is_missing_is_made_good_by_a_key_frame() {
-    // Setting up is not what this is about, and may take another attempt on such a link.
-    let mut attempts = 7..12;
-    let (links, host, mut guest) = loop {
-        let mut config = config();
-        let links = config.emulate(&LinkConfig {
-            seed: attempts.next().expect("one attempt succeeds"),
-            loss: 0.03,
-            delay: Duration::from_millis(10),
-            jitter: Duration::from_millis(5),
-            ..LinkConfig::default()
-        });
-        if let Ok(Pair { host, guest, .. }) = Pair::connect_with(config).await {
-            break (links, host, guest);
-        }
+    let mut config = config();
+    let condition = LinkConfig {
+        seed: 7,
+        loss: 0.03,
+        delay: Duration::from_millis(10),
+        jitter: Duration::from_millis(5),
+        ..LinkConfig::default()
     };
+    let links = config.emulate(&condition);
+    let Pair {
+        host, mut guest, ..
+    } = Pair::connect_with(config).await.unwrap();
     let _sender = Sender::begin(&host.tracks(), Kind::Video).await;
     let mut track = next_track(&mut guest.incoming_tracks(), Kind::Video).await;
     let sent = clip(Kind::Video).await;

@@ -134,6 +134,28 @@ async fn data_is_whole_on_every_link() {
     }
 }
 
+/// The engine alone does not repeat a lost flight of DTLS in every state, and some of these would never connect.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenth_of_what_sets_them_up_may_be_lost() {
+    for first in [0, 8, 16] {
+        let connecting = (first..first + 8).map(|seed| async move {
+            let mut config = PairConfig::default();
+            config.emulate(&LinkConfig {
+                seed,
+                loss: 0.1,
+                delay: Duration::from_millis(10),
+                ..LinkConfig::default()
+            });
+            let started = Instant::now();
+            let pair = within("connecting", Pair::connect_with(config)).await;
+            println!("seed {seed}: {:?}", started.elapsed());
+            pair.map(drop)
+        });
+        let connected = futures_util::future::join_all(connecting).await;
+        assert!(connected.iter().all(Result::is_ok), "{connected:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn both_sides_open_channels_and_see_each_other() {
     let mut pair = connect(PairConfig::default()).await;

@@ -1,10 +1,11 @@
 //! The `Runtime` under every peer connection: sockets that are large enough, deaf to strangers, and
 //! in tests lossy and slow on purpose.
 //!
-//! The WebRTC engine asks its runtime to wrap each UDP socket. `LineRuntime` uses that seam six
+//! The WebRTC engine asks its runtime to wrap each UDP socket. `LineRuntime` uses that seam seven
 //! times: it raises the kernel's socket buffers (the default of 208 KiB overflows under one burst of
 //! segmentation offload, which costs SCTP nine tenths of its throughput), it drops datagrams from
-//! addresses that never proved they know the ICE password (`filter`), it sends to browsers no faster than they
+//! addresses that never proved they know the ICE password (`filter`), it repeats
+//! what the DTLS handshake lost (`handshake`), it sends to browsers no faster than they
 //! listen (`pace`), it proves which datagrams the path carries (`packet`), it carries TURN in TCP and TLS
 //! streams (`turn`), it lets the engine's clock run slower in an outage and faster after it (`clock`), and it can put an emulated
 //! [`link`] in front of the wire. This module knows nothing of sessions or signaling.
@@ -12,6 +13,7 @@
 mod clock;
 mod emulated;
 pub(crate) mod filter;
+mod handshake;
 pub mod link;
 mod nonces;
 mod pace;

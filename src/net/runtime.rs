@@ -4,6 +4,7 @@
 use super::Network;
 use super::clock::Clock;
 use super::filter::SourceFilter;
+use super::handshake::Handshake;
 use super::pace::{PacedSocket, Pacing};
 use super::packet::{Outlet, Prober};
 use super::socket::{FilteredSocket, enlarge_buffers};
@@ -48,6 +49,7 @@ pub(crate) struct LineRuntime {
     set_up: SetUp,
     pacing: Pacing,
     filter: Arc<Mutex<SourceFilter>>,
+    handshake: Handshake,
     servers: Arc<Servers>,
     prober: Prober,
     clock: Clock,
@@ -60,6 +62,7 @@ impl LineRuntime {
             set_up: SetUp(Arc::new(AtomicBool::new(true))),
             pacing: Pacing::default(),
             filter: Arc::default(),
+            handshake: Handshake::default(),
             servers: Arc::default(),
             prober: Prober::default(),
             clock: Clock::default(),
@@ -109,6 +112,7 @@ impl Runtime for LineRuntime {
         Ok(Arc::new(FilteredSocket::new(
             paced,
             self.filter.clone(),
+            self.handshake.clone(),
             self.prober.clone(),
             outlet,
         )))

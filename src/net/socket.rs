@@ -1,6 +1,7 @@
-//! One UDP socket of a peer connection, with large buffers, the source filter and the packet size probes.
+//! One UDP socket of a peer connection, with large buffers, the source filter, repeated handshakes and the packet size probes.
 
 use super::filter::SourceFilter;
+use super::handshake::{Handshake, Way};
 use super::packet::{Outlet, Prober};
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
@@ -38,8 +39,9 @@ pub(super) fn enlarge_buffers(socket: &std::net::UdpSocket) {
 pub(super) struct FilteredSocket {
     inner: Arc<dyn AsyncUdpSocket>,
     filter: Arc<Mutex<SourceFilter>>,
+    handshake: Handshake,
     prober: Prober,
-    /// For probes; without it there are none.
+    /// For probes and repetitions; without it there are none.
     outlet: Option<Arc<Outlet>>,
 }
 
@@ -47,12 +49,14 @@ impl FilteredSocket {
     pub(super) fn new(
         inner: Arc<dyn AsyncUdpSocket>,
         filter: Arc<Mutex<SourceFilter>>,
+        handshake: Handshake,
         prober: Prober,
         outlet: Option<Outlet>,
     ) -> Self {
         Self {
             inner,
             filter,
+            handshake,
             prober,
             outlet: outlet.map(Arc::new),
         }
@@ -61,6 +65,11 @@ impl FilteredSocket {
     fn filter(&self) -> std::sync::MutexGuard<'_, SourceFilter> {
         self.filter.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The datagrams of a batch, all of which but the last have the length of its segments.
+fn datagrams(batch: &[u8], segment: Option<usize>) -> impl Iterator<Item = &[u8]> {
+    batch.chunks(segment.unwrap_or(batch.len()).max(1))
 }
 
 impl AsyncUdpSocket for FilteredSocket {
@@ -78,6 +87,15 @@ impl AsyncUdpSocket for FilteredSocket {
             _ => {}
         }
         let length = transmit.contents.len();
+        if let Some(outlet) = &self.outlet {
+            for datagram in datagrams(transmit.contents, transmit.segment_size) {
+                self.handshake.sending(datagram, || Way {
+                    outlet: outlet.clone(),
+                    wire: self.inner.clone(),
+                    destination: transmit.destination,
+                });
+            }
+        }
         let Some(segment) = transmit.segment_size.filter(|_| length > MAX_BATCH) else {
             return self.inner.poll_send(cx, transmit);
         };
@@ -119,6 +137,9 @@ impl AsyncUdpSocket for FilteredSocket {
             if !self.filter().accepts(&bufs[0][..len], stride, addr) {
                 tracing::trace!(len, "dropped a datagram from an unproven source");
                 continue;
+            }
+            for datagram in datagrams(&bufs[0][..len], Some(stride)) {
+                self.handshake.received(datagram);
             }
             let Some(outlet) = &self.outlet else {
                 return Poll::Ready(Ok(1));
@@ -190,7 +211,13 @@ mod tests {
         ];
         for (length, segment_size, expected) in cases {
             let wire = Arc::new(Wire::default());
-            let socket = FilteredSocket::new(wire.clone(), Arc::default(), Prober::default(), None);
+            let socket = FilteredSocket::new(
+                wire.clone(),
+                Arc::default(),
+                Handshake::default(),
+                Prober::default(),
+                None,
+            );
             let transmit = Transmit {
                 destination: SocketAddr::from(([127, 0, 0, 1], 9)),
                 ecn: None,

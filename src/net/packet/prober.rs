@@ -25,8 +25,8 @@ pub(in crate::net) enum Outlet {
 }
 
 impl Outlet {
-    /// What cannot be sent now, or at all because the interface is too small, is a lost probe.
-    fn send(&self, contents: &[u8], destination: SocketAddr) {
+    /// What cannot be sent now, or at all because the interface is too small, is lost.
+    pub(in crate::net) fn send(&self, contents: &[u8], destination: SocketAddr) {
         match self {
             Self::Real(socket) => drop(socket.send_to(contents, destination)),
             Self::Emulated(socket) => {

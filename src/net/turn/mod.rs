@@ -14,5 +14,6 @@ mod stream;
 mod trust;
 mod uri;
 
+pub(super) use servers::is_stream;
 pub(crate) use servers::{Servers, Transport};
 pub(super) use socket::TurnSocket;

@@ -192,6 +192,11 @@ impl Servers {
     }
 }
 
+/// Whether what is sent there goes into the stream of a server.
+pub(in crate::net) fn is_stream(address: SocketAddr) -> bool {
+    synthetic(address).is_some()
+}
+
 /// Which stream server has this address, if it is that of one.
 pub(super) fn synthetic(address: SocketAddr) -> Option<u8> {
     match address.ip().to_canonical() {
