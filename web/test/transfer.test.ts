@@ -242,6 +242,35 @@ test("declining and cancelling reach the other side", async () => {
   assert.equal((await gone).code, "cancelled");
 });
 
+test("a lane that closes first does not hide why", async () => {
+  const ends: Channel[] = [];
+  const session = {
+    open: (label: string, { protocol = "" }: RTCDataChannelInit) => {
+      const [ours, theirs] = wires(label, protocol, (message) => message);
+      ends.push(theirs);
+      return ours;
+    },
+  };
+  const outgoing = OutgoingTransfer.start(session as unknown as Session, sourceOfFiles([file()]));
+  const failed = outgoing.once("failed");
+  const [control, lane] = ends;
+  assert.ok(control !== undefined && lane !== undefined);
+  control.read((data) => {
+    if (JSON.parse(String(data)).type !== "entries") return;
+    lane.close();
+    lane.on("closed", () => setTimeout(() => control.send('{"type":"decline","reason":"no room"}'), 20));
+  });
+  const { code, message } = await failed;
+  assert.deepEqual([code, message], ["declined", "The other side declined these files. It says: no room."]);
+
+  const cancelled = run([file()]);
+  const transfer = await cancelled.incoming;
+  const gone = transfer.once("failed");
+  (cancelled.outgoing as unknown as { lane: Channel }).lane.close();
+  setTimeout(() => cancelled.outgoing.cancel(), 20);
+  assert.equal((await gone).code, "cancelled");
+});
+
 /** A sink that fails at one step and notes whether it was cleaned up. */
 class FailingSink implements Sink {
   aborted = false;

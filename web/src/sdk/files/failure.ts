@@ -15,6 +15,17 @@ const MEANINGS: Readonly<Record<CancelCode, readonly [FailureCode, string]>> = {
   protocol: ["protocol", "The other side stopped because of a protocol error."],
 };
 
+/**
+ * How long the reason for a closed lane may take: it comes on the transfer's own channel, which the end of the lane
+ * can overtake. A lost packet is repeated after 1 s.
+ */
+export const REASON_MS = 3_000;
+
+/** The failure of a transfer whose channels closed without a word. */
+export function lost(): PeerlineError {
+  return new PeerlineError("peer-gone", "The connection was lost.");
+}
+
 /** The failure for a `cancel`. */
 export function failureOfCancel({ code }: Cancel): PeerlineError {
   const [failure, message] = MEANINGS[code];

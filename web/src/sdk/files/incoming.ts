@@ -5,7 +5,7 @@ import { Events } from "../events.js";
 import { PeerlineError, asFailure } from "../errors.js";
 import { Malformed } from "../json.js";
 import { blockDigest } from "./digest.js";
-import { failureOfCancel } from "./failure.js";
+import { REASON_MS, failureOfCancel, lost } from "./failure.js";
 import { type Block, LaneReader } from "./lane.js";
 import { Ledger } from "./ledger.js";
 import { type Manifest, ManifestReader, parseOffer } from "./manifest.js";
@@ -44,6 +44,7 @@ export class IncomingTransfer extends Events<IncomingEvents> {
   #reportedAt = 0;
   readonly #resent = new Map<string, number>();
   #accepting = false;
+  #reasonDue: ReturnType<typeof setTimeout> | undefined;
 
   /** @internal Made by the inbox; `offered` is called once the manifest is whole and valid. */
   constructor(
@@ -52,7 +53,11 @@ export class IncomingTransfer extends Events<IncomingEvents> {
     private readonly offered: (transfer: IncomingTransfer) => void,
   ) {
     super();
-    for (const channel of [control, lane]) channel.on("closed", () => this.#fail(new PeerlineError("peer-gone", "The connection was lost.")));
+    control.on("closed", () => this.#fail(lost()));
+    // The other side does that when it cancels, and says so on the other channel.
+    lane.on("closed", () => {
+      if (this.#state.at !== "over") this.#reasonDue ??= setTimeout(() => this.#fail(lost()), REASON_MS);
+    });
     control.read((data) => this.#guard(() => this.#handle(parseFromSender(data))));
     lane.read((data) => this.#guard(() => this.#receive(data)));
   }
@@ -99,6 +104,7 @@ export class IncomingTransfer extends Events<IncomingEvents> {
     const state = this.#state;
     if (state.at === "over") return;
     this.#state = { at: "over" };
+    clearTimeout(this.#reasonDue);
     if (state.at === "receiving") state.sink.abort().catch(() => undefined);
     this.emit("failed", failure);
   }
@@ -196,6 +202,7 @@ export class IncomingTransfer extends Events<IncomingEvents> {
     if (this.control.open) this.#say({ type: "receipt", digest, bytes, files });
     // The sender closes the channels when it has read the receipt; closing here could overtake it.
     this.#state = { at: "over" };
+    clearTimeout(this.#reasonDue);
     this.emit("done", { digest, bytes, files, delivery });
   }
 
@@ -222,6 +229,7 @@ export class IncomingTransfer extends Events<IncomingEvents> {
     const state = this.#state;
     if (state.at === "over") return;
     this.#state = { at: "over" };
+    clearTimeout(this.#reasonDue);
     if (state.at === "receiving") state.sink.abort().catch(() => undefined);
     if (last === undefined) this.control.close();
     else this.control.sendLast(JSON.stringify(last));

@@ -13,7 +13,7 @@ import { type Manifest, MOST_ENTRIES, type Entry, blocksOf } from "./manifest.js
 import { type CancelCode, parseFromReceiver } from "./messages.js";
 import { type Progress, Speedometer } from "./rate.js";
 import type { SourceEntry } from "./source.js";
-import { failureOfCancel, reasonGiven } from "./failure.js";
+import { REASON_MS, failureOfCancel, lost, reasonGiven } from "./failure.js";
 
 /** Events of an {@link OutgoingTransfer}. */
 export interface OutgoingEvents {
@@ -68,6 +68,7 @@ export class OutgoingTransfer extends Events<OutgoingEvents> {
   #resends: Place[] = [];
   #resent = new Map<string, number>();
   #wake: (() => void) | undefined;
+  #reasonDue: ReturnType<typeof setTimeout> | undefined;
   /** While the receiver says what it has of an earlier attempt; `done` when it has been answered. */
   #comparison: Comparison | "done" | undefined;
 
@@ -82,7 +83,8 @@ export class OutgoingTransfer extends Events<OutgoingEvents> {
     this.#ledger = new Ledger(this.manifest);
     this.#speed = new Speedometer(0, 0, 0);
     control.read((data) => this.#receive(data));
-    for (const channel of [control, lane]) channel.on("closed", () => this.#fail(new PeerlineError("peer-gone", "The connection was lost.")));
+    control.on("closed", () => this.#fail(lost()));
+    lane.on("closed", () => this.#awaitReason());
     this.#run(() => this.#offer());
   }
 
@@ -104,6 +106,7 @@ export class OutgoingTransfer extends Events<OutgoingEvents> {
   end(failure: PeerlineError): void {
     if (this.#state === "over") return;
     this.#state = "over";
+    clearTimeout(this.#reasonDue);
     this.#wake?.();
     this.emit("failed", failure);
   }
@@ -299,7 +302,13 @@ export class OutgoingTransfer extends Events<OutgoingEvents> {
   #stop(error: unknown): void {
     if (error instanceof Malformed) return this.#cancel("protocol", new PeerlineError("protocol", error.message));
     const failure = asFailure(error, "protocol");
+    if (failure.code === "peer-gone" && this.control.open) return this.#awaitReason();
     this.#cancel(failure.code === "source-changed" ? "source-changed" : "protocol", failure);
+  }
+
+  /** The lane closed. The other side does that when it declines or cancels, and says so on the other channel. */
+  #awaitReason(): void {
+    if (this.#state !== "over") this.#reasonDue ??= setTimeout(() => this.#fail(lost()), REASON_MS);
   }
 
   #cancel(code: CancelCode, failure: PeerlineError): void {
@@ -315,6 +324,7 @@ export class OutgoingTransfer extends Events<OutgoingEvents> {
 
   #over(last?: object): void {
     this.#state = "over";
+    clearTimeout(this.#reasonDue);
     if (last === undefined) this.control.close();
     else this.control.sendLast(JSON.stringify(last));
     this.lane.close();
