@@ -294,19 +294,26 @@ async fn every_codec_is_passed_through_and_recorded_as_it_is() {
         let mut host = call(&server, &["--video", text(&path), "--audio", "none"]);
         let code = host.code().await;
         let words = [
+            "call",
+            "--server",
+            &server.url,
+            code.as_str(),
             "--video",
             "none",
             "--audio",
             "none",
             "--record",
             text(&recording),
-            "--duration",
-            "6",
         ];
-        let guest = call(&server, &[&[code.as_str()], &words[..]].concat());
+        let mut guest = command(&words);
+        guest.stdin(Stdio::piped());
+        let mut guest = Peer::run(guest);
+        // The whole file, however long that takes.
+        while guest.event("track").await["state"] != "ended" {}
+        guest.stdin().write_all(b"hangup\n").await.unwrap();
         let (host, guest) = tokio::join!(host.end(), guest.end());
         done(&host, "peer-hung-up");
-        let received = &done(&guest, "duration")["received"]["video"];
+        let received = &done(&guest, "hung-up")["received"]["video"];
         assert_eq!(
             (&received["lost"], &received["dropped"]),
             (&0.into(), &0.into()),
