@@ -67,7 +67,7 @@ pub(crate) async fn guest(
 }
 
 /// Pairs as the one who made the code: waits for as long as it takes for a guest that knows it.
-/// `arrived` is called when the first guest is there.
+/// `arrived` is called when a guest is there that was not turned away.
 /// With it may come fresh `ice_servers`.
 pub(crate) async fn host(
     mut signaling: Signaling,
@@ -86,9 +86,6 @@ pub(crate) async fn host(
                 None => continue,
             },
         };
-        if matches!(input, Input::Record(Record::ShareGuest { .. })) {
-            arrived();
-        }
         if input == Input::PeerLeft && exchange.as_ref().is_some_and(|(guest, _)| *guest == from) {
             exchange = None;
         }
@@ -96,6 +93,7 @@ pub(crate) async fn host(
             match action {
                 Action::Send(record) => {
                     if matches!(record, Record::ShareHost { .. }) {
+                        arrived();
                         exchange = Some((from.clone(), Instant::now() + PAIRING_LIMIT));
                     }
                     send(&signaling, &from, &record).await;

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use peerline::device::{Awaiting, PublicKey, day};
 use peerline::session::{Bye, ByeCode, Session};
 use peerline::signaling::ServerUrl;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::connect::{Context, Doorway, PLACES, Place, Visit, make_room};
 use crate::devices::{Device, DeviceName, Devices};
@@ -18,6 +18,10 @@ use crate::ui::Event;
 /// How often it is looked whether the day is over, or devices were paired or removed. Clocks can be set and
 /// machines can sleep, so that a timer to the end of the day would be wrong.
 const LOOK: Duration = Duration::from_secs(2);
+
+/// How long one that has come may take until it is connected, when others are to be waited for: all that
+/// setting up a session may take (protocol section 6).
+const FINISH_LIMIT: Duration = Duration::from_secs(75);
 
 /// The pauses while somebody else has the room: the one before, whose place is kept for it for a while, or
 /// another process of this device.
@@ -202,12 +206,15 @@ impl Door {
         let hosting = Session::host_known(signaling, &joined, awaiting, config, arrived);
         tokio::pin!(hosting);
         let session = tokio::select! {
-            session = &mut hosting => session,
+            session = &mut hosting => Some(session),
             () = begun.over(&self.who) => match is_here.get() {
-                // Who it is, is looked at below.
-                true => hosting.await,
-                false => return Ok(None),
+                // Who it is, is looked at below; and it may be gone again.
+                true => timeout(FINISH_LIMIT, hosting).await.ok(),
+                false => None,
             },
+        };
+        let Some(session) = session else {
+            return Ok(None);
         };
         let session = session.map_err(|error| Failure::from(&error))?;
         let expected = Expected::now(&self.who);
