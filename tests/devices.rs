@@ -110,7 +110,7 @@ async fn meet(
         let (signaling, joined) = enter(server, calling.room()).await;
         Session::guest_known(signaling, &joined, calling, config()).await
     };
-    let host = Session::host_known(signaling, &joined, awaiting, config(), || ());
+    let host = Session::host_known(signaling, &joined, awaiting, config(), |_| ());
     timeout(LIMIT, async { tokio::join!(guest, host) })
         .await
         .expect("both end")
@@ -203,7 +203,7 @@ async fn a_removed_device_is_turned_away_and_the_next_one_comes_in() {
     };
     let awaiting = Awaiting::new(&two.identity, [&expected], DAY);
     let (signaling, joined) = make(&server, awaiting.room()).await;
-    let host = Session::host_known(signaling, &joined, awaiting, config(), || ());
+    let host = Session::host_known(signaling, &joined, awaiting, config(), |_| ());
     let guests = async {
         let calling = Calling::new(&one.identity, &one.other, DAY);
         let (signaling, joined) = enter(&server, calling.room()).await;
@@ -264,7 +264,7 @@ async fn a_server_in_the_middle_gets_nothing() {
     let server = meddling(0, false);
     let awaiting = Awaiting::new(&two.identity, &expected, DAY);
     let (signaling, joined) = make(&server, awaiting.room()).await;
-    let host = Session::host_known(signaling, &joined, awaiting, config(), || ());
+    let host = Session::host_known(signaling, &joined, awaiting, config(), |_| ());
     let guest = async {
         let calling = Calling::new(&one.identity, &one.other, DAY);
         let (signaling, joined) = enter(&server, calling.room()).await;
@@ -306,7 +306,7 @@ async fn what_was_recorded_opens_nothing() {
     let awaiting = Awaiting::new(&two.identity, &expected, DAY);
     let room = awaiting.room().to_owned();
     let (signaling, joined) = make(&server, &room).await;
-    let host = Session::host_known(signaling, &joined, awaiting, config(), || ());
+    let host = Session::host_known(signaling, &joined, awaiting, config(), |_| ());
     let replay = async {
         let (mut signaling, joined) = enter(&server, &room).await;
         for data in records {

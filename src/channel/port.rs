@@ -14,9 +14,9 @@ use tokio_util::task::AbortOnDropHandle;
 use webrtc::data_channel::{DataChannel, DataChannelEvent};
 
 /// Bytes that may be queued and unacknowledged before a channel waits, and those left when it goes on:
-/// more than SCTP's window of 2 MiB, so that the engine never runs dry, and little more, for memory.
-const HIGH_WATER: usize = 3 << 20;
-const LOW_WATER: u32 = 2 << 20;
+/// more than SCTP's window of 1.5 MiB, so that the engine never runs dry, and little more, for memory.
+const HIGH_WATER: usize = 2304 << 10;
+const LOW_WATER: u32 = 1536 << 10;
 
 /// How long a waiting channel relies on the engine's word that its buffer is low. The engine's own
 /// wait for room can miss that word and looks again only after 50 ms, which would hold a fast path to
@@ -191,12 +191,16 @@ async fn send(
     let _ = data_channel
         .set_buffered_amount_low_threshold(LOW_WATER)
         .await;
+    // At most so many are on their way. How many there are is asked only when it may be too many: the engine
+    // answers under the lock that its driver works under.
+    let mut outstanding = 0;
     loop {
         let message = tokio::select! {
             biased;
             message = outgoing.recv() => message,
             _ = reached(&mut state, |state| state == State::Closed) => return,
         };
+        outstanding += message.as_ref().map_or(0, Message::len);
         let sent = match message {
             Some(Message::Text(text)) => data_channel.send_text(&text).await,
             Some(Message::Binary(bytes)) => {
@@ -211,20 +215,23 @@ async fn send(
             tracing::debug!(%error, "the data channel no longer sends");
             return;
         }
-        drain(&data_channel, &drained).await;
+        if outstanding > HIGH_WATER {
+            outstanding = drain(&data_channel, &drained).await;
+        }
     }
     flush(&data_channel).await;
     let _ = data_channel.close().await;
 }
 
-/// Waits while too much is on its way.
-async fn drain(data_channel: &Arc<dyn DataChannel>, drained: &Notify) {
+/// Waits while too much is on its way, and says how much is left.
+async fn drain(data_channel: &Arc<dyn DataChannel>, drained: &Notify) -> usize {
     let mut room = HIGH_WATER;
-    while data_channel
-        .outstanding_bytes()
-        .await
-        .is_ok_and(|bytes| bytes > room)
-    {
+    loop {
+        // One that has ended takes no more, and says so when something is sent on it.
+        let outstanding = data_channel.outstanding_bytes().await.unwrap_or(0);
+        if outstanding <= room {
+            return outstanding;
+        }
         room = LOW_WATER as usize;
         let _ = tokio::time::timeout(DRAIN_CHECK, drained.notified()).await;
     }

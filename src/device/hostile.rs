@@ -58,7 +58,7 @@ async fn a_guest_without_the_key_does_not_get_in() {
     let server = Server::default();
     let awaiting = Awaiting::new(&waiter, [&known_caller], 1);
     let (signaling, joined) = enter(&server, awaiting.room(), true).await;
-    let host = Session::host_known(signaling, &joined, awaiting, config(), || ());
+    let host = Session::host_known(signaling, &joined, awaiting, config(), |_| ());
     let thief = async {
         let calling = Calling::new(&caller, &known_waiter, 1);
         let (signaling, joined) = enter(&server, calling.room(), false).await;
@@ -77,7 +77,7 @@ async fn a_host_without_the_key_gets_nobody() {
     let (signaling, joined) = enter(&server, awaiting.room(), true).await;
     let passwords = awaiting.devices.into_iter().map(|(password, _)| password);
     let host = Host::for_devices(passwords.collect()).into();
-    let thief = Session::receive(signaling, &joined, host, vec![], config(), || ());
+    let thief = Session::receive(signaling, &joined, host, vec![], config(), |_| ());
     let guest = async {
         let calling = Calling::new(&caller, &known_waiter, 1);
         let (signaling, joined) = enter(&server, calling.room(), false).await;

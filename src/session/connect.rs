@@ -124,7 +124,8 @@ impl Session {
         arrived: impl FnMut(),
     ) -> Result<Self, SessionError> {
         let host = Host::new(code).into();
-        Self::receive(signaling, joined, host, Vec::new(), config, arrived).await
+        let attends = begun(arrived);
+        Self::receive(signaling, joined, host, Vec::new(), config, attends).await
     }
 
     /// As [`host`](Self::host), for one of several guests that know the same code; `signaling` is what the
@@ -140,12 +141,14 @@ impl Session {
         arrived: impl FnMut(),
     ) -> Result<Self, SessionError> {
         let host = SharedHost::new(code);
-        Self::receive(signaling, joined, host, Vec::new(), config, arrived).await
+        let attends = begun(arrived);
+        Self::receive(signaling, joined, host, Vec::new(), config, attends).await
     }
 
     /// As [`host`](Self::host), for devices that are known. `signaling` has created the room in which they
     /// expect this one; [`device`](Self::device) says which of them has come. A device that is not expected
-    /// is turned away, and the next one can come.
+    /// is turned away, and the next one can come. `attends` is called with `true` when one has begun to pair, and
+    /// with `false` when it has gone or was turned away.
     ///
     /// # Errors
     /// Anything of [`SessionError`]; the room has then been left.
@@ -154,11 +157,11 @@ impl Session {
         joined: &Joined,
         awaiting: Awaiting,
         config: SessionConfig,
-        arrived: impl FnMut(),
+        attends: impl FnMut(bool),
     ) -> Result<Self, SessionError> {
         let (passwords, known) = awaiting.devices.into_iter().unzip();
         let host = Host::for_devices(passwords).into();
-        Self::receive(signaling, joined, host, known, config, arrived).await
+        Self::receive(signaling, joined, host, known, config, attends).await
     }
 
     /// Pairs and connects as the host; the device of the password that fits must be the one of `known` in the
@@ -169,12 +172,12 @@ impl Session {
         host: SharedHost<PeerId>,
         mut known: Vec<Known>,
         config: SessionConfig,
-        arrived: impl FnMut(),
+        attends: impl FnMut(bool),
     ) -> Result<Self, SessionError> {
         // Credentials expire while a host waits: with each guest come fresh ones.
         config.check_relay(&joined.ice_servers)?;
         let mut named = joined.ice_servers.clone();
-        let introduced = introduce::host(signaling, host, arrived, &mut named).await?;
+        let introduced = introduce::host(signaling, host, attends, &mut named).await?;
         let introduce::Introduced {
             link,
             certificates,
@@ -247,5 +250,14 @@ impl Session {
             connectivity,
             ended,
         })
+    }
+}
+
+/// For who wants to know only that a guest is there.
+fn begun(mut arrived: impl FnMut()) -> impl FnMut(bool) {
+    move |attends| {
+        if attends {
+            arrived();
+        }
     }
 }

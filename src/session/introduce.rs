@@ -67,12 +67,12 @@ pub(crate) async fn guest(
 }
 
 /// Pairs as the one who made the code: waits for as long as it takes for a guest that knows it.
-/// `arrived` is called when a guest is there that was not turned away.
-/// With it may come fresh `ice_servers`.
+/// `attends` is called with `true` when a guest has begun to pair, and with `false` when it has gone or was turned
+/// away. With it may come fresh `ice_servers`.
 pub(crate) async fn host(
     mut signaling: Signaling,
     mut host: SharedHost<PeerId>,
-    mut arrived: impl FnMut(),
+    mut attends: impl FnMut(bool),
     ice_servers: &mut Vec<IceServer>,
 ) -> Result<Introduced, SessionError> {
     let mut exchange: Option<(PeerId, Instant)> = None;
@@ -82,18 +82,20 @@ pub(crate) async fn host(
         let (from, input) = match next_input(&mut signaling, deadline, ice_servers).await? {
             Some(next) => next,
             None => match exchange.take() {
-                Some((guest, _)) => (guest, Input::TimedOut),
+                Some((guest, _)) => {
+                    attends(false);
+                    (guest, Input::TimedOut)
+                }
                 None => continue,
             },
         };
-        if input == Input::PeerLeft && exchange.as_ref().is_some_and(|(guest, _)| *guest == from) {
-            exchange = None;
-        }
+        let left = input == Input::PeerLeft;
+        let mut refused = false;
         for action in host.handle(&from, input) {
             match action {
                 Action::Send(record) => {
                     if matches!(record, Record::ShareHost { .. }) {
-                        arrived();
+                        attends(true);
                         exchange = Some((from.clone(), Instant::now() + PAIRING_LIMIT));
                     }
                     send(&signaling, &from, &record).await;
@@ -103,9 +105,16 @@ pub(crate) async fn host(
                     let sealer = sealing.take().ok_or(PairingError::Tampered)?;
                     return Ok(introduced(signaling, from, sealer, paired));
                 }
-                Action::Refused(reason) => tracing::debug!(?reason, "refused a guest"),
+                Action::Refused(reason) => {
+                    tracing::debug!(?reason, "refused a guest");
+                    refused = true;
+                }
                 Action::Failed(error) => return fail(signaling, error).await,
             }
+        }
+        if (left || refused) && exchange.as_ref().is_some_and(|(guest, _)| *guest == from) {
+            attends(false);
+            exchange = None;
         }
     }
 }

@@ -1,12 +1,12 @@
 //! Where known devices are waited for: one room, for all of them, that changes with the day.
 
-use std::cell::Cell;
 use std::time::{Duration, SystemTime};
 
 use peerline::device::{Awaiting, PublicKey, day};
 use peerline::session::{Bye, ByeCode, Session};
 use peerline::signaling::ServerUrl;
-use tokio::time::{sleep, timeout};
+use tokio::sync::watch;
+use tokio::time::sleep;
 
 use crate::connect::{Context, Doorway, PLACES, Place, Visit, make_room};
 use crate::devices::{Device, DeviceName, Devices};
@@ -18,10 +18,6 @@ use crate::ui::Event;
 /// How often it is looked whether the day is over, or devices were paired or removed. Clocks can be set and
 /// machines can sleep, so that a timer to the end of the day would be wrong.
 const LOOK: Duration = Duration::from_secs(2);
-
-/// How long one that has come may take until it is connected, when others are to be waited for: all that
-/// setting up a session may take (protocol section 6).
-const FINISH_LIMIT: Duration = Duration::from_secs(75);
 
 /// The pauses while somebody else has the room: the one before, whose place is kept for it for a while, or
 /// another process of this device.
@@ -197,24 +193,23 @@ impl Door {
         context.ui.say(&Event::Waiting {
             devices: begun.names(),
         });
-        let is_here = Cell::new(false);
-        let arrived = || {
-            is_here.set(true);
-            context.ui.note("The other side is here.");
+        let (attends, mut attended) = watch::channel(false);
+        let arrived = |is_here: bool| {
+            if is_here {
+                context.ui.note("The other side is here.");
+            }
+            attends.send_replace(is_here);
         };
         let config = context.session_config(&self.server);
         let hosting = Session::host_known(signaling, &joined, awaiting, config, arrived);
-        tokio::pin!(hosting);
-        let session = tokio::select! {
-            session = &mut hosting => Some(session),
-            () = begun.over(&self.who) => match is_here.get() {
-                // Who it is, is looked at below; and it may be gone again.
-                true => timeout(FINISH_LIMIT, hosting).await.ok(),
-                false => None,
-            },
+        // One that is there already is looked at once it is connected.
+        let over = async {
+            begun.over(&self.who).await;
+            let _ = attended.wait_for(|attended| !attended).await;
         };
-        let Some(session) = session else {
-            return Ok(None);
+        let session = tokio::select! {
+            session = hosting => session,
+            () = over => return Ok(None),
         };
         let session = session.map_err(|error| Failure::from(&error))?;
         let expected = Expected::now(&self.who);

@@ -160,8 +160,16 @@ async fn one_that_listens_takes_codes_and_devices_and_a_removed_one_no_more() {
     let [desktop, laptop, phone] = ["d", "l", "p"].map(|name| Device::new(&place, name));
     paired(server, (&laptop, "desktop"), (&desktop, "laptop")).await;
     let mut receiver = receive(server, &laptop, &place, &["--listen"]);
-    let code = receiver.code().await;
-    ready(&mut receiver, &["desktop"]).await;
+    // Both ways in open side by side.
+    let (mut code, mut waits) = (None, false);
+    while code.is_none() || !waits {
+        let event = receiver.event_of(&["code", "waiting"]).await;
+        match event["code"].as_str() {
+            Some(text) => code = Some(text.to_owned()),
+            None => waits = event["devices"] == serde_json::json!(["desktop"]),
+        }
+    }
+    let code = code.expect("it has one");
     let file = |name: &str| place.file(&format!("in/{name}"), name);
     send(server, &desktop, "laptop", &file("a"))
         .end()

@@ -156,13 +156,18 @@ impl Peer {
 
     /// The next event of this name.
     pub(crate) async fn event(&mut self, name: &str) -> Value {
+        self.event_of(&[name]).await
+    }
+
+    /// The next event of one of these names.
+    pub(crate) async fn event_of(&mut self, names: &[&str]) -> Value {
         while let Some(event) = self.next().await {
-            if event["event"] == name {
+            if names.iter().any(|name| event["event"] == *name) {
                 return event;
             }
         }
         panic!(
-            "no '{name}', but {:#?}\n{}",
+            "none of {names:?}, but {:#?}\n{}",
             self.events,
             (&mut self.stderr).await.unwrap()
         );
