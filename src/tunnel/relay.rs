@@ -1,0 +1,111 @@
+//! Joins a stream of a tunnel with something that is read and written here.
+
+use super::error::RelayError;
+use super::stream::{Reader, Stream, Writer};
+use bytes::BytesMut;
+use std::io;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+/// Read at a time.
+const CHUNK: usize = 64 << 10;
+
+/// What has gone through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Moved {
+    /// Bytes from here, that were read.
+    pub sent: u64,
+    /// Bytes to here, that were written.
+    pub received: u64,
+}
+
+impl Moved {
+    /// Both directions together.
+    pub fn total(self) -> u64 {
+        self.sent + self.received
+    }
+}
+
+/// Two names for errors: of what is read and of what is written.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Names {
+    pub(super) input: &'static str,
+    pub(super) output: &'static str,
+}
+
+/// Moves `input` to the peer and what comes to `output`, until both directions have ended and the peer has
+/// taken everything. Whatever fails here is told the peer. `tell` is told of each piece that has gone through.
+pub(super) async fn relay(
+    stream: Stream,
+    input: impl AsyncRead + Unpin,
+    output: impl AsyncWrite + Unpin,
+    names: Names,
+    tell: impl Fn(Moved),
+) -> Result<Moved, RelayError> {
+    let (mut reader, mut writer) = stream.split();
+    let moved = std::cell::Cell::new(Moved::default());
+    let note = |sent: usize, received: usize| {
+        let mut now = moved.get();
+        now.sent += sent as u64;
+        now.received += received as u64;
+        moved.set(now);
+        tell(now);
+    };
+    let result = tokio::try_join!(
+        outward(&mut writer, input, names.input, |bytes| note(bytes, 0)),
+        inward(&mut reader, output, names.output, |bytes| note(0, bytes)),
+    );
+    match result {
+        Ok(((), ())) => Ok(moved.get()),
+        Err(error) => {
+            writer.reset(error.reset());
+            Err(error)
+        }
+    }
+}
+
+async fn outward(
+    writer: &mut Writer,
+    mut input: impl AsyncRead + Unpin,
+    what: &'static str,
+    note: impl Fn(usize),
+) -> Result<(), RelayError> {
+    let mut chunk = BytesMut::with_capacity(CHUNK);
+    loop {
+        chunk.clear();
+        let read = tokio::select! {
+            biased;
+            read = input.read_buf(&mut chunk) => read,
+            // Nobody else would notice while nothing comes.
+            error = writer.broken() => return Err(error.into()),
+        };
+        match read {
+            Ok(0) => break,
+            Ok(bytes) => {
+                writer.write(&chunk).await?;
+                note(bytes);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(source) => return Err(RelayError::Read { what, source }),
+        }
+    }
+    writer.end();
+    Ok(writer.taken().await?)
+}
+
+async fn inward(
+    reader: &mut Reader,
+    mut output: impl AsyncWrite + Unpin,
+    what: &'static str,
+    note: impl Fn(usize),
+) -> Result<(), RelayError> {
+    let failed = |source| RelayError::Write { what, source };
+    while let Some(bytes) = reader.read().await? {
+        output.write_all(&bytes).await.map_err(failed)?;
+        note(bytes.len());
+    }
+    // Only then is it where it belongs.
+    output.flush().await.map_err(failed)?;
+    output.shutdown().await.map_err(failed)?;
+    reader.take();
+    Ok(())
+}
