@@ -1,7 +1,7 @@
 //! Moves frames between a [`Mux`] and its channel: two tasks, one for each direction, so that neither waits for
 //! the other. Both end with the channel, or when the [`Tunnel`] is closed or dropped.
 
-use super::error::{StreamError, TunnelError};
+use super::error::TunnelError;
 use super::frame::{Frame, MAX_TARGET, Reset};
 use super::mux::{Event, MAX_STREAMS, Mux, Side};
 use super::stream::Stream;
@@ -25,8 +25,12 @@ pub struct Tunnel {
     shared: Arc<Shared>,
     seats: Arc<Semaphore>,
     _reading: AbortOnDropHandle<()>,
-    writing: AbortOnDropHandle<()>,
+    _writing: AbortOnDropHandle<()>,
 }
+
+/// The right to open one more stream.
+#[derive(Debug)]
+pub(super) struct Seat(OwnedSemaphorePermit);
 
 /// What the tasks and the handles of streams share.
 #[derive(Debug)]
@@ -124,7 +128,7 @@ impl Tunnel {
             shared,
             seats: Arc::new(Semaphore::new(MAX_STREAMS)),
             _reading: AbortOnDropHandle::new(reading),
-            writing: AbortOnDropHandle::new(writing),
+            _writing: AbortOnDropHandle::new(writing),
         }
     }
 
@@ -137,11 +141,22 @@ impl Tunnel {
     /// # Panics
     /// `target` has more than 64 bytes.
     pub async fn open(&self, target: &str) -> Result<Stream, TunnelError> {
+        self.open_in(self.seat().await?, target)
+    }
+
+    /// Waits until one more stream may be open.
+    pub(super) async fn seat(&self) -> Result<Seat, TunnelError> {
+        tokio::select! {
+            seat = self.seats.clone().acquire_owned() => {
+                seat.map(Seat).map_err(|_| TunnelError::Closed)
+            }
+            error = self.ended() => Err(error),
+        }
+    }
+
+    /// As [`open`](Self::open), without waiting.
+    pub(super) fn open_in(&self, Seat(seat): Seat, target: &str) -> Result<Stream, TunnelError> {
         assert!(target.len() <= MAX_TARGET, "a target of more than 64 bytes");
-        let seat = tokio::select! {
-            seat = self.seats.clone().acquire_owned() => seat.map_err(|_| TunnelError::Closed)?,
-            error = self.ended() => return Err(error),
-        };
         let mut inner = self.shared.lock();
         if let End::Over(error) = &inner.end {
             return Err(error.clone());
@@ -173,9 +188,9 @@ impl Tunnel {
     }
 
     /// Sends what is still to be said, for up to 5 s, and closes the channel.
-    pub async fn close(mut self) {
+    pub async fn close(&self) {
         self.shared.close();
-        let _ = timeout(CLOSING, &mut self.writing).await;
+        let _ = timeout(CLOSING, self.ended()).await;
     }
 }
 
@@ -195,17 +210,12 @@ impl Shared {
         result
     }
 
-    /// As [`with`](Self::with), as long as the tunnel has not ended.
-    pub(super) fn try_with<T>(
-        &self,
-        id: u32,
-        act: impl FnOnce(&mut Mux) -> Result<T, Reset>,
-    ) -> Result<T, StreamError> {
-        // A stream that was reset says more than the end of the tunnel that followed.
-        let result = self.with(id, act).map_err(StreamError::Reset)?;
+    /// Whether it is worth while to wait for the peer. What it has said before is good all the same: it may have
+    /// closed the tunnel behind its last word.
+    pub(super) fn check(&self) -> Result<(), TunnelError> {
         match &self.lock().end {
-            End::Over(error) => Err(StreamError::Tunnel(error.clone())),
-            End::No | End::Closing => Ok(result),
+            End::Over(error) => Err(error.clone()),
+            End::No | End::Closing => Ok(()),
         }
     }
 

@@ -19,7 +19,9 @@ impl Ends {
             return false;
         };
         let frame = Frame::read(message).expect("we write what we read");
-        self.0[1 - from].handle(frame).expect("we keep to the rules");
+        self.0[1 - from]
+            .handle(frame)
+            .expect("we keep to the rules");
         true
     }
 
@@ -198,13 +200,19 @@ fn what_is_against_the_rules_ends_the_tunnel() {
             "two ends",
             vec![frame(0, Body::End(0)), frame(0, Body::End(0))],
         ),
-        ("a wrong count", vec![frame(0, data()), frame(0, Body::End(2))]),
+        (
+            "a wrong count",
+            vec![frame(0, data()), frame(0, Body::End(2))],
+        ),
         (
             "data after the end",
             vec![frame(0, Body::End(0)), frame(0, data())],
         ),
         ("taking what did not end", vec![frame(0, Body::Taken)]),
-        ("the last number", vec![frame(u32::MAX - 1, Body::Open("x".into()))]),
+        (
+            "the last number",
+            vec![frame(u32::MAX - 1, Body::Open("x".into()))],
+        ),
     ] {
         let mut mux = Mux::new(Side::Acceptor);
         mux.handle(frame(0, Body::Open("x".into()))).unwrap();

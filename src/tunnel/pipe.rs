@@ -48,7 +48,8 @@ pub async fn pipe(
     let piping = async {
         let begun = timeout(BEGIN, begin(&tunnel, side)).await;
         let stream = begun.unwrap_or(Err(RelayError::Silent))?;
-        relay(stream, input, output, NAMES, tell).await
+        let (moved, result) = relay(stream, input, output, NAMES, tell).await;
+        result.map(|()| moved)
     };
     let result = tokio::select! {
         biased;

@@ -4,6 +4,7 @@ use super::error::RelayError;
 use super::stream::{Reader, Stream, Writer};
 use bytes::BytesMut;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// Read at a time.
@@ -32,35 +33,54 @@ pub(super) struct Names {
     pub(super) output: &'static str,
 }
 
+/// What has gone through so far, counted by both directions.
+#[derive(Debug, Default)]
+struct Counts {
+    sent: AtomicU64,
+    received: AtomicU64,
+}
+
+impl Counts {
+    fn add(count: &AtomicU64, bytes: usize) {
+        count.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    fn now(&self) -> Moved {
+        Moved {
+            sent: self.sent.load(Ordering::Relaxed),
+            received: self.received.load(Ordering::Relaxed),
+        }
+    }
+}
+
 /// Moves `input` to the peer and what comes to `output`, until both directions have ended and the peer has
 /// taken everything. Whatever fails here is told the peer. `tell` is told of each piece that has gone through.
+/// Returns what has gone through, and whether that was all.
 pub(super) async fn relay(
     stream: Stream,
     input: impl AsyncRead + Unpin,
     output: impl AsyncWrite + Unpin,
     names: Names,
     tell: impl Fn(Moved),
-) -> Result<Moved, RelayError> {
+) -> (Moved, Result<(), RelayError>) {
     let (mut reader, mut writer) = stream.split();
-    let moved = std::cell::Cell::new(Moved::default());
-    let note = |sent: usize, received: usize| {
-        let mut now = moved.get();
-        now.sent += sent as u64;
-        now.received += received as u64;
-        moved.set(now);
-        tell(now);
+    let counts = Counts::default();
+    let sent = |bytes| {
+        Counts::add(&counts.sent, bytes);
+        tell(counts.now());
+    };
+    let received = |bytes| {
+        Counts::add(&counts.received, bytes);
+        tell(counts.now());
     };
     let result = tokio::try_join!(
-        outward(&mut writer, input, names.input, |bytes| note(bytes, 0)),
-        inward(&mut reader, output, names.output, |bytes| note(0, bytes)),
+        outward(&mut writer, input, names.input, sent),
+        inward(&mut reader, output, names.output, received),
     );
-    match result {
-        Ok(((), ())) => Ok(moved.get()),
-        Err(error) => {
-            writer.reset(error.reset());
-            Err(error)
-        }
+    if let Err(error) = &result {
+        writer.reset(error.reset());
     }
+    (counts.now(), result.map(|((), ())| ()))
 }
 
 async fn outward(

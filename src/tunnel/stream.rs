@@ -86,10 +86,16 @@ impl Reader {
     pub async fn read(&mut self) -> Result<Option<Bytes>, StreamError> {
         let Handle { shared, id, bells } = &*self.0;
         loop {
-            match shared.try_with(*id, |mux| mux.read(*id))? {
+            match shared
+                .with(*id, |mux| mux.read(*id))
+                .map_err(StreamError::Reset)?
+            {
                 half::Read::Bytes(bytes) => return Ok(Some(bytes)),
                 half::Read::End => return Ok(None),
-                half::Read::Nothing => bells.reader.notified().await,
+                half::Read::Nothing => {
+                    shared.check()?;
+                    bells.reader.notified().await;
+                }
             }
         }
     }
@@ -109,7 +115,10 @@ impl Writer {
     pub async fn write(&mut self, mut bytes: &[u8]) -> Result<(), StreamError> {
         let Handle { shared, id, bells } = &*self.0;
         while !bytes.is_empty() {
-            match shared.try_with(*id, |mux| mux.write(*id, bytes))? {
+            let written = shared.with(*id, |mux| mux.write(*id, bytes));
+            let written = written.map_err(StreamError::Reset)?;
+            shared.check()?;
+            match written {
                 0 => bells.writer.notified().await,
                 written => bytes = &bytes[written..],
             }
@@ -150,7 +159,11 @@ impl Writer {
         is: impl Fn(&mut super::mux::Mux, u32) -> Result<bool, Reset>,
     ) -> Result<(), StreamError> {
         let Handle { shared, id, bells } = &*self.0;
-        while !shared.try_with(*id, |mux| is(mux, *id))? {
+        while !shared
+            .with(*id, |mux| is(mux, *id))
+            .map_err(StreamError::Reset)?
+        {
+            shared.check()?;
             bells.writer.notified().await;
         }
         Ok(())

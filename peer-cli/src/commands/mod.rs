@@ -6,6 +6,7 @@ pub(crate) mod completions;
 mod listen;
 mod offer;
 pub(crate) mod pair;
+pub(crate) mod pipe;
 mod policy;
 pub(crate) mod receive_file;
 pub(crate) mod send_file;
@@ -33,6 +34,7 @@ pub(crate) async fn run(
         Command::Pair(arguments) => arguments.run(ui, stop).await,
         Command::Transfers(arguments) => arguments.resume(ui, stop).await,
         Command::Call(arguments) => call::run(&arguments, ui, stop).await,
+        Command::Pipe(arguments) => pipe::run(&arguments, ui, stop).await,
         Command::Bench(arguments) => bench::run(&arguments, ui, stop).await,
         Command::Completions(_) => Err(Failure::bug("completions open no line")),
     }

@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::clean::{ascii_json, clean};
 use super::measured::{Measured, RoundTrips, Throughput, Unmeasured};
 use super::palette::Palette;
+use super::piped::Piped;
 use super::size::{Bytes, Rate, Span, count};
 use crate::exit::{Exit, Failure, Kept, Retry};
 
@@ -303,6 +304,9 @@ pub(crate) enum Event {
     /// Everything was measured (`bench`).
     #[serde(rename = "done")]
     Measured(Measured),
+    /// Both directions of a pipe have ended (`pipe`).
+    #[serde(rename = "done")]
+    Piped(Piped),
     /// A transfer failed or was declined, and the next one is waited for (`receive-file --listen`).
     Failed {
         /// Stable name of the kind of failure.
@@ -441,6 +445,7 @@ impl Event {
             // Rows of a table.
             Self::Latency(_) | Self::Throughput(_) | Self::Unmeasured(_) => return None,
             Self::Measured(measured) => measured.line(),
+            Self::Piped(piped) => piped.line(),
             Self::Resuming { bytes, total } => {
                 format!("Resuming: {} of {} are there", Bytes(*bytes), Bytes(*total))
             }

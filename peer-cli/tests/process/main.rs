@@ -22,6 +22,7 @@ mod many;
 #[cfg(target_os = "linux")]
 mod outages;
 mod pipes;
+mod piping;
 mod refusals;
 mod relayed;
 mod transfers;
