@@ -9,7 +9,7 @@ use peerline::pairing::{ByeCode, PairingError};
 use peerline::session::{Bye, SessionError, Wait};
 use peerline::signaling::SignalingError;
 use peerline::transfer::{Code, Fault, SourceError, TransferError};
-use peerline::tunnel::{RelayError, Reset, ResetCode, TunnelError};
+use peerline::tunnel::{RelayError, Reset, ResetCode, ServiceError, TunnelError};
 
 use crate::exit::{Exit, Failure, Retry};
 
@@ -190,11 +190,29 @@ impl From<&RelayError> for Failure {
             }
             E::Silent => (Exit::Interrupted, "silent", AGAIN),
             E::Tunnel(TunnelError::Closed) => (Exit::Interrupted, "closed", AGAIN),
-            E::Tunnel(TunnelError::Protocol(_)) => (Exit::Bug, "protocol", UPDATE),
+            E::List | E::Tunnel(TunnelError::Protocol(_)) => (Exit::Bug, "protocol", UPDATE),
             // The library may learn to fail in new ways; this program then does not know them.
             _ => (Exit::Bug, "tunnel", UPDATE),
         };
         failure(exit, kind, &error, hint, error.retry())
+    }
+}
+
+impl From<&ServiceError> for Failure {
+    fn from(error: &ServiceError) -> Self {
+        use ServiceError as E;
+        let (exit, kind, hint, retry) = match error {
+            E::NotFound { .. } => (Exit::Local, "not-found", "check the name of the host", true),
+            E::Denied { .. } => (
+                Exit::Usage,
+                "denied",
+                "name what is to be exposed by its address",
+                false,
+            ),
+            // The library may learn to fail in new ways; this program then does not know them.
+            _ => (Exit::Bug, "service", UPDATE, false),
+        };
+        failure(exit, kind, &error, hint, retry)
     }
 }
 

@@ -12,7 +12,9 @@ use peerline::signaling::{Fingerprint, ServerUrl};
 use signaling_protocol::{IceServer, Secret};
 
 use crate::address::IceUrl;
-use crate::commands::{bench, call, completions, pair, pipe, receive_file, send_file, transfers};
+use crate::commands::{
+    bench, call, completions, connect, expose, pair, pipe, receive_file, send_file, transfers,
+};
 use crate::exit::Failure;
 use crate::ui::Audience;
 
@@ -40,6 +42,8 @@ pub(crate) enum Command {
     Transfers(transfers::Arguments),
     Call(call::Arguments),
     Pipe(pipe::Arguments),
+    Expose(expose::Arguments),
+    Connect(connect::Arguments),
     Bench(bench::Arguments),
     Completions(completions::Arguments),
 }
@@ -214,6 +218,8 @@ impl Command {
             Self::Transfers(arguments) => arguments.common(),
             Self::Call(arguments) => Some(&arguments.common),
             Self::Pipe(arguments) => Some(&arguments.common),
+            Self::Expose(arguments) => Some(&arguments.common),
+            Self::Connect(arguments) => Some(&arguments.common),
             Self::Bench(arguments) => Some(&arguments.common),
             Self::Completions(_) => None,
         }
@@ -331,7 +337,7 @@ fn one_line(error: &clap::Error) -> Failure {
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand
     ) {
         return Failure::usage("no command was given")
-            .hint("try send-file, receive-file, pipe, call or --help");
+            .hint("try send-file, receive-file, pipe, expose, call or --help");
     }
     let text = error.render().to_string();
     let mut paragraphs = text

@@ -9,6 +9,7 @@ mod causes;
 mod cli;
 mod commands;
 mod connect;
+mod descriptors;
 mod devices;
 mod discover;
 mod exit;
@@ -65,6 +66,8 @@ fn main() -> ExitCode {
         | Command::Transfers(_)
         | Command::Call(_)
         | Command::Pipe(_)
+        | Command::Expose(_)
+        | Command::Connect(_)
         | Command::Bench(_) => run(command, &arguments),
     }
 }

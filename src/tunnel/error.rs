@@ -57,6 +57,9 @@ pub enum RelayError {
     /// The other side is there, and does not begin or end.
     #[error("the other side is connected but does not take part")]
     Silent,
+    /// What the other side says of its services makes no sense.
+    #[error("the other side's list of services makes no sense")]
+    List,
     /// The tunnel ended.
     #[error(transparent)]
     Tunnel(#[from] TunnelError),
@@ -76,7 +79,9 @@ impl RelayError {
     pub fn fault(&self) -> Fault {
         match self {
             Self::Cancelled | Self::Read { .. } | Self::Write { .. } => Fault::Local,
-            Self::Peer(_) | Self::Silent | Self::Tunnel(TunnelError::Protocol(_)) => Fault::Peer,
+            Self::Peer(_) | Self::Silent | Self::List | Self::Tunnel(TunnelError::Protocol(_)) => {
+                Fault::Peer
+            }
             Self::Tunnel(TunnelError::Closed) => Fault::Network,
         }
     }
@@ -86,9 +91,10 @@ impl RelayError {
         match self {
             Self::Cancelled | Self::Silent | Self::Tunnel(TunnelError::Closed) => true,
             Self::Peer(reset) => reset.code == ResetCode::Cancelled,
-            Self::Read { .. } | Self::Write { .. } | Self::Tunnel(TunnelError::Protocol(_)) => {
-                false
-            }
+            Self::Read { .. }
+            | Self::Write { .. }
+            | Self::List
+            | Self::Tunnel(TunnelError::Protocol(_)) => false,
         }
     }
 

@@ -4,8 +4,9 @@
 //! Each stream has credit of its own, so one whose reader stands still holds nobody up, and what is kept of it
 //! is bounded by what was granted. Whoever waits to send gets one frame in turn.
 
+use super::entry::{Entry, Live, Opening, State};
 use super::frame::{Body, Frame, Reset, ResetCode};
-use super::half::{FIRST_WINDOW, Incoming, Outgoing, Read, Violation};
+use super::half::{FIRST_WINDOW, Read, Violation};
 use super::turns::Turns;
 use bytes::Bytes;
 use std::collections::{HashMap, VecDeque};
@@ -46,50 +47,13 @@ pub(super) struct Mux {
     /// The number of our next stream, and the lowest that the peer's next one may have.
     next: u32,
     expected: u32,
-    streams: HashMap<u32, Stream>,
+    streams: HashMap<u32, Entry>,
     /// The peer's streams that nobody has looked at.
     arrivals: VecDeque<(u32, String)>,
     refusals: VecDeque<u32>,
     /// Streams with something small to send, and with data, each at most once.
     urgent: Turns,
     ready: Turns,
-}
-
-#[derive(Debug)]
-struct Stream {
-    state: State,
-    /// Somebody here has a handle.
-    held: bool,
-}
-
-#[derive(Debug)]
-enum State {
-    Live(Live),
-    /// We end it, which the peer has not been told.
-    Resetting(Reset),
-    /// The peer, or we, ended it.
-    Broken(Reset),
-}
-
-#[derive(Debug)]
-struct Live {
-    opening: Opening,
-    outgoing: Outgoing,
-    incoming: Incoming,
-}
-
-/// How far a stream has come.
-#[derive(Debug)]
-enum Opening {
-    /// Ours, of which the peer does not know.
-    Ours(String),
-    /// The peer knows, and has not accepted it.
-    Asked,
-    /// The peer's, not accepted.
-    Theirs,
-    /// Accepted, which the peer has not been told.
-    Accepting,
-    Open,
 }
 
 impl Mux {
@@ -114,27 +78,19 @@ impl Mux {
     pub(super) fn open(&mut self, target: String) -> Option<u32> {
         let id = self.next;
         self.next = id.checked_add(2)?;
-        self.add(id, Opening::Ours(target));
+        let opening = Opening::Ours(target);
+        self.streams.insert(id, Entry::new(opening));
         self.urgent.push(id);
         Some(id)
     }
 
-    fn add(&mut self, id: u32, opening: Opening) {
-        let live = Live {
-            opening,
-            outgoing: Outgoing::new(),
-            incoming: Incoming::new(),
-        };
-        let stream = Stream {
-            state: State::Live(live),
-            held: true,
-        };
-        self.streams.insert(id, stream);
-    }
-
     /// The next stream that the peer opened, and what it is to reach.
     pub(super) fn arrival(&mut self) -> Option<(u32, String)> {
-        self.arrivals.pop_front()
+        let (id, target) = self.arrivals.pop_front()?;
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.held = true;
+        }
+        Some((id, target))
     }
 
     /// Accepts a stream of the peer.
@@ -286,7 +242,7 @@ impl Mux {
         self.expected = id.checked_add(2).ok_or("it used up all numbers")?;
         let open = self.streams.keys().filter(|id| *id % 2 == theirs).count();
         if open < MAX_STREAMS {
-            self.add(id, Opening::Theirs);
+            self.streams.insert(id, Entry::new(Opening::Theirs));
             self.arrivals.push_back((id, target));
             return Ok(Event::Arrived);
         }
@@ -371,36 +327,6 @@ impl Mux {
         };
         if over && !stream.held {
             self.streams.remove(&id);
-        }
-    }
-}
-
-impl Live {
-    fn accepted(&mut self) -> Result<(), Violation> {
-        match self.opening {
-            Opening::Asked => self.opening = Opening::Open,
-            _ => return Err("it accepted a stream that it was not asked for"),
-        }
-        Ok(())
-    }
-
-    fn is_urgent(&self) -> bool {
-        matches!(self.opening, Opening::Ours(_) | Opening::Accepting) || self.incoming.is_due()
-    }
-
-    fn next(&mut self, urgent: bool) -> Option<Body> {
-        match &mut self.opening {
-            Opening::Ours(target) => {
-                let target = std::mem::take(target);
-                self.opening = Opening::Asked;
-                Some(Body::Open(target))
-            }
-            Opening::Accepting => {
-                self.opening = Opening::Open;
-                Some(Body::Accept)
-            }
-            _ if urgent && self.incoming.is_due() => self.incoming.next(),
-            _ => self.outgoing.next(),
         }
     }
 }

@@ -164,6 +164,7 @@ fn one_that_the_peer_gave_up_before_anybody_looked_is_not_told() {
     ends.0[0].release(id);
     ends.settle();
     assert_eq!(ends.0[1].arrival(), None);
+    assert!(!ends.0[0].knows(id) && !ends.0[1].knows(id));
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! The handles of one stream of a tunnel.
 
-use super::carrier::{Bells, Shared};
 use super::error::StreamError;
 use super::frame::Reset;
 use super::half;
+use super::shared::{Bells, Shared};
 use bytes::Bytes;
 use std::sync::Arc;
 

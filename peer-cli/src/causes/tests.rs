@@ -298,6 +298,7 @@ fn tunnels() {
         (peer(ResetCode::Busy), Exit::Interrupted, "peer-busy"),
         (peer(ResetCode::Failed), Exit::Local, "peer-io"),
         (E::Silent, Exit::Interrupted, "silent"),
+        (E::List, Exit::Bug, "protocol"),
         (E::Tunnel(TunnelError::Closed), Exit::Interrupted, "closed"),
         (E::Tunnel(TunnelError::Protocol("x")), Exit::Bug, "protocol"),
     ] {
@@ -305,4 +306,20 @@ fn tunnels() {
     }
     let ended = Failure::from(&write(io::ErrorKind::BrokenPipe.into()));
     assert_eq!(ended.hint, "what read it has ended");
+}
+
+#[test]
+fn services() {
+    let address = || "db:5432".to_owned();
+    let error = ServiceError::NotFound {
+        address: address(),
+        source: io_error(),
+    };
+    check(&Failure::from(&error), Exit::Local, "not-found");
+    let error = ServiceError::Denied {
+        address: address(),
+        ip: [127, 0, 0, 1].into(),
+        why: "by another name than localhost",
+    };
+    check(&Failure::from(&error), Exit::Usage, "denied");
 }

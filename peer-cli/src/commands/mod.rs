@@ -3,6 +3,8 @@
 pub(crate) mod bench;
 pub(crate) mod call;
 pub(crate) mod completions;
+pub(crate) mod connect;
+pub(crate) mod expose;
 mod listen;
 mod offer;
 pub(crate) mod pair;
@@ -14,6 +16,7 @@ mod send_many;
 mod target;
 mod transfer;
 pub(crate) mod transfers;
+mod tunnel;
 
 use tokio_util::sync::CancellationToken;
 
@@ -35,6 +38,8 @@ pub(crate) async fn run(
         Command::Transfers(arguments) => arguments.resume(ui, stop).await,
         Command::Call(arguments) => call::run(&arguments, ui, stop).await,
         Command::Pipe(arguments) => pipe::run(&arguments, ui, stop).await,
+        Command::Expose(arguments) => expose::run(&arguments, ui, stop).await,
+        Command::Connect(arguments) => connect::run(&arguments, ui, stop).await,
         Command::Bench(arguments) => bench::run(&arguments, ui, stop).await,
         Command::Completions(_) => Err(Failure::bug("completions open no line")),
     }

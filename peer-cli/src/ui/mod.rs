@@ -17,6 +17,7 @@ mod size;
 mod streams;
 #[cfg(test)]
 mod tests;
+mod tunnelled;
 mod voice;
 
 pub(crate) use canvas::Canvas;
@@ -26,4 +27,5 @@ pub(crate) use measured::{Direction, Measured, RoundTrips, Throughput, Unmeasure
 pub(crate) use piped::Piped;
 pub(crate) use receivers::Receivers;
 pub(crate) use size::{Bytes, Rate, Span, count};
+pub(crate) use tunnelled::Tunnelled;
 pub(crate) use voice::{Answer, Audience, Ui};

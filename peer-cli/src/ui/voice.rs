@@ -134,6 +134,7 @@ impl Ui {
             && let Event::Done { .. }
             | Event::Measured(_)
             | Event::Piped(_)
+            | Event::Tunnelled(_)
             | Event::Failed { .. }
             | Event::Error { .. } = event
         {

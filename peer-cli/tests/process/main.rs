@@ -26,4 +26,6 @@ mod piping;
 mod refusals;
 mod relayed;
 mod transfers;
+#[cfg(unix)]
+mod tunnels;
 mod turn_servers;
