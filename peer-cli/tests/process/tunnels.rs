@@ -60,6 +60,15 @@ impl Tunnel {
         self.at(name).port().to_string()
     }
 
+    /// Waits until so many connections are over, on the side that exposes and on the one that connects.
+    async fn ended(&mut self, exposed: u64, connected: u64) {
+        for (side, count) in [(&mut self.expose, exposed), (&mut self.connect, connected)] {
+            for _ in 0..count {
+                side.event("connection").await;
+            }
+        }
+    }
+
     /// Ends it as users do; both sides are done.
     async fn end(self) -> [End; 2] {
         self.connect.interrupt();
@@ -71,17 +80,11 @@ impl Tunnel {
     }
 }
 
-/// A program that is there only for this test.
-struct Program {
-    _child: Child,
-}
-
-impl Program {
-    fn start(words: &[&str]) -> Child {
-        clean(words)
-            .spawn()
-            .unwrap_or_else(|error| panic!("{}: {error}; run `scripts/test install`", words[0]))
-    }
+/// A program that ends with what is returned.
+fn program(words: &[&str]) -> Child {
+    clean(words)
+        .spawn()
+        .unwrap_or_else(|error| panic!("{}: {error}; run `scripts/test install`", words[0]))
 }
 
 async fn output(words: &[&str]) -> Output {
@@ -97,7 +100,7 @@ fn succeeded(output: &Output) -> String {
 }
 
 /// Python's web server on a free port, which serves `root`.
-async fn web_server(root: &std::path::Path) -> (Program, String) {
+async fn web_server(root: &std::path::Path) -> (Child, String) {
     let root = root.to_str().unwrap();
     let words = [
         "python3",
@@ -110,7 +113,7 @@ async fn web_server(root: &std::path::Path) -> (Program, String) {
         "--directory",
         root,
     ];
-    let mut child = Program::start(&words);
+    let mut child = program(&words);
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let line = timeout(DEADLINE, lines.next_line()).await.expect("in time");
     let line = line.unwrap().expect("says where it is");
@@ -118,7 +121,7 @@ async fn web_server(root: &std::path::Path) -> (Program, String) {
         .split_once(" port ")
         .and_then(|(_, rest)| rest.split(' ').next());
     let address = format!("127.0.0.1:{}", port.expect(&line));
-    (Program { _child: child }, address)
+    (child, address)
 }
 
 /// A server in this process, which does with each connection what `serve` does.
@@ -169,7 +172,7 @@ async fn a_web_server_and_curl() {
     let content = noise(8 << 20, 1);
     place.file("www/large", &content);
     let (_web, address) = web_server(&place.path("www")).await;
-    let tunnel = Tunnel::open(&server, &[("web", &address)], &[]).await;
+    let mut tunnel = Tunnel::open(&server, &[("web", &address)], &[]).await;
     let url = format!("http://{}/large", tunnel.at("web"));
     let mut curls = JoinSet::new();
     for number in 0..6 {
@@ -185,6 +188,7 @@ async fn a_web_server_and_curl() {
     assert!(place.received().values().all(|digest| *digest == expected));
     let missing = output(&["curl", "-sS", "--fail", &format!("{url}r")]).await;
     assert_eq!(missing.status.code(), Some(22), "{missing:?}");
+    tunnel.ended(7, 7).await;
     let [expose, connect] = tunnel.end().await;
     assert_eq!(expose.last()["sent"], connect.last()["received"]);
     assert_eq!(connect.last()["connections"], 7);
@@ -238,7 +242,7 @@ async fn a_remote_shell_by_ssh() {
         }
     })
     .await;
-    let tunnel = Tunnel::open(&server, &[("ssh", &address)], &[]).await;
+    let mut tunnel = Tunnel::open(&server, &[("ssh", &address)], &[]).await;
     let (port, key, hosts) = (tunnel.port("ssh"), path("user"), path("known_hosts"));
     let known = format!("UserKnownHostsFile={hosts}");
     let words = [
@@ -270,8 +274,8 @@ async fn a_remote_shell_by_ssh() {
     drop(stdin);
     let sum = within(ssh.wait_with_output()).await.unwrap();
     assert!(succeeded(&sum).starts_with(&digest(&content)), "{sum:?}");
-    let [_, connect] = tunnel.end().await;
-    assert_eq!(connect.last()["connections"], 2);
+    tunnel.ended(2, 2).await;
+    tunnel.end().await;
 }
 
 #[cfg(unix)]
@@ -292,7 +296,7 @@ async fn redis_on_a_unix_socket_by_a_port_and_by_a_socket() {
         "--dir",
         &dir,
     ];
-    let mut redis = Program::start(&words);
+    let mut redis = program(&words);
     let mut log = BufReader::new(redis.stdout.take().unwrap()).lines();
     loop {
         let line = within(log.next_line()).await.unwrap().expect("it runs");
@@ -396,13 +400,14 @@ async fn programs_that_speak_socks_reach_what_is_exposed_and_nothing_else() {
     place.file("www/page", "a page");
     let (_web, address) = web_server(&place.path("www")).await;
     let services = [("web", address.as_str())];
-    let tunnel = Tunnel::open(&server, &services, &["--socks", "0"]).await;
+    let mut tunnel = Tunnel::open(&server, &services, &["--socks", "0"]).await;
     let proxy = format!("socks5h://{}", tunnel.at(""));
     let curl = async |url: &str| output(&["curl", "-sS", "--fail", "-x", &proxy, url]).await;
     assert_eq!(succeeded(&curl("http://web/page").await), "a page");
     assert_eq!(succeeded(&curl("http://WEB:8080/page").await), "a page");
     let denied = curl(&format!("http://{address}/page")).await;
     assert_eq!(denied.status.code(), Some(97), "{denied:?}");
+    tunnel.ended(2, 3).await;
     let [expose, connect] = tunnel.end().await;
     assert_eq!(
         (&expose.last()["connections"], &expose.last()["failed"]),
@@ -426,7 +431,7 @@ async fn many_connections_at_once_and_one_that_does_not_read() {
     })
     .await;
     let services = [("echo", echo.as_str()), ("flood", &flood)];
-    let tunnel = Tunnel::open(&server, &services, &[]).await;
+    let mut tunnel = Tunnel::open(&server, &services, &[]).await;
     let mut stalled = TcpStream::connect(tunnel.at("flood")).await.unwrap();
     within(stalled.read_exact(&mut [0; 1000])).await.unwrap();
     let mut connections = JoinSet::new();
@@ -444,9 +449,12 @@ async fn many_connections_at_once_and_one_that_does_not_read() {
     // It waited, and nothing of it is lost.
     let mut more = vec![0; 4 << 20];
     within(stalled.read_exact(&mut more)).await.unwrap();
+    tunnel.ended(CONNECTIONS, CONNECTIONS).await;
     drop(stalled);
-    let [expose, _] = tunnel.end().await;
-    assert!(expose.last()["connections"].as_u64() >= Some(CONNECTIONS));
+    for end in tunnel.end().await {
+        let done = end.last();
+        assert!(done["connections"].as_u64() >= Some(CONNECTIONS), "{done}");
+    }
 }
 
 #[tokio::test]
