@@ -492,7 +492,7 @@ mod tests {
         for (words, expected) in [
             (
                 &[][..],
-                "no command was given; try send-file, receive-file, call or --help",
+                "no command was given; try send-file, receive-file, pipe, expose, call or --help",
             ),
             (&["send"], "unrecognized subcommand 'send'; "),
             (

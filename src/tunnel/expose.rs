@@ -6,7 +6,7 @@ use super::error::RelayError;
 use super::event::Event;
 use super::frame::{Reset, ResetCode};
 use super::mux::Side;
-use super::relay::{Moved, Names, relay};
+use super::relay::{Ends, Moved, relay};
 use super::service::{Listed, Service};
 use super::socket::Socket;
 use super::{DATAGRAMS, LIST};
@@ -101,14 +101,15 @@ async fn serve(arrival: Arrival, services: Arc<[Service]>) -> Option<Event> {
 
 /// Tells what there is.
 async fn list(arrival: Arrival, services: &[Service]) {
-    const NAMES: Names = Names {
+    const ENDS: Ends = Ends {
         input: "the list",
         output: "nothing",
+        chunk: 4 << 10,
     };
     let list: Vec<Listed> = services.iter().map(Service::listed).collect();
     let json = serde_json::to_vec(&list).expect("names are strings");
     let (stream, nowhere) = (arrival.accept(), tokio::io::sink());
-    let (Moved { .. }, result) = relay(stream, &json[..], nowhere, NAMES, |_| ()).await;
+    let (Moved { .. }, result) = relay(stream, &json[..], nowhere, ENDS, |_| ()).await;
     if let Err(error) = result {
         tracing::debug!(%error, "the list was not read");
     }

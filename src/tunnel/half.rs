@@ -6,9 +6,9 @@ use bytes::{Bytes, BytesMut};
 /// What each side may send on a new stream before it is granted more.
 pub(super) const FIRST_WINDOW: u64 = 64 << 10;
 
-/// What waits of a stream to be sent; with more, its writer waits. Two messages, so that one can be filled
-/// while the other is on its way.
-pub(super) const SEND_BUFFER: usize = 128 << 10;
+/// What waits of a stream to be sent; with more, its writer waits. About one message: the channel holds more of
+/// them, and a thousand streams have a thousand of these.
+pub(super) const SEND_BUFFER: usize = 64 << 10;
 
 /// Most that one read hands out.
 const READ: usize = 256 << 10;

@@ -4,7 +4,7 @@ use super::carrier::Tunnel;
 use super::error::RelayError;
 use super::frame::{Reset, ResetCode};
 use super::mux::Side;
-use super::relay::{Moved, Names, relay};
+use super::relay::{Ends, Moved, relay};
 use super::stream::Stream;
 use crate::channel::Channel;
 use std::time::Duration;
@@ -22,9 +22,10 @@ const BEGIN: Duration = Duration::from_secs(30);
 /// session to heal, which gives up after 120 s.
 const LAST_WORD: Duration = Duration::from_secs(150);
 
-const NAMES: Names = Names {
+const ENDS: Ends = Ends {
     input: "stdin",
     output: "stdout",
+    chunk: 64 << 10,
 };
 
 /// Connects `input` and `output` with those of the peer, over a channel of [`PROTOCOL`](super::PROTOCOL). It is
@@ -48,7 +49,7 @@ pub async fn pipe(
     let piping = async {
         let begun = timeout(BEGIN, begin(&tunnel, side)).await;
         let stream = begun.unwrap_or(Err(RelayError::Silent))?;
-        let (moved, result) = relay(stream, input, output, NAMES, tell).await;
+        let (moved, result) = relay(stream, input, output, ENDS, tell).await;
         result.map(|()| moved)
     };
     let result = tokio::select! {

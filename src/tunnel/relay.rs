@@ -7,9 +7,6 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-/// Read at a time.
-const CHUNK: usize = 64 << 10;
-
 /// What has gone through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Moved {
@@ -26,11 +23,14 @@ impl Moved {
     }
 }
 
-/// Two names for errors: of what is read and of what is written.
+/// What is joined with a stream.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Names {
+pub(super) struct Ends {
+    /// What is read, and what is written, for errors.
     pub(super) input: &'static str,
     pub(super) output: &'static str,
+    /// Bytes that are read at a time.
+    pub(super) chunk: usize,
 }
 
 /// What has gone through so far, counted by both directions.
@@ -60,7 +60,7 @@ pub(super) async fn relay(
     stream: Stream,
     input: impl AsyncRead + Unpin,
     output: impl AsyncWrite + Unpin,
-    names: Names,
+    ends: Ends,
     tell: impl Fn(Moved),
 ) -> (Moved, Result<(), RelayError>) {
     let (mut reader, mut writer) = stream.split();
@@ -74,8 +74,8 @@ pub(super) async fn relay(
         tell(counts.now());
     };
     let result = tokio::try_join!(
-        outward(&mut writer, input, names.input, sent),
-        inward(&mut reader, output, names.output, received),
+        outward(&mut writer, input, ends, sent),
+        inward(&mut reader, output, ends.output, received),
     );
     if let Err(error) = &result {
         writer.reset(error.reset());
@@ -86,10 +86,12 @@ pub(super) async fn relay(
 async fn outward(
     writer: &mut Writer,
     mut input: impl AsyncRead + Unpin,
-    what: &'static str,
+    Ends {
+        input: what, chunk, ..
+    }: Ends,
     note: impl Fn(usize),
 ) -> Result<(), RelayError> {
-    let mut chunk = BytesMut::with_capacity(CHUNK);
+    let mut chunk = BytesMut::with_capacity(chunk);
     loop {
         chunk.clear();
         let read = tokio::select! {

@@ -1,7 +1,7 @@
 //! Connections of this machine: to what is exposed, and from whoever uses it.
 
 use super::error::RelayError;
-use super::relay::{Moved, Names, relay};
+use super::relay::{Ends, Moved, relay};
 use super::service::Target;
 use super::stream::Stream;
 use socket2::SockRef;
@@ -15,9 +15,11 @@ use tokio::time::timeout;
 /// How long what is exposed may take to accept a connection; the host is on this machine or its network.
 const CONNECT: Duration = Duration::from_secs(10);
 
-const NAMES: Names = Names {
+const ENDS: Ends = Ends {
     input: "the connection",
     output: "the connection",
+    // Each connection has one.
+    chunk: 16 << 10,
 };
 
 /// A connection. One that was not completed is reset when it is dropped, by whatever: its program must not take
@@ -75,12 +77,12 @@ impl Socket {
         let relayed = match &mut self {
             Self::Tcp(socket) => {
                 let (input, output) = socket.split();
-                relay(stream, input, output, NAMES, |_| ()).await
+                relay(stream, input, output, ENDS, |_| ()).await
             }
             #[cfg(unix)]
             Self::Unix(socket) => {
                 let (input, output) = socket.split();
-                relay(stream, input, output, NAMES, |_| ()).await
+                relay(stream, input, output, ENDS, |_| ()).await
             }
         };
         if relayed.1.is_ok() {

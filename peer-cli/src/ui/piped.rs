@@ -61,7 +61,7 @@ mod tests {
         );
         assert_eq!(
             event.line(Palette::Plain).as_deref(),
-            Some("Done: sent 1.0 MiB, received 2.0 MiB in 2 s (1.5 MiB/s), direct")
+            Some("Done: sent 1.0 MiB, received 2.0 MiB in 2.0 s (1.5 MiB/s), direct")
         );
     }
 }

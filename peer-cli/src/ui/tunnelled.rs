@@ -71,7 +71,9 @@ mod tests {
         );
         assert_eq!(
             event.line(Palette::Plain).as_deref(),
-            Some("Done: 3 connections (1 failed), sent 1.0 MiB, received 2.0 MiB in 2 s, relayed")
+            Some(
+                "Done: 3 connections (1 failed), sent 1.0 MiB, received 2.0 MiB in 2.0 s, relayed"
+            )
         );
     }
 }
