@@ -5,7 +5,7 @@ use super::carrier::{Seat, Tunnel};
 use super::datagrams::Portal;
 use super::error::{RelayError, StreamError};
 use super::event::Event;
-use super::frame::ResetCode;
+use super::frame::{Reset, ResetCode};
 use super::relay::Moved;
 use super::service::{Listed, MAX_SERVICES, ServiceName};
 use super::socket::Socket;
@@ -31,6 +31,10 @@ const MAX_LIST: usize = 16 << 10;
 
 /// How long a program may take to say what it wants of a SOCKS port.
 const ASKING: Duration = Duration::from_secs(10);
+
+/// How long the other side may take to connect with its service: the 10 s that it gives it, and an interruption of
+/// 120 s.
+const CONNECTING: Duration = Duration::from_secs(140);
 
 /// The pause of a listener that cannot accept, because there are no descriptors left.
 const NO_DESCRIPTORS: Duration = Duration::from_millis(100);
@@ -200,7 +204,12 @@ async fn carry(visit: Visit, tunnel: Arc<Tunnel>, services: Arc<[Listed]>) -> Op
         (None, Socket::Unix(_)) => return None,
     };
     let mut stream = tunnel.open_in(seat, service.as_str()).ok()?;
-    let accepted = stream.accepted().await;
+    let accepted = timeout(CONNECTING, stream.accepted()).await;
+    let accepted = accepted.unwrap_or_else(|_| {
+        let late = Reset::new(ResetCode::Unreachable, "the other side does not answer");
+        stream.reset(late.clone());
+        Err(StreamError::Reset(late))
+    });
     if let (Socket::Tcp(program), true) = (&mut socket, asked) {
         let reply = match &accepted {
             Ok(()) => Reply::Connected,
