@@ -63,6 +63,7 @@
 //! | [`channel`] | messages and byte streams with backpressure over a session |
 //! | [`device`] | devices that know each other and need no code |
 //! | [`transfer`] | files and directories: complete and verified, or not there at all |
+//! | [`tunnel`] | byte streams between what two sides read and write, many over one channel |
 //! | [`media`] | tracks of sound and pictures: sources, packets, recordings |
 //! | [`bench`](mod@bench) | how good a line is: throughput and round trips |
 //! | [`net`] | the sockets under a session; also emulated links for tests |
@@ -91,6 +92,7 @@ pub mod signaling;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod transfer;
+pub mod tunnel;
 
 /// The types of signaling messages, which are part of this crate's interface.
 pub use signaling_protocol;

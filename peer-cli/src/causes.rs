@@ -9,6 +9,7 @@ use peerline::pairing::{ByeCode, PairingError};
 use peerline::session::{Bye, SessionError, Wait};
 use peerline::signaling::SignalingError;
 use peerline::transfer::{Code, Fault, SourceError, TransferError};
+use peerline::tunnel::{RelayError, Reset, ResetCode, ServiceError, TunnelError};
 
 use crate::exit::{Exit, Failure, Retry};
 
@@ -173,6 +174,66 @@ impl From<&BenchError> for Failure {
         };
         failure(exit, kind, &error, hint, error.retry())
     }
+}
+
+impl From<&RelayError> for Failure {
+    fn from(error: &RelayError) -> Self {
+        use RelayError as E;
+        let (exit, kind, hint) = match error {
+            E::Cancelled => return Self::ctrl_c(),
+            E::Peer(reset) => return reset_by_peer(reset, error),
+            E::Write { source, .. } if source.kind() == io::ErrorKind::BrokenPipe => {
+                (Exit::Local, "local-io", "what read it has ended")
+            }
+            E::Read { .. } | E::Write { .. } => {
+                (Exit::Local, "local-io", "check what it is connected to")
+            }
+            E::Silent => (Exit::Interrupted, "silent", AGAIN),
+            E::Tunnel(TunnelError::Closed) => (Exit::Interrupted, "closed", AGAIN),
+            E::List | E::Tunnel(TunnelError::Protocol(_)) => (Exit::Bug, "protocol", UPDATE),
+            // The library may learn to fail in new ways; this program then does not know them.
+            _ => (Exit::Bug, "tunnel", UPDATE),
+        };
+        failure(exit, kind, &error, hint, error.retry())
+    }
+}
+
+impl From<&ServiceError> for Failure {
+    fn from(error: &ServiceError) -> Self {
+        use ServiceError as E;
+        let (exit, kind, hint, retry) = match error {
+            E::NotFound { .. } => (Exit::Local, "not-found", "check the name of the host", true),
+            E::Denied { .. } => (
+                Exit::Usage,
+                "denied",
+                "name what is to be exposed by its address",
+                false,
+            ),
+            // The library may learn to fail in new ways; this program then does not know them.
+            _ => (Exit::Bug, "service", UPDATE, false),
+        };
+        failure(exit, kind, &error, hint, retry)
+    }
+}
+
+fn reset_by_peer(reset: &Reset, error: &RelayError) -> Failure {
+    let (exit, kind, hint) = match reset.code {
+        ResetCode::Cancelled => (Exit::Interrupted, "peer-cancelled", AGAIN),
+        ResetCode::Refused => (Exit::Declined, "refused", "ask the other side to offer it"),
+        ResetCode::Unreachable => (
+            Exit::Interrupted,
+            "peer-unreachable",
+            "start what is to be reached there",
+        ),
+        ResetCode::Busy => (
+            Exit::Interrupted,
+            "peer-busy",
+            "try again when some have ended",
+        ),
+        // What failed there, it says itself.
+        _ => (Exit::Local, "peer-io", "the other side has to look at it"),
+    };
+    failure(exit, kind, &error, hint, error.retry())
 }
 
 impl From<&TransferError> for Failure {

@@ -12,7 +12,9 @@ use peerline::signaling::{Fingerprint, ServerUrl};
 use signaling_protocol::{IceServer, Secret};
 
 use crate::address::IceUrl;
-use crate::commands::{bench, call, completions, pair, receive_file, send_file, transfers};
+use crate::commands::{
+    bench, call, completions, connect, expose, pair, pipe, receive_file, send_file, transfers,
+};
 use crate::exit::Failure;
 use crate::ui::Audience;
 
@@ -39,6 +41,9 @@ pub(crate) enum Command {
     Pair(pair::Arguments),
     Transfers(transfers::Arguments),
     Call(call::Arguments),
+    Pipe(pipe::Arguments),
+    Expose(expose::Arguments),
+    Connect(connect::Arguments),
     Bench(bench::Arguments),
     Completions(completions::Arguments),
 }
@@ -212,6 +217,9 @@ impl Command {
             Self::Pair(arguments) => arguments.common(),
             Self::Transfers(arguments) => arguments.common(),
             Self::Call(arguments) => Some(&arguments.common),
+            Self::Pipe(arguments) => Some(&arguments.common),
+            Self::Expose(arguments) => Some(&arguments.common),
+            Self::Connect(arguments) => Some(&arguments.common),
             Self::Bench(arguments) => Some(&arguments.common),
             Self::Completions(_) => None,
         }
@@ -315,6 +323,11 @@ pub(crate) fn audience_of_wrong(arguments: &[OsString]) -> Audience {
     }
 }
 
+/// Whether stdout is for data, and everything that is said goes to stderr.
+pub(crate) fn keeps_stdout(arguments: &[OsString]) -> bool {
+    arguments.get(1).is_some_and(|command| command == "pipe")
+}
+
 /// `clap` explains a mistake in up to ten lines. The first paragraph says what is wrong and `tip:`
 /// what was meant; the usage is one `--help` away.
 fn one_line(error: &clap::Error) -> Failure {
@@ -324,7 +337,7 @@ fn one_line(error: &clap::Error) -> Failure {
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand
     ) {
         return Failure::usage("no command was given")
-            .hint("try send-file, receive-file, call or --help");
+            .hint("try send-file, receive-file, pipe, expose, call or --help");
     }
     let text = error.render().to_string();
     let mut paragraphs = text
@@ -479,7 +492,7 @@ mod tests {
         for (words, expected) in [
             (
                 &[][..],
-                "no command was given; try send-file, receive-file, call or --help",
+                "no command was given; try send-file, receive-file, pipe, expose, call or --help",
             ),
             (&["send"], "unrecognized subcommand 'send'; "),
             (

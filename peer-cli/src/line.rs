@@ -168,6 +168,8 @@ fn fits(ours: Intent, theirs: Intent) -> Result<(), Failure> {
     let wanted = match ours {
         Intent::SendFiles => Intent::ReceiveFiles,
         Intent::ReceiveFiles => Intent::SendFiles,
+        Intent::Expose => Intent::Connect,
+        Intent::Connect => Intent::Expose,
         same => same,
     };
     let any = theirs == Intent::Any || ours == Intent::Any;
@@ -179,6 +181,9 @@ fn fits(ours: Intent, theirs: Intent) -> Result<(), Failure> {
         Intent::ReceiveFiles => "it must receive files, with receive-file or the page",
         Intent::SendFiles => "it must send files, with send-file or the page",
         Intent::Pair => "it must run peer-cli pair, in a version that can",
+        Intent::Expose => "it must run peer-cli expose",
+        Intent::Connect => "it must run peer-cli connect",
+        Intent::Pipe => "it must run peer-cli pipe",
         _ => "both sides must run commands that belong together",
     };
     Err(Failure::usage(message).hint(hint))
@@ -193,6 +198,8 @@ fn purpose(intent: Intent) -> &'static str {
         Intent::Call => "call",
         Intent::Pair => "pair devices",
         Intent::Bench => "measure the line",
+        Intent::Expose => "let services be used, too",
+        Intent::Connect => "use services",
         _ => "do something else",
     }
 }
@@ -203,7 +210,7 @@ mod tests {
 
     #[test]
     fn two_that_want_the_same_do_not_fit() {
-        use Intent::{Any, Bench, Call, Pair, ReceiveFiles, SendFiles};
+        use Intent::{Any, Bench, Call, Connect, Expose, Pair, Pipe, ReceiveFiles, SendFiles};
         for (ours, theirs, fit) in [
             (SendFiles, ReceiveFiles, true),
             (ReceiveFiles, SendFiles, true),
@@ -218,6 +225,12 @@ mod tests {
             (SendFiles, Pair, false),
             (Bench, Bench, true),
             (Bench, SendFiles, false),
+            (Expose, Connect, true),
+            (Connect, Expose, true),
+            (Expose, Expose, false),
+            (Connect, Connect, false),
+            (Pipe, Pipe, true),
+            (Pipe, Connect, false),
         ] {
             let result = fits(ours, theirs);
             assert_eq!(result.is_ok(), fit, "{ours:?} {theirs:?}");

@@ -9,6 +9,7 @@ mod causes;
 mod cli;
 mod commands;
 mod connect;
+mod descriptors;
 mod devices;
 mod discover;
 mod exit;
@@ -18,6 +19,7 @@ mod known;
 mod line;
 mod logging;
 mod server;
+mod stdout;
 mod ui;
 mod watch;
 
@@ -43,7 +45,10 @@ fn main() -> ExitCode {
     let command = match cli::parse(&arguments) {
         Ok(Parsed::Run(cli)) => cli.command,
         Ok(Parsed::Text(text)) => return print(text.as_bytes()),
-        Err(failure) => return fail(&Ui::new(cli::audience_of_wrong(&arguments)), &failure),
+        Err(failure) => {
+            let audience = cli::audience_of_wrong(&arguments);
+            return fail(&voice(&arguments, audience), &failure);
+        }
     };
     match command {
         Command::Completions(arguments) => print(&commands::completions::script(&arguments)),
@@ -60,16 +65,19 @@ fn main() -> ExitCode {
         | Command::Pair(_)
         | Command::Transfers(_)
         | Command::Call(_)
-        | Command::Bench(_) => run(command),
+        | Command::Pipe(_)
+        | Command::Expose(_)
+        | Command::Connect(_)
+        | Command::Bench(_) => run(command, &arguments),
     }
 }
 
 /// Runs a command that opens a line.
-fn run(command: Command) -> ExitCode {
+fn run(command: Command, arguments: &[OsString]) -> ExitCode {
     let common = command
         .common()
         .expect("commands without a line never come here");
-    let ui = Ui::new(common.audience());
+    let ui = voice(arguments, common.audience());
     logging::start(common.verbose, ui.clone());
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
@@ -84,6 +92,13 @@ fn run(command: Command) -> ExitCode {
         runtime.shutdown_background();
     }
     conclude(&ui, result)
+}
+
+fn voice(arguments: &[OsString], audience: ui::Audience) -> Ui {
+    match cli::keeps_stdout(arguments) {
+        true => Ui::beside_data(audience),
+        false => Ui::new(audience),
+    }
 }
 
 fn conclude(ui: &Ui, result: Result<(), Failure>) -> ExitCode {

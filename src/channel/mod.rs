@@ -204,6 +204,16 @@ impl ChannelSender {
             .map_err(|_| SendError::Closed)
     }
 
+    /// Sends bytes, or fails at once if the queue is full.
+    pub(crate) fn try_send(&self, bytes: Bytes) -> Result<(), SendError> {
+        if bytes.len() > MAX_MESSAGE {
+            return Err(SendError::TooLarge(bytes.len()));
+        }
+        self.queue
+            .try_send(Message::Binary(bytes))
+            .map_err(|_| SendError::Closed)
+    }
+
     /// Waits until a message may be sent at once, or the channel is closed.
     pub(crate) async fn room(&self) {
         let _ = self.queue.reserve().await;

@@ -32,6 +32,10 @@ pub enum Intent {
     Pair,
     /// It measures the line.
     Bench,
+    /// It lets the other side use services.
+    Expose,
+    /// It uses services of the other side.
+    Connect,
     /// It receives the same files as the other side, and exchanges blocks of them.
     ShareBlocks,
     /// It does whatever the other side came for. Also what a newer peer's unknown intent means.

@@ -266,3 +266,60 @@ fn measurements() {
         check(&Failure::from(&error), exit, kind);
     }
 }
+
+#[test]
+fn tunnels() {
+    use RelayError as E;
+    let what = "stdout";
+    let write = |source| E::Write { what, source };
+    let peer = |code| E::Peer(Reset::new(code, "words"));
+    for (error, exit, kind) in [
+        (E::Cancelled, Exit::CtrlC, "cancelled"),
+        (write(io_error()), Exit::Local, "local-io"),
+        (
+            E::Read {
+                what,
+                source: io_error(),
+            },
+            Exit::Local,
+            "local-io",
+        ),
+        (
+            peer(ResetCode::Cancelled),
+            Exit::Interrupted,
+            "peer-cancelled",
+        ),
+        (peer(ResetCode::Refused), Exit::Declined, "refused"),
+        (
+            peer(ResetCode::Unreachable),
+            Exit::Interrupted,
+            "peer-unreachable",
+        ),
+        (peer(ResetCode::Busy), Exit::Interrupted, "peer-busy"),
+        (peer(ResetCode::Failed), Exit::Local, "peer-io"),
+        (E::Silent, Exit::Interrupted, "silent"),
+        (E::List, Exit::Bug, "protocol"),
+        (E::Tunnel(TunnelError::Closed), Exit::Interrupted, "closed"),
+        (E::Tunnel(TunnelError::Protocol("x")), Exit::Bug, "protocol"),
+    ] {
+        check(&Failure::from(&error), exit, kind);
+    }
+    let ended = Failure::from(&write(io::ErrorKind::BrokenPipe.into()));
+    assert_eq!(ended.hint, "what read it has ended");
+}
+
+#[test]
+fn services() {
+    let address = || "db:5432".to_owned();
+    let error = ServiceError::NotFound {
+        address: address(),
+        source: io_error(),
+    };
+    check(&Failure::from(&error), Exit::Local, "not-found");
+    let error = ServiceError::Denied {
+        address: address(),
+        ip: [127, 0, 0, 1].into(),
+        why: "by another name than localhost",
+    };
+    check(&Failure::from(&error), Exit::Usage, "denied");
+}

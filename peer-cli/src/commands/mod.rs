@@ -3,9 +3,12 @@
 pub(crate) mod bench;
 pub(crate) mod call;
 pub(crate) mod completions;
+pub(crate) mod connect;
+pub(crate) mod expose;
 mod listen;
 mod offer;
 pub(crate) mod pair;
+pub(crate) mod pipe;
 mod policy;
 pub(crate) mod receive_file;
 pub(crate) mod send_file;
@@ -13,6 +16,7 @@ mod send_many;
 mod target;
 mod transfer;
 pub(crate) mod transfers;
+mod tunnel;
 
 use tokio_util::sync::CancellationToken;
 
@@ -33,6 +37,9 @@ pub(crate) async fn run(
         Command::Pair(arguments) => arguments.run(ui, stop).await,
         Command::Transfers(arguments) => arguments.resume(ui, stop).await,
         Command::Call(arguments) => call::run(&arguments, ui, stop).await,
+        Command::Pipe(arguments) => pipe::run(&arguments, ui, stop).await,
+        Command::Expose(arguments) => expose::run(&arguments, ui, stop).await,
+        Command::Connect(arguments) => connect::run(&arguments, ui, stop).await,
         Command::Bench(arguments) => bench::run(&arguments, ui, stop).await,
         Command::Completions(_) => Err(Failure::bug("completions open no line")),
     }

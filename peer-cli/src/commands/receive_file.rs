@@ -409,7 +409,7 @@ impl Arguments {
     /// Asks for a missing code.
     async fn sender(&self, ui: &Ui) -> Result<Sender, Failure> {
         match (&self.target, &self.from[..]) {
-            (None, []) => ask_for_target(ui).await.map(Sender::Code),
+            (None, []) => ask_for_target(ui, "receive-file").await.map(Sender::Code),
             (Some(target), []) => Ok(Sender::Code(target.clone())),
             (_, from) => Ok(Sender::Devices(from.to_vec())),
         }
@@ -438,10 +438,11 @@ impl Terms {
     }
 }
 
-async fn ask_for_target(ui: &Ui) -> Result<Target, Failure> {
+/// Asks for the code of the other side, for a command called `verb`.
+pub(super) async fn ask_for_target(ui: &Ui, verb: &str) -> Result<Target, Failure> {
     let missing = || {
-        Failure::usage("no code was given")
-            .hint("put the code or link behind receive-file, or into PEERLINE_CODE")
+        let hint = format!("put the code or link behind {verb}, or into PEERLINE_CODE");
+        Failure::usage("no code was given").hint(hint)
     };
     let answer = ui.ask("Code or link: ").await.ok_or_else(missing)?;
     if answer.is_empty() {

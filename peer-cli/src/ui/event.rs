@@ -12,7 +12,9 @@ use serde::Serialize;
 use super::clean::{ascii_json, clean};
 use super::measured::{Measured, RoundTrips, Throughput, Unmeasured};
 use super::palette::Palette;
+use super::piped::Piped;
 use super::size::{Bytes, Rate, Span, count};
+use super::tunnelled::Tunnelled;
 use crate::exit::{Exit, Failure, Kept, Retry};
 
 /// How the bytes travel.
@@ -303,6 +305,44 @@ pub(crate) enum Event {
     /// Everything was measured (`bench`).
     #[serde(rename = "done")]
     Measured(Measured),
+    /// Both directions of a pipe have ended (`pipe`).
+    #[serde(rename = "done")]
+    Piped(Piped),
+    /// A service that the other side may use (`expose`).
+    Exposed {
+        /// What it is called.
+        name: String,
+        /// Where it is.
+        address: String,
+    },
+    /// Where a service of the other side can be reached here (`connect`).
+    Forward {
+        /// What it is called there; nothing for a SOCKS port.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+        /// `tcp`, `udp`, `unix` or `socks`: what listens here.
+        kind: &'static str,
+        /// The address here.
+        listen: String,
+    },
+    /// A connection to a service is over, or was none (`expose`, `connect`).
+    Connection {
+        /// The service.
+        name: String,
+        /// `closed`: both sides have everything. `broken`: both were told. `refused`: it is not exposed.
+        /// `unreachable`: what is exposed does not answer.
+        state: &'static str,
+        /// Bytes to the other side.
+        sent: u64,
+        /// Bytes from the other side.
+        received: u64,
+        /// Why, if it is not `closed`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        message: Option<String>,
+    },
+    /// Services were used until one side had enough (`expose`, `connect`).
+    #[serde(rename = "done")]
+    Tunnelled(Tunnelled),
     /// A transfer failed or was declined, and the next one is waited for (`receive-file --listen`).
     Failed {
         /// Stable name of the kind of failure.
@@ -441,6 +481,38 @@ impl Event {
             // Rows of a table.
             Self::Latency(_) | Self::Throughput(_) | Self::Unmeasured(_) => return None,
             Self::Measured(measured) => measured.line(),
+            Self::Piped(piped) => piped.line(),
+            Self::Tunnelled(tunnelled) => tunnelled.line(),
+            Self::Exposed { name, address } if name == address => {
+                format!("Exposed: {}", clean(name))
+            }
+            Self::Exposed { name, address } => {
+                format!("Exposed: {} ({})", clean(name), clean(address))
+            }
+            Self::Forward { name, kind, listen } => {
+                let name = match name {
+                    Some(name) => clean(name),
+                    None => "whatever is exposed".to_owned(),
+                };
+                format!("Forward: {kind} {listen} to {name}")
+            }
+            // A browser makes dozens a minute.
+            Self::Connection {
+                state: "closed", ..
+            } => return None,
+            Self::Connection {
+                name,
+                state,
+                message,
+                ..
+            } => {
+                let why = message.as_ref().map(|why| format!(": {}", clean(why)));
+                format!(
+                    "Connection to {} {state}{}",
+                    clean(name),
+                    why.unwrap_or_default()
+                )
+            }
             Self::Resuming { bytes, total } => {
                 format!("Resuming: {} of {} are there", Bytes(*bytes), Bytes(*total))
             }
@@ -733,6 +805,54 @@ mod tests {
                 },
                 json!({"event": "renamed", "from": "laptop", "to": "old"}),
                 Some("Renamed: laptop is old now"),
+            ),
+            (
+                Event::Exposed {
+                    name: "ssh".into(),
+                    address: "127.0.0.1:22".into(),
+                },
+                json!({"event": "exposed", "name": "ssh", "address": "127.0.0.1:22"}),
+                Some("Exposed: ssh (127.0.0.1:22)"),
+            ),
+            (
+                Event::Forward {
+                    name: Some("ssh".into()),
+                    kind: "tcp",
+                    listen: "127.0.0.1:1".into(),
+                },
+                json!({"event": "forward", "name": "ssh", "kind": "tcp", "listen": "127.0.0.1:1"}),
+                Some("Forward: tcp 127.0.0.1:1 to ssh"),
+            ),
+            (
+                Event::Forward {
+                    name: None,
+                    kind: "socks",
+                    listen: "127.0.0.1:1".into(),
+                },
+                json!({"event": "forward", "kind": "socks", "listen": "127.0.0.1:1"}),
+                Some("Forward: socks 127.0.0.1:1 to whatever is exposed"),
+            ),
+            (
+                Event::Connection {
+                    name: "ssh".into(),
+                    state: "closed",
+                    sent: 1,
+                    received: 2,
+                    message: None,
+                },
+                json!({"event": "connection", "name": "ssh", "state": "closed", "sent": 1, "received": 2}),
+                None,
+            ),
+            (
+                Event::Connection {
+                    name: "evil\x1b[2J".into(),
+                    state: "refused",
+                    sent: 0,
+                    received: 0,
+                    message: None,
+                },
+                json!({"event": "connection", "name": "evil\x1b[2J", "state": "refused", "sent": 0, "received": 0}),
+                Some("Connection to evil\\u{1b}[2J refused"),
             ),
             (
                 Event::Phrase {

@@ -90,6 +90,17 @@ impl Ui {
         )
     }
 
+    /// Speaks on stderr only: stdout is for data.
+    pub(crate) fn beside_data(audience: Audience) -> Self {
+        let surroundings = Surroundings {
+            // The code is on stderr already, in words.
+            stdout_is_terminal: true,
+            ..Surroundings::of_this_process()
+        };
+        let [out, talk] = [(); 2].map(|()| Box::new(io::stderr()) as Box<dyn Write + Send>);
+        Self::with(audience, surroundings, out, talk)
+    }
+
     pub(super) fn with(
         audience: Audience,
         surroundings: Surroundings,
@@ -122,6 +133,8 @@ impl Ui {
         if self.receiver.is_none()
             && let Event::Done { .. }
             | Event::Measured(_)
+            | Event::Piped(_)
+            | Event::Tunnelled(_)
             | Event::Failed { .. }
             | Event::Error { .. } = event
         {

@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 /// Longest that one step may take: a lost peer is noticed after 30 s, and the machine may be busy.
-const DEADLINE: Duration = Duration::from_secs(120);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
 
 /// A signaling server in this process. Dropping it closes every connection at once, as a crash would.
 pub(crate) struct Signaling {

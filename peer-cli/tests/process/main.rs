@@ -22,7 +22,10 @@ mod many;
 #[cfg(target_os = "linux")]
 mod outages;
 mod pipes;
+mod piping;
 mod refusals;
 mod relayed;
 mod transfers;
+#[cfg(unix)]
+mod tunnels;
 mod turn_servers;

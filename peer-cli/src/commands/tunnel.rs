@@ -1,0 +1,155 @@
+//! What `expose` and `connect` have in common: what is said of connections, and how it ends.
+
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+use peerline::tunnel::Event as Step;
+
+use crate::ui::{Event, Route, Tunnelled, Ui};
+
+/// Connections that failed are said so many at once, and then one a second: the other side can make any number of
+/// them, and logs fill disks. All of them count.
+const AT_ONCE: u32 = 20;
+const ONE_IN: Duration = Duration::from_secs(1);
+
+/// What went through so far.
+pub(super) struct Traffic<'a> {
+    ui: &'a Ui,
+    since: Instant,
+    sums: Cell<Sums>,
+    failures: Cell<Allowance>,
+}
+
+/// How many may be said now: pure.
+#[derive(Clone, Copy)]
+struct Allowance {
+    left: u32,
+    since: Instant,
+}
+
+impl Allowance {
+    fn new(now: Instant) -> Self {
+        Self {
+            left: AT_ONCE,
+            since: now,
+        }
+    }
+
+    /// Whether one more may be said, and what is left then.
+    fn take(self, now: Instant) -> (bool, Self) {
+        let seconds = now.duration_since(self.since).as_secs();
+        let more = u32::try_from(seconds).unwrap_or(u32::MAX);
+        let left = self.left.saturating_add(more).min(AT_ONCE);
+        let since = self.since + ONE_IN * more;
+        match left.checked_sub(1) {
+            Some(left) => (true, Self { left, since }),
+            None => (false, Self { left, since }),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Default)]
+struct Sums {
+    connections: u64,
+    failed: u64,
+    sent: u64,
+    received: u64,
+}
+
+impl<'a> Traffic<'a> {
+    pub(super) fn new(ui: &'a Ui) -> Self {
+        Self {
+            ui,
+            since: Instant::now(),
+            sums: Cell::default(),
+            failures: Cell::new(Allowance::new(Instant::now())),
+        }
+    }
+
+    /// Takes a step down, and says what has to be known.
+    pub(super) fn note(&self, step: Step) {
+        let mut sums = self.sums.get();
+        sums.connections += 1;
+        let (service, state, moved, message) = match step {
+            Step::Closed { service, moved } => (service.to_string(), "closed", moved, None),
+            Step::Broken {
+                service,
+                moved,
+                reason,
+            } => (service.to_string(), "broken", moved, Some(reason)),
+            Step::Refused { service } => (service, "refused", Default::default(), None),
+            Step::Unreachable { service, reason } => (
+                service.to_string(),
+                "unreachable",
+                Default::default(),
+                Some(reason),
+            ),
+            // The library may learn to tell more.
+            _ => return,
+        };
+        sums.failed += u64::from(state != "closed");
+        sums.sent += moved.sent;
+        sums.received += moved.received;
+        self.sums.set(sums);
+        if state != "closed" {
+            let (said, left) = self.failures.get().take(Instant::now());
+            self.failures.set(left);
+            if !said {
+                return;
+            }
+        }
+        self.ui.say(&Event::Connection {
+            name: service,
+            state,
+            sent: moved.sent,
+            received: moved.received,
+            message,
+        });
+    }
+
+    /// The last line.
+    pub(super) fn done(&self, path: Route) {
+        let Sums {
+            connections,
+            failed,
+            sent,
+            received,
+        } = self.sums.get();
+        let seconds = self.since.elapsed().as_secs_f64();
+        self.ui.say(&Event::Tunnelled(Tunnelled {
+            connections,
+            failed,
+            bytes: sent + received,
+            sent,
+            received,
+            seconds,
+            rate: (sent + received) as f64 / seconds.max(f64::EPSILON),
+            path,
+        }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_is_said_in_part() {
+        let start = Instant::now();
+        let at = |millis| start + Duration::from_millis(millis);
+        let mut allowance = Allowance::new(start);
+        let mut said = |times: &[u64]| {
+            let mut count = 0;
+            for time in times {
+                let (may, left) = allowance.take(at(*time));
+                allowance = left;
+                count += u32::from(may);
+            }
+            count
+        };
+        assert_eq!(said(&[0; 100]), AT_ONCE);
+        assert_eq!(said(&[900; 5]), 0);
+        assert_eq!(said(&[1100, 1200, 2100, 2200]), 2);
+        assert_eq!(said(&[3_600_000; 100]), AT_ONCE);
+    }
+}

@@ -1,0 +1,83 @@
+//! A pipe: one stream between what two sides read and write.
+
+use super::carrier::Tunnel;
+use super::error::RelayError;
+use super::frame::{Reset, ResetCode};
+use super::mux::Side;
+use super::relay::{Ends, Moved, relay};
+use super::stream::Stream;
+use crate::channel::Channel;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+/// The name of the stream of a pipe.
+const TARGET: &str = "pipe";
+
+/// How long the peer may take to begin. It does so as soon as it is connected.
+const BEGIN: Duration = Duration::from_secs(30);
+
+/// How long one that is done waits for the other to be done: its last word may have to wait for an interrupted
+/// session to heal, which gives up after 120 s.
+const LAST_WORD: Duration = Duration::from_secs(150);
+
+const ENDS: Ends = Ends {
+    input: "stdin",
+    output: "stdout",
+    chunk: 64 << 10,
+};
+
+/// Connects `input` and `output` with those of the peer, over a channel of [`PROTOCOL`](super::PROTOCOL). It is
+/// done when both directions have ended, and everything that was read on one side has been written and flushed
+/// on the other. `tell` is told how far it is.
+///
+/// The session must go on until this returns; then the opener hangs up, and the acceptor waits for that.
+///
+/// # Errors
+/// See [`RelayError`]. The peer is told, if it can be; a direction is never cut short without an error on both
+/// sides.
+pub async fn pipe(
+    channel: Channel,
+    side: Side,
+    input: impl AsyncRead + Unpin,
+    output: impl AsyncWrite + Unpin,
+    stop: &CancellationToken,
+    tell: impl Fn(Moved),
+) -> Result<Moved, RelayError> {
+    let tunnel = Tunnel::start(channel, side);
+    let piping = async {
+        let begun = timeout(BEGIN, begin(&tunnel, side)).await;
+        let stream = begun.unwrap_or(Err(RelayError::Silent))?;
+        let (moved, result) = relay(stream, input, output, ENDS, tell).await;
+        result.map(|()| moved)
+    };
+    let result = tokio::select! {
+        biased;
+        () = stop.cancelled() => Err(RelayError::Cancelled),
+        result = piping => result,
+    };
+    // The acceptor's last word is that it closes the channel: until then the opener may not hang up.
+    if result.is_ok() && side == Side::Opener {
+        let _ = timeout(LAST_WORD, tunnel.ended()).await;
+    }
+    tunnel.close().await;
+    result
+}
+
+async fn begin(tunnel: &Tunnel, side: Side) -> Result<Stream, RelayError> {
+    match side {
+        Side::Opener => {
+            let mut stream = tunnel.open(TARGET).await?;
+            stream.accepted().await?;
+            Ok(stream)
+        }
+        Side::Acceptor => loop {
+            let arrival = tunnel.accept().await?;
+            if arrival.target() == TARGET {
+                return Ok(arrival.accept());
+            }
+            arrival.refuse(Reset::new(ResetCode::Refused, "this is a pipe"));
+        },
+    }
+}

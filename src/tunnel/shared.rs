@@ -1,0 +1,229 @@
+//! What the two tasks of a tunnel and the handles of its streams share: the multiplexer, and who waits for what.
+
+use super::error::TunnelError;
+use super::frame::Frame;
+use super::mux::{Event, Mux, Side};
+use bytes::Bytes;
+use std::collections::HashMap;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{Notify, OwnedSemaphorePermit};
+
+/// What the tasks and the handles of streams share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    state: Mutex<Inner>,
+    /// There may be something to send.
+    pub(super) due: Notify,
+    /// The peer may have opened a stream.
+    pub(super) arrived: Notify,
+    /// It is over.
+    over: Notify,
+}
+
+#[derive(Debug)]
+struct Inner {
+    mux: Mux,
+    /// Who waits for which stream.
+    bells: HashMap<u32, Waiting>,
+    end: End,
+}
+
+/// How far a tunnel is from its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum End {
+    No,
+    /// It ends when everything is sent.
+    Closing,
+    Over(TunnelError),
+}
+
+#[derive(Debug)]
+struct Waiting {
+    bells: Arc<Bells>,
+    /// For a stream of ours.
+    _seat: Option<OwnedSemaphorePermit>,
+}
+
+/// Rung when something may have changed. Each has one task that waits for it.
+#[derive(Debug, Default)]
+pub(super) struct Bells {
+    pub(super) reader: Notify,
+    pub(super) writer: Notify,
+}
+
+impl Bells {
+    fn ring(&self) {
+        self.reader.notify_one();
+        self.writer.notify_one();
+    }
+}
+
+impl Shared {
+    pub(super) fn new(side: Side) -> Self {
+        let inner = Inner {
+            mux: Mux::new(side),
+            bells: HashMap::new(),
+            end: End::No,
+        };
+        Self {
+            state: Mutex::new(inner),
+            due: Notify::new(),
+            arrived: Notify::new(),
+            over: Notify::new(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Nothing panics while it is held.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does something with the stream `id`, and tells who has to know.
+    pub(super) fn with<T>(&self, id: u32, act: impl FnOnce(&mut Mux) -> T) -> T {
+        let mut inner = self.lock();
+        let result = act(&mut inner.mux);
+        inner.forget(id);
+        drop(inner);
+        self.due.notify_one();
+        result
+    }
+
+    /// Whether it is worth while to wait for the peer. What it has said before is good all the same: it may have
+    /// closed the tunnel behind its last word.
+    pub(super) fn check(&self) -> Result<(), TunnelError> {
+        match &self.lock().end {
+            End::Over(error) => Err(error.clone()),
+            End::No | End::Closing => Ok(()),
+        }
+    }
+
+    /// The next stream that the peer has opened.
+    pub(super) fn arrival(&self) -> Result<Option<(u32, String, Arc<Bells>)>, TunnelError> {
+        let mut inner = self.lock();
+        if let End::Over(error) = &inner.end {
+            return Err(error.clone());
+        }
+        let Some((id, target)) = inner.mux.arrival() else {
+            return Ok(None);
+        };
+        let bells = inner.enter(id, None);
+        Ok(Some((id, target, bells)))
+    }
+
+    /// Opens a stream.
+    pub(super) fn open(
+        &self,
+        seat: OwnedSemaphorePermit,
+        target: &str,
+    ) -> Result<(u32, Arc<Bells>), TunnelError> {
+        let mut inner = self.lock();
+        if let End::Over(error) = &inner.end {
+            return Err(error.clone());
+        }
+        let opened = inner.mux.open(target.to_owned());
+        let id = opened.ok_or(TunnelError::Protocol("all numbers of streams are used up"))?;
+        let bells = inner.enter(id, Some(seat));
+        drop(inner);
+        self.due.notify_one();
+        Ok((id, bells))
+    }
+
+    /// Takes in a frame, and rings for whoever it is about.
+    pub(super) fn handle(&self, frame: Frame) -> Result<(), TunnelError> {
+        let mut inner = self.lock();
+        let event = inner.mux.handle(frame).map_err(TunnelError::Protocol)?;
+        match event {
+            Event::Arrived => self.arrived.notify_one(),
+            Event::Changed(id) => inner.ring(id),
+        }
+        drop(inner);
+        self.due.notify_one();
+        Ok(())
+    }
+
+    pub(super) fn next(&self) -> Next {
+        let mut inner = self.lock();
+        if let End::Over(_) = inner.end {
+            return Next::Nothing;
+        }
+        match inner.mux.transmit() {
+            Some((id, message)) => {
+                // There may be room for more.
+                inner.ring(id);
+                Next::Message(message)
+            }
+            None if inner.end == End::Closing => Next::Nothing,
+            None => Next::Later,
+        }
+    }
+
+    pub(super) fn close(&self) {
+        let mut inner = self.lock();
+        if inner.end == End::No {
+            inner.end = End::Closing;
+        }
+        drop(inner);
+        self.due.notify_one();
+    }
+
+    /// Nothing more goes through. The first reason counts.
+    pub(super) fn finish(&self, error: TunnelError) {
+        let mut inner = self.lock();
+        if let End::Over(_) = inner.end {
+            return;
+        }
+        inner.end = End::Over(error);
+        inner.bells.values().for_each(|entry| entry.bells.ring());
+        drop(inner);
+        self.due.notify_one();
+        self.arrived.notify_one();
+        self.over.notify_waiters();
+    }
+
+    pub(super) async fn over(&self) -> TunnelError {
+        loop {
+            let mut rung = pin!(self.over.notified());
+            rung.as_mut().enable();
+            if let End::Over(error) = &self.lock().end {
+                return error.clone();
+            }
+            rung.await;
+        }
+    }
+}
+
+/// What is to be sent now.
+pub(super) enum Next {
+    Message(Bytes),
+    /// Nothing yet.
+    Later,
+    /// Nothing any more.
+    Nothing,
+}
+
+impl Inner {
+    fn enter(&mut self, id: u32, seat: Option<OwnedSemaphorePermit>) -> Arc<Bells> {
+        let bells = Arc::<Bells>::default();
+        let entry = Waiting {
+            bells: bells.clone(),
+            _seat: seat,
+        };
+        self.bells.insert(id, entry);
+        bells
+    }
+
+    fn ring(&mut self, id: u32) {
+        if let Some(entry) = self.bells.get(&id) {
+            entry.bells.ring();
+        }
+        self.forget(id);
+    }
+
+    /// Gives the place of a stream back that is over on both sides.
+    fn forget(&mut self, id: u32) {
+        if !self.mux.knows(id) {
+            self.bells.remove(&id);
+        }
+    }
+}
