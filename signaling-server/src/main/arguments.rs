@@ -1,6 +1,6 @@
 //! The command line as typed, and what it comes down to.
 
-use crate::{access::AccessArguments, admin, tls::TlsArguments, token, turn::TurnArguments};
+use crate::{access::AccessArguments, admin, bench, tls::TlsArguments, token, turn::TurnArguments};
 use anyhow::Result;
 use clap::{ArgAction, Parser, Subcommand};
 use signaling_protocol::IceServer;
@@ -104,6 +104,7 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     Token(token::Arguments),
     Admin(admin::Arguments),
+    Bench(bench::Arguments),
 }
 
 impl Arguments {
@@ -154,7 +155,7 @@ impl Arguments {
 
 /// Raises the limit of open files as far as it goes and returns it.
 #[cfg(unix)]
-fn file_limit() -> Option<usize> {
+pub(crate) fn file_limit() -> Option<usize> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     // The limit stays what it was if this fails, and is read again below.
@@ -172,7 +173,7 @@ fn file_limit() -> Option<usize> {
 }
 
 #[cfg(not(unix))]
-fn file_limit() -> Option<usize> {
+pub(crate) fn file_limit() -> Option<usize> {
     None
 }
 
