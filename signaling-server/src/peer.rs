@@ -150,6 +150,12 @@ impl Peer {
         }
     }
 
+    /// The next frame, if there is one already.
+    pub(crate) fn take(&self) -> Option<Frame> {
+        let outgoing = self.carrier()?.take()?;
+        Some(outgoing.ok()?.frame)
+    }
+
     /// Whether what it sends may be read: not while somebody else is asked about it.
     pub(crate) fn may_be_read(&self) -> bool {
         !matches!(self.state, State::Asking { .. })

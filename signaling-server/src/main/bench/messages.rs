@@ -8,7 +8,7 @@ use super::{
     line::{Line, write},
     process::Process,
 };
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use signaling_protocol::limits::MESSAGE_BURST;
 use std::{
     io,
@@ -42,8 +42,7 @@ impl Template {
     fn new(size: usize) -> Self {
         let zeros = "0".repeat(DIGITS);
         let filling = "x".repeat(size);
-        let text =
-            format!(r#"{{"type":"message","payload":{{"t":"{zeros}","x":"{filling}"}}}}"#);
+        let text = format!(r#"{{"type":"message","payload":{{"t":"{zeros}","x":"{filling}"}}}}"#);
         let frame = frames::text(text.as_bytes());
         let time = find(&frame).expect("it is there");
         Self { frame, time }
@@ -86,18 +85,25 @@ pub(super) async fn saturate(
     let mut measured = async || {
         sleep(SETTLE).await;
         let cpu = |process: Option<Process>| process.map(Process::cpu).transpose();
-        let (started, before, busy) = (Instant::now(), relayed.load(Ordering::Relaxed), cpu(process)?);
+        let (started, before, busy) = (
+            Instant::now(),
+            relayed.load(Ordering::Relaxed),
+            cpu(process)?,
+        );
         sleep(time).await;
         let took = started.elapsed();
         let messages = relayed.load(Ordering::Relaxed) - before;
-        let busy = cpu(process)?.zip(busy).map(|(after, before)| after - before);
+        let busy = cpu(process)?
+            .zip(busy)
+            .map(|(after, before)| after - before);
         if let Some(ended) = tasks.try_join_next() {
             ended??;
         }
         anyhow::Ok((messages, took, busy))
     };
     let (messages, took, busy) = measured().await?;
-    let details = format!("{count} connections, {window} messages of {size} bytes each way at a time");
+    let details =
+        format!("{count} connections, {window} messages of {size} bytes each way at a time");
     let mut figures = vec![Figure::new(
         "messages",
         number(messages) / took.as_secs_f64(),
@@ -127,23 +133,18 @@ async fn answer(
     relayed: Arc<AtomicUsize>,
 ) -> Result<()> {
     let stream = line.stream();
-    let started = Instant::now();
-    let many = frame.repeat(window.max(1));
-    let mut sent = 0_u32;
+    let many = frame.repeat(window);
+    let mut allowance = Allowance::new(line.per_second, Instant::now());
     let mut owed = window;
     loop {
-        // A tenth stays unused: the server's clock for this began earlier, and runs beside ours.
-        let allowed = allowance(line.per_second, started.elapsed());
-        let now = owed.min(usize::try_from(allowed.saturating_sub(sent)).unwrap_or(usize::MAX));
+        let now = allowance.take(owed, Instant::now());
         if now < owed {
             sleep(Duration::from_millis(20)).await;
         }
-        let (full, rest) = (now / window, now % window);
-        for _ in 0..full {
+        for _ in 0..now / window {
             write(&stream, &many).await?;
         }
-        write(&stream, &many[..rest * frame.len()]).await?;
-        sent += u32::try_from(now).context("too many messages")?;
+        write(&stream, &many[..now % window * frame.len()]).await?;
         owed -= now;
         if owed == 0 {
             // Others than messages are those who come while the room fills.
@@ -156,12 +157,41 @@ async fn answer(
     }
 }
 
-/// How many messages a member may have sent after a time.
-fn allowance(per_second: u32, time: Duration) -> u32 {
-    let millis = u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
-    let sustained = u64::from(per_second) * u64::from(millis) / 1000;
-    let all = (u64::from(MESSAGE_BURST) + sustained) * 9 / 10;
-    u32::try_from(all).unwrap_or(u32::MAX)
+/// How many messages one member may send: nine tenths of what the server allows, so that it never has to
+/// refuse one.
+struct Allowance {
+    per_second: f64,
+    burst: f64,
+    left: f64,
+    at: Instant,
+}
+
+impl Allowance {
+    fn new(per_second: u32, now: Instant) -> Self {
+        let burst = f64::from(MESSAGE_BURST) * 0.9;
+        Self {
+            per_second: f64::from(per_second) * 0.9,
+            burst,
+            left: burst,
+            at: now,
+        }
+    }
+
+    /// Takes as many as may be sent now, up to `wanted`.
+    fn take(&mut self, wanted: usize, now: Instant) -> usize {
+        let gained = now.saturating_duration_since(self.at).as_secs_f64() * self.per_second;
+        self.at = now;
+        self.left = (self.left + gained).min(self.burst);
+        let taken = number(wanted).min(self.left.floor());
+        self.left -= taken;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "between zero and what was wanted"
+        )]
+        let taken = taken as usize;
+        taken
+    }
 }
 
 /// Sends at a steady rate, whatever the server does.
@@ -201,7 +231,9 @@ pub(super) async fn pace(
         }
         sleep(Duration::from_millis(10)).await;
     }
-    let busy = cpu(process)?.zip(busy).map(|(after, before)| after - before);
+    let busy = cpu(process)?
+        .zip(busy)
+        .map(|(after, before)| after - before);
     tasks.shutdown().await;
     let mut times = std::mem::take(&mut *heard.lock().unwrap_or_else(|heard| heard.into_inner()));
     let share = busy.map_or_else(String::new, |busy| {
@@ -217,9 +249,7 @@ pub(super) async fn pace(
         ("message_p99", 0.99, "<= 3 at 20000/s"),
         ("message_p999", 0.999, ""),
     ]
-    .map(|(name, share, bar)| {
-        Figure::new(name, times.quantile(share), "ms", bar, details.clone())
-    })
+    .map(|(name, share, bar)| Figure::new(name, times.quantile(share), "ms", bar, details.clone()))
     .into();
     figures.push(Figure::new(
         "messages_lost",
@@ -298,8 +328,14 @@ mod tests {
 
     #[test]
     fn nobody_sends_more_than_it_may() {
-        assert_eq!(allowance(50, Duration::ZERO), 180);
-        assert_eq!(allowance(50, Duration::from_secs(10)), 630);
-        assert_eq!(allowance(u32::MAX, Duration::MAX), u32::MAX);
+        let start = Instant::now();
+        let mut allowance = Allowance::new(50, start);
+        assert_eq!(allowance.take(100, start), 100);
+        assert_eq!(allowance.take(100, start), 80);
+        assert_eq!(allowance.take(1, start), 0);
+        let later = start + Duration::from_secs(1);
+        assert_eq!(allowance.take(100, later), 45);
+        let much_later = later + Duration::from_secs(3600);
+        assert_eq!(allowance.take(1000, much_later), 180, "no more is saved up");
     }
 }

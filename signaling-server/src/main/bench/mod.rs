@@ -116,8 +116,7 @@ async fn measure(arguments: &Arguments) -> Result<Vec<Figure>> {
             }
             None => {
                 let server = Started::new(most).await?;
-                let measured =
-                    measure_row(arguments, row, &server.target, server.process()).await;
+                let measured = measure_row(arguments, row, &server.target, server.process()).await;
                 server.stop().await?;
                 measured?
             }
@@ -151,9 +150,7 @@ async fn measure_row(
             let window = arguments.window.try_into()?;
             messages::saturate(senders().await?, process, window, size, time).await
         }
-        Row::Latency => {
-            messages::pace(senders().await?, process, arguments.rate, size, time).await
-        }
+        Row::Latency => messages::pace(senders().await?, process, arguments.rate, size, time).await,
     }
 }
 
