@@ -185,6 +185,12 @@ async fn converse(
                     ControlFlow::Break(closing) => ControlFlow::Break(Ending::Close(closing)),
                 }
             }
+            Event::Outgoing(Ok(News::Entered(result))) => {
+                match peer.admitted(Instant::now(), result) {
+                    ControlFlow::Continue(reply) => answer(socket, reply, peer).await,
+                    ControlFlow::Break(closing) => ControlFlow::Break(Ending::Close(closing)),
+                }
+            }
             Event::Outgoing(Err(closing)) => ControlFlow::Break(Ending::Close(closing)),
             Event::Incoming(frame) => match incoming(peer, frame) {
                 ControlFlow::Continue(reply) => answer(socket, reply, peer).await,
@@ -200,6 +206,10 @@ async fn converse(
         };
         if let ControlFlow::Break(ending) = flow {
             return ending;
+        }
+        if peer.is_unsettled() {
+            // Boxed, as `close` is. Nothing more is read before.
+            Box::pin(peer.settle()).await;
         }
     }
 }

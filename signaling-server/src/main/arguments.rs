@@ -1,9 +1,15 @@
 //! The command line as typed, and what it comes down to.
 
-use crate::{access::AccessArguments, admin, bench, tls::TlsArguments, token, turn::TurnArguments};
+use crate::{
+    access::{AccessArguments, secret},
+    admin, bench,
+    tls::TlsArguments,
+    token,
+    turn::TurnArguments,
+};
 use anyhow::Result;
 use clap::{ArgAction, Parser, Subcommand};
-use signaling_protocol::IceServer;
+use signaling_protocol::{IceServer, Secret};
 use signaling_server::{Config, Limits, Origins, Tls};
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -52,6 +58,17 @@ pub(crate) struct Arguments {
         value_parser = stun
     )]
     stun: Vec<String>,
+
+    /// Be one service with all servers that name the same Redis, such as redis://redis.internal:6379;
+    /// @FILE reads it from a file
+    #[arg(
+        long,
+        env = "PEERLINE_REDIS",
+        value_name = "URL",
+        value_parser = secret,
+        hide_env_values = true
+    )]
+    redis: Option<Secret>,
 
     #[command(flatten)]
     access: AccessArguments,
@@ -148,6 +165,7 @@ impl Arguments {
             tls: tls.filter(|_| !self.tls.tls_turn_only),
             turn_uris,
             turn_secret,
+            redis: self.redis.clone(),
             limits,
         })
     }

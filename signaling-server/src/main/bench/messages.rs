@@ -2,14 +2,14 @@
 //! a steady rate.
 
 use super::{
+    allowance::Allowance,
     crowd::number,
     figures::{Figure, Times},
-    frames,
     line::{Line, write},
     process::Process,
+    template::{Template, find, stamped},
 };
 use anyhow::{Result, bail, ensure};
-use signaling_protocol::limits::MESSAGE_BURST;
 use std::{
     io,
     sync::{
@@ -26,46 +26,6 @@ const SETTLE: Duration = Duration::from_secs(1);
 
 /// How long the last messages may take.
 const STRAGGLERS: Duration = Duration::from_secs(5);
-
-/// Where a message says when it was sent: in nanoseconds, in so many digits.
-const MARK: &[u8] = br#""t":""#;
-const DIGITS: usize = 16;
-
-/// A message with this many bytes of payload, and where its time is.
-#[derive(Debug, Clone)]
-struct Template {
-    frame: Vec<u8>,
-    time: usize,
-}
-
-impl Template {
-    fn new(size: usize) -> Self {
-        let zeros = "0".repeat(DIGITS);
-        let filling = "x".repeat(size);
-        let text = format!(r#"{{"type":"message","payload":{{"t":"{zeros}","x":"{filling}"}}}}"#);
-        let frame = frames::text(text.as_bytes());
-        let time = find(&frame).expect("it is there");
-        Self { frame, time }
-    }
-
-    fn stamp(&mut self, time: Duration) {
-        let digits = format!("{:0DIGITS$}", time.as_nanos());
-        self.frame[self.time..self.time + DIGITS].copy_from_slice(digits.as_bytes());
-    }
-}
-
-fn find(bytes: &[u8]) -> Option<usize> {
-    let at = bytes.windows(MARK.len()).position(|part| part == MARK)?;
-    Some(at + MARK.len())
-}
-
-/// When a message was sent.
-fn stamped(message: &[u8]) -> Option<Duration> {
-    let at = find(message)?;
-    let digits = message.get(at..at + DIGITS)?;
-    let nanos = std::str::from_utf8(digits).ok()?.parse().ok()?;
-    Some(Duration::from_nanos(nanos))
-}
 
 /// Every member answers each message with one of its own, `window` of them at a time in each direction.
 pub(super) async fn saturate(
@@ -154,43 +114,6 @@ async fn answer(
             relayed.fetch_add(messages, Ordering::Relaxed);
             owed = messages;
         }
-    }
-}
-
-/// How many messages one member may send: nine tenths of what the server allows, so that it never has to
-/// refuse one.
-struct Allowance {
-    per_second: f64,
-    burst: f64,
-    left: f64,
-    at: Instant,
-}
-
-impl Allowance {
-    fn new(per_second: u32, now: Instant) -> Self {
-        let burst = f64::from(MESSAGE_BURST) * 0.9;
-        Self {
-            per_second: f64::from(per_second) * 0.9,
-            burst,
-            left: burst,
-            at: now,
-        }
-    }
-
-    /// Takes as many as may be sent now, up to `wanted`.
-    fn take(&mut self, wanted: usize, now: Instant) -> usize {
-        let gained = now.saturating_duration_since(self.at).as_secs_f64() * self.per_second;
-        self.at = now;
-        self.left = (self.left + gained).min(self.burst);
-        let taken = number(wanted).min(self.left.floor());
-        self.left -= taken;
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "between zero and what was wanted"
-        )]
-        let taken = taken as usize;
-        taken
     }
 }
 
@@ -308,34 +231,4 @@ fn send(
         sent += 1;
     }
     Ok((sent, latest))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_message_says_when_it_was_sent() {
-        let mut template = Template::new(1024);
-        for nanos in [0, 1, 123_456_789_012_345] {
-            let time = Duration::from_nanos(nanos);
-            template.stamp(time);
-            assert_eq!(stamped(&template.frame), Some(time));
-        }
-        assert_eq!(stamped(br#"{"type":"peer-joined"}"#), None);
-        assert_eq!(stamped(br#"{"t":"12"#), None);
-    }
-
-    #[test]
-    fn nobody_sends_more_than_it_may() {
-        let start = Instant::now();
-        let mut allowance = Allowance::new(50, start);
-        assert_eq!(allowance.take(100, start), 100);
-        assert_eq!(allowance.take(100, start), 80);
-        assert_eq!(allowance.take(1, start), 0);
-        let later = start + Duration::from_secs(1);
-        assert_eq!(allowance.take(100, later), 45);
-        let much_later = later + Duration::from_secs(3600);
-        assert_eq!(allowance.take(1000, much_later), 180, "no more is saved up");
-    }
 }

@@ -1,11 +1,13 @@
 //! `signaling-server bench`: loads a server, and says what it gave and what it took.
 
+mod allowance;
 mod crowd;
 mod figures;
 mod frames;
 mod line;
 mod messages;
 mod process;
+mod template;
 
 use super::arguments::file_limit;
 use anyhow::{Context, Result, ensure};
