@@ -59,6 +59,12 @@ impl Closing {
         Self::refused(&Refusal::new(ErrorCode::ResumeFailed, message))
     }
 
+    /// The member is somewhere else now.
+    pub(crate) fn moved() -> Self {
+        let message = "another connection came with the same token";
+        Self::refused(&Refusal::new(ErrorCode::TakenOver, message))
+    }
+
     /// Whoever administers the server wants it.
     pub(crate) fn kicked() -> Self {
         let message = "the operator of this server ended this membership";

@@ -38,6 +38,9 @@ pub struct Config {
     pub turn_uris: Vec<String>,
     /// What TURN credentials are made with; without one, a random secret of this process.
     pub turn_secret: Option<Secret>,
+    /// Where several servers meet to be one service, such as `redis://redis:6379/`; a secret because it may
+    /// have a password in it.
+    pub redis: Option<Secret>,
     /// Bounds.
     pub limits: Limits,
 }
@@ -131,6 +134,7 @@ impl Default for Config {
             turn: None,
             turn_uris: Vec::new(),
             turn_secret: None,
+            redis: None,
             limits: Limits::default(),
         }
     }

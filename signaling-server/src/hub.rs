@@ -6,12 +6,16 @@
 //! clock are leaves.
 
 mod admission;
+mod arrivals;
+mod shared;
+mod writing;
 
 pub(crate) use admission::ConnectionGuard;
 
 use crate::{
     clock::Clock,
     closing::Closing,
+    cluster::{Cluster, Entry, Owed},
     config::{AddressLimits, Limits},
     doors::Doors,
     feed::{Feeds, Listener},
@@ -26,8 +30,8 @@ use crate::{
     turn::Minter,
 };
 use signaling_protocol::{
-    ClientMessage, ErrorCode, IceServer, Joined, LeaveReason, PeerId, RoomName, ServerMessage,
-    limits::MESSAGE_BYTES,
+    ClientMessage, ErrorCode, IceServer, Joined, LeaveReason, PeerId, PeerInfo, RoomName,
+    ServerMessage, limits::MESSAGE_BYTES,
 };
 use std::{
     sync::{Arc, Mutex, MutexGuard, RwLock},
@@ -50,6 +54,8 @@ pub(crate) struct Hub {
     sources: Mutex<Sources>,
     clock: Clock,
     feeds: Feeds,
+    /// With others, if there are such.
+    cluster: Option<Arc<Cluster>>,
 }
 
 impl Hub {
@@ -59,6 +65,7 @@ impl Hub {
         minter: Minter,
         metrics: Arc<Metrics>,
         doors: Doors,
+        cluster: Option<Arc<Cluster>>,
     ) -> Self {
         let rooms = Mutex::new(Rooms::new(limits.peers_per_room));
         Self {
@@ -71,6 +78,7 @@ impl Hub {
             sources: Mutex::default(),
             clock: Clock::default(),
             feeds: Feeds::default(),
+            cluster,
         }
     }
 
@@ -124,23 +132,8 @@ impl Hub {
         now: Instant,
     ) -> Result<(Arc<Session>, Joined), Refusal> {
         let (source, plain) = (entrance.source, entrance.plain);
-        {
-            let mut sources = self.lock_sources();
-            sources.join(source, now)?;
-            if resumable {
-                sources.take_place(source, &self.limits)?;
-            }
-        }
-        let AddressLimits {
-            rooms: max_rooms, ..
-        } = *self.limits.of(source);
-        let terms = Terms {
-            max_rooms,
-            max_all: self.limits.rooms,
-            joins_per_minute: self.limits.room_joins_per_minute,
-            now,
-            hold: self.limits.place_hold,
-        };
+        self.take_place(source, resumable, now)?;
+        let terms = self.terms(source, now);
         let mut rng = rand::rng();
         let secret = resumable.then(|| ResumeSecret::draw(&mut rng));
         let messages = message_bucket(&self.limits, now);
@@ -171,23 +164,62 @@ impl Hub {
                 return Err(refusal);
             }
         };
-        let minted = |peer: &PeerId| {
-            let turn = self.minter.mint(&room, peer, SystemTime::now());
-            let fixed = self.ice_servers.iter().cloned();
-            fixed.chain(turn).collect::<Vec<_>>()
-        };
-        let ice_servers = minted(&id);
+        let minted = |peer: &PeerId| self.ice_servers(&room, peer);
         // Those who wait get fresh credentials with each one who comes.
         let delivery = if self.minter.can_mint() {
             refresh(delivery, minted)
         } else {
             delivery
         };
+        debug_assert_eq!((&session.room, &session.id), (&room, &id));
+        let joined = self.welcome(&session, peers, capacity, medium);
+        self.tell(&rooms, &session.room, &delivery);
+        drop(rooms);
+        self.begin(&session, medium, now);
+        Ok((session, joined))
+    }
+
+    /// Counts somebody who wants in, with a place if it may come back.
+    fn take_place(&self, source: Source, resumable: bool, now: Instant) -> Result<(), Refusal> {
+        let mut sources = self.lock_sources();
+        sources.join(source, now)?;
+        if resumable {
+            sources.take_place(source, &self.limits)?;
+        }
+        Ok(())
+    }
+
+    fn terms(&self, source: Source, now: Instant) -> Terms {
+        let AddressLimits {
+            rooms: max_rooms, ..
+        } = *self.limits.of(source);
+        Terms {
+            max_rooms,
+            max_all: self.limits.rooms,
+            joins_per_minute: self.limits.room_joins_per_minute,
+            now,
+            hold: self.limits.place_hold,
+        }
+    }
+
+    fn ice_servers(&self, room: &RoomName, peer: &PeerId) -> Vec<IceServer> {
+        let turn = self.minter.mint(room, peer, SystemTime::now());
+        self.ice_servers.iter().cloned().chain(turn).collect()
+    }
+
+    /// What a new member is told; over a WebSocket it is the first thing in its mailbox.
+    fn welcome(
+        &self,
+        session: &Session,
+        peers: Vec<PeerInfo>,
+        capacity: u16,
+        medium: Medium,
+    ) -> Joined {
         let joined = Joined {
-            room,
-            own_id: id,
+            room: session.room.clone(),
+            own_id: session.id.clone(),
             peers,
-            ice_servers,
+            ice_servers: self.ice_servers(&session.room, &session.id),
             resume: session.token().map(|token| token.to_secret()),
             limits: signaling_protocol::Limits {
                 message_bytes: u32::try_from(MESSAGE_BYTES).expect("64 KiB"),
@@ -195,22 +227,24 @@ impl Hub {
                 peers: capacity.into(),
             },
         };
-        if medium == Medium::Socket && !plain {
+        if medium == Medium::Socket && !session.plain {
             let joined = ServerMessage::Joined(joined.clone());
             session.mailbox.push_aside(&joined);
         }
-        self.tell(&rooms, &session.room, &delivery);
-        drop(rooms);
+        joined
+    }
+
+    /// A member is in.
+    fn begin(&self, session: &Arc<Session>, medium: Medium, now: Instant) {
         self.metrics.joined(match medium {
-            _ if plain => Way::Plain,
+            _ if session.plain => Way::Plain,
             Medium::Socket => Way::WebSocket,
             Medium::Requests => Way::Requests,
         });
         if medium == Medium::Requests {
             session.absence().since = Some(now);
-            self.look_after(&session, now);
+            self.look_after(session, now);
         }
-        Ok((session, joined))
     }
 
     /// Finds a member by its token, or says why not. Guesses are counted as joins.
@@ -317,8 +351,11 @@ impl Hub {
 
     fn set_away(&self, session: &Session, away: Option<Instant>) {
         let mut rooms = self.lock_rooms();
-        if let Some(delivery) = rooms.set_away(&session.room, &session.id, away) {
-            deliver(&delivery);
+        if is_seated(&rooms, session)
+            && let Some(delivery) = rooms.set_away(&session.room, &session.id, away)
+        {
+            self.deliver(&session.room, &delivery);
+            self.look_at(&session.room);
         }
     }
 
@@ -326,13 +363,22 @@ impl Hub {
     pub(crate) fn remove(&self, session: &Session, reason: LeaveReason, closing: Closing) {
         session.mailbox.end(closing);
         let mut rooms = self.lock_rooms();
-        if let Some(departure) = rooms.leave(&session.room, &session.id, reason) {
+        if is_seated(&rooms, session)
+            && let Some(departure) = rooms.leave(&session.room, &session.id, reason)
+        {
             self.see_off(&rooms, &departure);
+            self.report_left(&rooms, session, reason);
         }
     }
 
     /// Passes a message on. A message for the server itself goes to nobody.
-    pub(crate) fn relay(&self, from: &Session, message: ClientMessage) -> Result<(), Refusal> {
+    /// `seq` is its number, if it has one.
+    pub(crate) fn relay(
+        &self,
+        from: &Session,
+        message: ClientMessage,
+        seq: Option<u64>,
+    ) -> Result<(), Refusal> {
         let to = message.to().cloned();
         let audience = match message {
             ClientMessage::Sealed { .. } => Audience::Joined,
@@ -350,6 +396,17 @@ impl Hub {
         }
         let public = to.is_none() && is_talk(&relayed);
         let mut rooms = self.lock_rooms();
+        if self.is_shared(&from.room) {
+            self.metrics.message(kind(&relayed));
+            let joined_only = audience == Audience::Joined;
+            let entry = Entry::Message {
+                to,
+                joined_only,
+                public,
+            };
+            from.owe(Owed { seq, frame, entry });
+            return Ok(());
+        }
         let to = rooms.recipients(&from.room, &from.id, to.as_ref(), audience)?;
         self.metrics.message(kind(&relayed));
         if audience == Audience::Joined
@@ -357,6 +414,13 @@ impl Hub {
         {
             self.metrics.paired(took);
         }
+        from.wrote(seq);
+        self.pass_on(&mut rooms, to, &frame);
+        self.publish(&rooms, from, &frame, public);
+        Ok(())
+    }
+
+    fn pass_on(&self, rooms: &mut Rooms<Arc<Session>>, to: Vec<Arc<Session>>, frame: &Frame) {
         self.metrics.bytes.inc_by(bytes(frame.len() * to.len()));
         for session in to {
             let overflow = session.mailbox.push(frame.clone());
@@ -368,13 +432,16 @@ impl Hub {
                 && let Some(departure) =
                     rooms.leave(&session.room, &session.id, LeaveReason::Kicked)
             {
-                self.see_off(&rooms, &departure);
+                self.see_off(rooms, &departure);
             }
         }
-        if public && self.listened(&rooms, &from.room).is_some() {
+    }
+
+    /// Lets listeners of an open room hear what was said to everybody.
+    fn publish(&self, rooms: &Rooms<Arc<Session>>, from: &Session, frame: &Frame, public: bool) {
+        if public && self.listened(rooms, &from.room).is_some() {
             self.feeds.said(&from.room, frame.as_str());
         }
-        Ok(())
     }
 
     /// Adds somebody who only listens, to a room that anybody may listen to.
@@ -404,7 +471,7 @@ impl Hub {
         room: &RoomName,
         delivery: &Delivery<Arc<Session>>,
     ) {
-        deliver(delivery);
+        self.deliver(room, delivery);
         if let Some(count) = self.listened(rooms, room) {
             self.feeds.moved(room, &delivery.message.to_json(), count);
         }
@@ -434,6 +501,13 @@ impl Hub {
             .lock()
             .expect("nothing panics while it holds the sources")
     }
+}
+
+/// Whether it is this session that has the place, and not a later one of the same member, which has been
+/// elsewhere in between.
+fn is_seated(rooms: &Rooms<Arc<Session>>, session: &Session) -> bool {
+    let found = rooms.find(&session.room, &session.id);
+    found.is_some_and(|found| std::ptr::eq(Arc::as_ptr(found), session))
 }
 
 fn deliver(delivery: &Delivery<Arc<Session>>) {

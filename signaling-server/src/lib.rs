@@ -20,13 +20,15 @@
 //! How it is put together: [`Server`] accepts, `http` turns requests into responses, event streams, polls
 //! and WebSockets, `peer` holds what one WebSocket may do when, `session` is one place in a room whatever
 //! carries its messages, with a `mailbox` of what it has not acknowledged, `hub` is what all share, and
-//! `rooms`, `room`, `numbers`, `sources`, `token` and `bucket` decide without clocks or sockets.
+//! `rooms`, `room`, `numbers`, `sources`, `token` and `bucket` decide without clocks or sockets. `cluster` makes
+//! several servers one service, with Redis.
 
 mod access;
 mod admin;
 mod bucket;
 mod clock;
 mod closing;
+mod cluster;
 mod config;
 mod doors;
 mod feed;

@@ -25,6 +25,11 @@ impl Frame {
         Self(message.to_json().into())
     }
 
+    /// What is the JSON text of a message already.
+    pub(crate) fn from_json(text: String) -> Self {
+        Self(text.into())
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
@@ -73,12 +78,29 @@ struct Queue {
     numbered: bool,
     carrier: CarrierId,
     ended: Option<Box<Closing>>,
+    /// What the present carrier is told; the member may come back.
+    dismissed: Option<Box<Closing>>,
+    /// The last message that the member has for sure, and the bytes of those since somebody asked.
+    done: u64,
+    done_bytes: usize,
+}
+
+/// How a message with a number fits behind what is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fit {
+    /// It is the next one.
+    Next,
+    /// It is there already.
+    Known,
+    /// Others come before it.
+    Gap,
 }
 
 #[derive(Debug)]
 struct Entry {
     frame: Frame,
-    /// 0 for what concerns one connection only and is not sent again.
+    /// 0 for what concerns one connection only and is not sent again. Others are counted for members that
+    /// get no numbers, too.
     seq: u64,
 }
 
@@ -90,15 +112,23 @@ impl Entry {
 
 impl Mailbox {
     pub(crate) fn new(numbered: bool) -> Self {
+        Self::from(numbered, 1)
+    }
+
+    /// One whose first message has this number.
+    pub(crate) fn from(numbered: bool, first: u64) -> Self {
         Self {
             queue: Mutex::new(Queue {
                 entries: VecDeque::new(),
                 bytes: 0,
                 taken: 0,
-                next: 1,
+                next: first,
                 numbered,
                 carrier: 0,
                 ended: None,
+                dismissed: None,
+                done: first - 1,
+                done_bytes: 0,
             }),
             changed: Notify::new(),
         }
@@ -119,11 +149,11 @@ impl Mailbox {
         if queue.ended.is_some() {
             return false;
         }
-        let seq = match keep && queue.numbered {
+        let seq = match keep {
             true => queue.next,
             false => 0,
         };
-        queue.next += u64::from(seq != 0);
+        queue.next += u64::from(keep);
         let entry = Entry { frame, seq };
         queue.bytes += entry.cost();
         let overflow = queue.bytes > OUTBOX_BYTES;
@@ -134,6 +164,60 @@ impl Mailbox {
         drop(queue);
         self.changed.notify_waiters();
         overflow
+    }
+
+    /// Queues a frame whose number somebody else has chosen, if it is the next one. It was counted there,
+    /// so that there is no overflow here.
+    pub(crate) fn push_as(&self, seq: u64, frame: Frame) -> Fit {
+        let mut queue = self.lock();
+        if queue.ended.is_some() || seq < queue.next {
+            return Fit::Known;
+        }
+        if seq > queue.next {
+            return Fit::Gap;
+        }
+        queue.next += 1;
+        let entry = Entry { frame, seq };
+        queue.bytes += entry.cost();
+        queue.entries.push_back(entry);
+        drop(queue);
+        self.changed.notify_waiters();
+        Fit::Next
+    }
+
+    /// The last number that the member has for sure, and the last one that there is.
+    pub(crate) fn progress(&self) -> (u64, u64) {
+        let mut queue = self.lock();
+        queue.done_bytes = 0;
+        (queue.done, queue.next - 1)
+    }
+
+    /// Bytes that the member has for sure since somebody asked for its progress.
+    pub(crate) fn done_bytes(&self) -> usize {
+        self.lock().done_bytes
+    }
+
+    /// What the member may not have yet, and the number of the first of it.
+    pub(crate) fn unfinished(&self) -> (u64, Vec<String>) {
+        let queue = self.lock();
+        let kept = || queue.entries.iter().filter(|entry| entry.seq != 0);
+        let first = kept().next().map_or(queue.next, |entry| entry.seq);
+        (
+            first,
+            kept()
+                .map(|entry| entry.frame.as_str().to_owned())
+                .collect(),
+        )
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.lock().ended.is_some()
+    }
+
+    /// Ends the present connection with this; the member may come back.
+    pub(crate) fn dismiss(&self, closing: Closing) {
+        self.lock().dismissed = Some(Box::new(closing));
+        self.changed.notify_waiters();
     }
 
     /// A new connection takes the place of the last one: everything up to `ack` has arrived, the rest
@@ -170,6 +254,7 @@ impl Mailbox {
             queue.bytes += entry.cost();
             queue.entries.push_front(entry);
         }
+        queue.dismissed = None;
         queue.carrier += 1;
         let carrier = queue.carrier;
         drop(queue);
@@ -213,9 +298,10 @@ impl Mailbox {
         }
         let index = queue.taken;
         let Entry { frame, seq } = queue.entries.get(index)?;
-        if *seq == 0 {
+        if *seq == 0 || !queue.numbered {
             let entry = queue.entries.remove(index)?;
             queue.bytes -= entry.cost();
+            queue.finish(&entry);
             queue.give_back();
             return Some(Ok(Outgoing {
                 seq: None,
@@ -257,7 +343,15 @@ impl Queue {
                 "another connection came with the same token",
             )));
         }
-        self.ended.as_deref().cloned()
+        let over = self.ended.as_ref().or(self.dismissed.as_ref());
+        over.map(|closing| Closing::clone(closing))
+    }
+
+    fn finish(&mut self, entry: &Entry) {
+        if entry.seq != 0 {
+            self.done = entry.seq;
+            self.done_bytes += entry.cost();
+        }
     }
 
     fn end(&mut self, closing: Closing) {
@@ -276,12 +370,12 @@ impl Queue {
             ));
         }
         while let Some(entry) = self.entries.front()
-            && entry.seq != 0
-            && entry.seq <= seq
+            && (1..=seq).contains(&entry.seq)
+            && let Some(entry) = self.entries.pop_front()
         {
             self.bytes -= entry.cost();
-            self.entries.pop_front();
             self.taken = self.taken.saturating_sub(1);
+            self.finish(&entry);
         }
         self.give_back();
         Ok(())
@@ -302,6 +396,45 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_of_somebody_else_have_to_fit() {
+        for numbered in [true, false] {
+            let mailbox = Mailbox::from(numbered, 7);
+            let carrier = mailbox.attach(None, None).unwrap();
+            assert_eq!(mailbox.push_as(8, chat(8)), Fit::Gap);
+            assert_eq!(mailbox.push_as(7, chat(7)), Fit::Next);
+            assert_eq!(mailbox.push_as(7, chat(7)), Fit::Known);
+            assert_eq!(mailbox.push_as(8, chat(8)), Fit::Next);
+            assert_eq!(mailbox.progress(), (6, 8));
+            assert_eq!(mailbox.unfinished().0, 7);
+            let expected: &[u64] = if numbered { &[7, 8] } else { &[0, 0] };
+            assert_eq!(taken(&mailbox, carrier), expected);
+            if numbered {
+                assert_eq!(
+                    mailbox.unfinished(),
+                    (7, vec![r#"{"n":7}"#.into(), r#"{"n":8}"#.into()])
+                );
+                mailbox.acknowledge(8).unwrap();
+            }
+            assert!(mailbox.done_bytes() > 0);
+            assert_eq!(mailbox.progress(), (8, 8));
+            assert_eq!(
+                (mailbox.done_bytes(), mailbox.unfinished()),
+                (0, (9, Vec::new()))
+            );
+        }
+    }
+
+    #[test]
+    fn who_is_dismissed_may_come_back() {
+        let (mailbox, first) = open(true);
+        mailbox.push(chat(1));
+        mailbox.dismiss(Closing::draining());
+        assert_eq!(mailbox.take(first).unwrap().unwrap_err().close_code, 4503);
+        let second = mailbox.attach(Some(0), None).unwrap();
+        assert_eq!(taken(&mailbox, second), [1]);
+    }
 
     fn text(length: usize) -> Frame {
         Frame(vec![b'x'; length].into())

@@ -6,6 +6,8 @@ mod access;
 mod admin;
 #[path = "main/arguments.rs"]
 mod arguments;
+#[path = "main/bench/mod.rs"]
+mod bench;
 #[path = "main/settings.rs"]
 mod settings;
 #[path = "main/signals.rs"]
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
                 Err(error) => wrong(&error),
             };
         }
+        Some(Command::Bench(arguments)) => return ended(bench::run(arguments)),
         None => {}
     }
     // Before anything is started: all that can be wrong with the settings is.

@@ -2,6 +2,8 @@
 //! clock: the socket's task feeds it texts and times, sends what comes next, and ends the connection when
 //! told to. Dropping it leaves the room, or leaves a place to come back to.
 
+mod clustered;
+
 use crate::{
     access::{Decision, Grant, Wish},
     bucket::TokenBucket,
@@ -50,6 +52,8 @@ pub(crate) enum News {
     Frame(Frame),
     /// Whether it may enter; for [`Peer::judged`].
     Verdict(Result<Grant, Refusal>),
+    /// Whether it is in; for [`Peer::admitted`].
+    Entered(Result<Carrier, Refusal>),
 }
 
 /// The protocol side of one connection.
@@ -76,6 +80,12 @@ enum State {
         answer: AbortOnDropHandle<Result<Grant, Refusal>>,
         messages: TokenBucket,
     },
+    /// The cluster is asked to let it in, or to give it its place back. Nothing of it is read meanwhile.
+    Entering {
+        answer: AbortOnDropHandle<Result<Carrier, Refusal>>,
+        purpose: Purpose,
+        messages: TokenBucket,
+    },
     /// A plain peer that has not sent anything yet.
     Fresh(Carrier),
     /// A plain peer for good.
@@ -84,6 +94,17 @@ enum State {
     Joined(Carrier),
     /// The server goes away before this peer was anywhere.
     Stranded,
+}
+
+/// What becomes of a peer that a cluster has let in.
+#[derive(Debug)]
+enum Purpose {
+    /// A plain peer.
+    Plain,
+    /// An ordinary member.
+    Join,
+    /// The same, at its old place; if that is not known, this counts as a new one.
+    Resume(Box<Join>),
 }
 
 /// What a message leads to at once: an answer, for those who have no mailbox yet, or the end.
@@ -127,6 +148,10 @@ impl Peer {
             plain: true,
             source,
         };
+        if peer.hub.cluster().is_some() {
+            peer.ask_cluster(entrance, false, Purpose::Plain, now);
+            return Ok(peer);
+        }
         peer.state = State::Fresh(peer.enter_as(entrance, false, now)?);
         Ok(peer)
     }
@@ -141,6 +166,13 @@ impl Peer {
             });
             return Ok(News::Verdict(verdict));
         }
+        if let State::Entering { answer, .. } = &mut self.state {
+            let entered = answer.await.unwrap_or_else(|_| {
+                let message = "this server could not let anybody in";
+                Err(Refusal::new(ErrorCode::Internal, message))
+            });
+            return Ok(News::Entered(entered));
+        }
         match self.carrier() {
             Some(carrier) => {
                 let outgoing = carrier.next().await?;
@@ -150,9 +182,15 @@ impl Peer {
         }
     }
 
+    /// The next frame, if there is one already.
+    pub(crate) fn take(&self) -> Option<Frame> {
+        let outgoing = self.carrier()?.take()?;
+        Some(outgoing.ok()?.frame)
+    }
+
     /// Whether what it sends may be read: not while somebody else is asked about it.
     pub(crate) fn may_be_read(&self) -> bool {
-        !matches!(self.state, State::Asking { .. })
+        !matches!(self.state, State::Asking { .. } | State::Entering { .. })
     }
 
     /// The answer to whether it may enter.
@@ -163,13 +201,12 @@ impl Peer {
             return ControlFlow::Continue(None);
         };
         self.hub.answered(&verdict);
-        let result = self.enter(*join, verdict, now);
         // For errors that leave the connection: it may try again.
         self.state = State::Waiting {
             since: now,
             messages,
         };
-        self.entered(now, result)
+        self.enter(*join, verdict, now)
     }
 
     /// Waits until there is nothing more to send, and why.
@@ -196,15 +233,16 @@ impl Peer {
         self.heard = now;
         self.count(now)?;
         if matches!(self.state, State::Fresh(_)) {
-            self.settle(now, text);
+            self.choose(now, text);
         }
         match &self.state {
             State::Fresh(carrier) | State::Plain(carrier) | State::Joined(carrier) => {
                 carrier.receive(text).map_continue(|()| None)
             }
-            State::Waiting { .. } | State::Asking { .. } | State::Stranded => {
-                self.receive_first(now, text)
-            }
+            State::Waiting { .. }
+            | State::Asking { .. }
+            | State::Entering { .. }
+            | State::Stranded => self.receive_first(now, text),
         }
     }
 
@@ -231,7 +269,7 @@ impl Peer {
                 carrier.session().mailbox.push_aside(&draining);
                 None
             }
-            State::Waiting { .. } | State::Asking { .. } => {
+            State::Waiting { .. } | State::Asking { .. } | State::Entering { .. } => {
                 self.state = State::Stranded;
                 Some(Frame::new(&draining))
             }
@@ -288,26 +326,32 @@ impl Peer {
             State::Fresh(carrier) | State::Plain(carrier) | State::Joined(carrier) => {
                 carrier.leave(reason);
             }
-            State::Waiting { .. } | State::Asking { .. } | State::Stranded => {}
+            State::Waiting { .. }
+            | State::Asking { .. }
+            | State::Entering { .. }
+            | State::Stranded => {}
         }
     }
 
     fn carrier(&self) -> Option<&Carrier> {
         match &self.state {
             State::Fresh(carrier) | State::Plain(carrier) | State::Joined(carrier) => Some(carrier),
-            State::Waiting { .. } | State::Asking { .. } | State::Stranded => None,
+            State::Waiting { .. }
+            | State::Asking { .. }
+            | State::Entering { .. }
+            | State::Stranded => None,
         }
     }
 
     fn count(&mut self, now: Instant) -> Flow {
         let limits = self.hub.limits();
         let counted = match &mut self.state {
-            State::Waiting { messages, .. } | State::Asking { messages, .. } => {
-                match messages.take(now) {
-                    true => Ok(()),
-                    false => Err(too_fast(limits)),
-                }
-            }
+            State::Waiting { messages, .. }
+            | State::Asking { messages, .. }
+            | State::Entering { messages, .. } => match messages.take(now) {
+                true => Ok(()),
+                false => Err(too_fast(limits)),
+            },
             State::Fresh(carrier) | State::Plain(carrier) | State::Joined(carrier) => {
                 carrier.session().count(limits, now)
             }
@@ -338,11 +382,20 @@ impl Peer {
 
     fn join(&mut self, now: Instant, join: Join) -> Flow {
         if let Some(token) = &join.resume {
+            if self.hub.cluster().is_some() {
+                let token = token.clone();
+                self.ask_for_place(join, token, now);
+                return ControlFlow::Continue(None);
+            }
             match self.resume(now, token, join.ack) {
                 Err(refusal) if refusal.code == ErrorCode::ResumeFailed && join.room.is_some() => {}
                 result => return self.entered(now, result),
             }
         }
+        self.join_anew(now, join)
+    }
+
+    fn join_anew(&mut self, now: Instant, join: Join) -> Flow {
         let wish = Wish {
             source: self.origin.source,
             address: self.origin.address,
@@ -351,10 +404,7 @@ impl Peer {
             create: join.create,
         };
         match self.hub.authorise(&wish, now) {
-            Decision::Now(verdict) => {
-                let result = self.enter(join, verdict, now);
-                self.entered(now, result)
-            }
+            Decision::Now(verdict) => self.enter(join, verdict, now),
             Decision::Later(answer) => {
                 let messages = message_bucket(self.hub.limits(), now);
                 self.state = State::Asking {
@@ -391,12 +441,7 @@ impl Peer {
     }
 
     /// Enters as far as is granted.
-    fn enter(
-        &self,
-        join: Join,
-        verdict: Result<Grant, Refusal>,
-        now: Instant,
-    ) -> Result<Carrier, Refusal> {
+    fn enter(&mut self, join: Join, verdict: Result<Grant, Refusal>, now: Instant) -> Flow {
         let had_token = join.token.is_some();
         let Join {
             room,
@@ -419,8 +464,12 @@ impl Peer {
         };
         let granted = verdict.and_then(|grant| grant.apply(&mut entrance));
         self.hub.judged(source, had_token, &granted, now);
-        granted?;
-        self.enter_as(entrance, resumable, now)
+        if self.hub.cluster().is_some() && granted.is_ok() {
+            self.ask_cluster(entrance, resumable, Purpose::Join, now);
+            return ControlFlow::Continue(None);
+        }
+        let result = granted.and_then(|()| self.enter_as(entrance, resumable, now));
+        self.entered(now, result)
     }
 
     fn enter_as(
@@ -435,7 +484,7 @@ impl Peer {
 
     /// A plain peer has said its first word, which decides what it is. To `join` it leaves its
     /// plain room first: the place may be the one that it asks for.
-    fn settle(&mut self, now: Instant, first: &str) {
+    fn choose(&mut self, now: Instant, first: &str) {
         let joins = matches!(ClientMessage::parse(first), Ok(ClientMessage::Join(_)));
         let State::Fresh(carrier) = std::mem::replace(&mut self.state, State::Stranded) else {
             return;

@@ -40,6 +40,17 @@ pub(crate) struct Entered<H> {
     pub(crate) delivery: Delivery<H>,
 }
 
+/// A place that somebody has.
+#[derive(Debug)]
+pub(crate) struct Seat<H> {
+    pub(crate) room: RoomName,
+    pub(crate) info: PeerInfo,
+    pub(crate) capacity: u16,
+    pub(crate) open: bool,
+    pub(crate) source: Source,
+    pub(crate) handle: H,
+}
+
 /// What the rooms have to know of the moment.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Terms {
@@ -194,6 +205,50 @@ impl<H: Clone> Rooms<H> {
         })
     }
 
+    /// A number that no room here has.
+    pub(crate) fn draw(&self, rng: &mut impl CryptoRng) -> RoomName {
+        self.numbers
+            .draw(rng, |name| !self.rooms.contains_key(name))
+    }
+
+    /// Whether this source may make another room.
+    pub(crate) fn may_make(&self, source: Source, terms: Terms) -> Result<(), Refusal> {
+        if self.rooms.len() >= terms.max_all {
+            let message = "the server has no free room";
+            return Err(Refusal::new(ErrorCode::ServerFull, message));
+        }
+        let max_rooms = terms.max_rooms;
+        if self
+            .made
+            .get(&source)
+            .is_some_and(|made| *made >= max_rooms)
+            || max_rooms == 0
+        {
+            let message = format!("{max_rooms} rooms at once from one address");
+            return Err(Refusal::new(ErrorCode::RateLimited, message));
+        }
+        Ok(())
+    }
+
+    /// Seats somebody who was let in elsewhere, or was here before.
+    pub(crate) fn seat(&mut self, seat: Seat<H>, now: Instant) {
+        let Seat {
+            room,
+            info,
+            capacity,
+            open,
+            source,
+            handle,
+        } = seat;
+        let found = self.rooms.entry(room).or_insert_with_key(|room| {
+            *self.made.entry(source).or_default() += 1;
+            self.numbers.add(room);
+            Room::new(capacity, source, open, u32::MAX, now)
+        });
+        // The others are told by whoever let it in.
+        let _ = found.add(info, handle, now);
+    }
+
     /// Takes out who is away for longer than its place is held: everybody, if there is nobody else and
     /// the room is wanted as a new one, or the first of them if the room is full.
     fn make_way(
@@ -318,7 +373,8 @@ impl<H: Clone> Rooms<H> {
         }
     }
 
-    fn capacity(&self, wanted: Option<u16>) -> Result<u16, Refusal> {
+    /// How many places a room gets.
+    pub(crate) fn capacity(&self, wanted: Option<u16>) -> Result<u16, Refusal> {
         let capacity = wanted.unwrap_or(self.max_peers);
         if !(2..=self.max_peers).contains(&capacity) {
             return Err(Refusal::new(
@@ -330,7 +386,7 @@ impl<H: Clone> Rooms<H> {
     }
 }
 
-fn random_id(rng: &mut impl CryptoRng) -> PeerId {
+pub(crate) fn random_id(rng: &mut impl CryptoRng) -> PeerId {
     let bytes: [u8; PEER_ID_BYTES] = rng.random();
     BASE64_URL_SAFE_NO_PAD
         .encode(bytes)

@@ -5,6 +5,7 @@ mod accept;
 use accept::Acceptor;
 
 use crate::{
+    cluster::{self, Cluster},
     config::Config,
     doors::Doors,
     forwarded::Proxies,
@@ -64,6 +65,12 @@ pub enum BindError {
     InUse {
         /// What was asked for.
         address: SocketAddr,
+    },
+    /// What was given as Redis is no address of one.
+    #[error("this is no address of Redis: {reason}")]
+    Redis {
+        /// What is wrong with it.
+        reason: String,
     },
     /// The address or port is not ours to take.
     #[error("cannot listen on {address}: {source}")]
@@ -147,16 +154,20 @@ impl Server {
             trusted_proxies,
             proxy_header,
             tls,
+            redis,
             limits,
             ..
         } = config;
+        let cluster = redis.map(|url| Cluster::new(&url, &limits)).transpose();
+        let cluster = cluster.map_err(|reason| BindError::Redis { reason })?;
         let mut minter = Minter::new(turn_secret.as_ref(), turn_uris);
         if let Some(turn) = &turn {
             minter.add_urls(turn.urls());
         }
         let doors = Doors::new(origins, access, admin_token);
         let metrics = Arc::new(Metrics::new());
-        let hub = Hub::new(limits, ice_servers, minter.clone(), metrics, doors);
+        let cluster = cluster.map(Arc::new);
+        let hub = Hub::new(limits, ice_servers, minter.clone(), metrics, doors, cluster);
         Ok(Self {
             listener,
             local_addr,
@@ -234,6 +245,11 @@ impl Server {
                 header_timeout,
             ));
         }
+        let cluster = hub.cluster().cloned();
+        if let Some(cluster) = cluster.clone() {
+            let hub = Arc::clone(&hub);
+            beside.spawn(async move { match cluster::keep(hub, cluster).await {} });
+        }
         let acceptor = Acceptor::new(app, proxies, tls);
         select! {
             biased;
@@ -251,6 +267,9 @@ impl Server {
             phase.send_replace(Phase::Stopping);
             // What does not end now ends with `phase`, which is dropped here.
             let _ = timeout(STOP_LIMIT, tasks.wait()).await;
+        }
+        if let Some(cluster) = cluster {
+            cluster.resign().await;
         }
         tracing::info!("stopped");
     }

@@ -3,6 +3,7 @@
 use crate::{
     bucket::TokenBucket,
     closing::Closing,
+    cluster::{Entry, LAZY_BYTES, Owed},
     config::Limits,
     hub::Hub,
     mailbox::{CarrierId, Frame, Mailbox, Outgoing},
@@ -16,8 +17,12 @@ use signaling_protocol::{
     seq_of,
 };
 use std::{
+    collections::VecDeque,
     ops::ControlFlow,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -43,6 +48,22 @@ pub(crate) struct Session {
     secret: Option<ResumeSecret>,
     intake: Mutex<Intake>,
     absence: Mutex<Absence>,
+    /// In a cluster.
+    shared: Option<Box<Shared>>,
+}
+
+/// What a member of a cluster has besides.
+#[derive(Debug)]
+struct Shared {
+    /// Which of those that carried this member this is.
+    name: String,
+    /// What came from it and is not written down yet. Whoever reads from it waits in
+    /// [`Session::settle`] before it reads more, so that there is hardly ever more than one.
+    owed: Mutex<VecDeque<Owed>>,
+    /// The number of the last message that is written down.
+    written: AtomicU64,
+    /// Held by the one that writes it down.
+    turn: tokio::sync::Mutex<()>,
 }
 
 /// What came from a member.
@@ -90,6 +111,88 @@ impl Session {
                 bytes_since_ack: 0,
             }),
             absence: Mutex::default(),
+            shared: None,
+        }
+    }
+
+    /// The same in a cluster, where the name tells apart those who carry one member.
+    pub(crate) fn shared(mut self, name: String) -> Self {
+        self.shared = Some(Box::new(Shared {
+            name,
+            owed: Mutex::default(),
+            written: AtomicU64::new(self.received()),
+            turn: tokio::sync::Mutex::default(),
+        }));
+        self
+    }
+
+    /// One that was somewhere else: what came there was up to `received`, what it may lack begins with
+    /// `first`.
+    pub(crate) fn continued(mut self, received: u64, first: u64) -> Self {
+        self.mailbox = Mailbox::from(self.secret.is_some(), first.max(1));
+        self.lock().received = received;
+        self
+    }
+
+    /// Remembers that a message is written down, or passed on without that.
+    pub(crate) fn wrote(&self, seq: Option<u64>) {
+        if let Some((shared, seq)) = self.shared.as_ref().zip(seq) {
+            shared.written.fetch_max(seq, Ordering::Relaxed);
+        }
+    }
+
+    /// The number of the last message for which that is true.
+    pub(crate) fn written(&self) -> u64 {
+        let shared = self.shared.as_ref();
+        shared.map_or(0, |shared| shared.written.load(Ordering::Relaxed))
+    }
+
+    /// Its name in a cluster.
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.shared.as_ref().map(|shared| shared.name.as_str())
+    }
+
+    /// What opens its place, as others may know it.
+    pub(crate) fn digest(&self) -> Option<String> {
+        self.secret.as_ref().map(ResumeSecret::digest)
+    }
+
+    /// Keeps something to be written down.
+    pub(crate) fn owe(&self, owed: Owed) {
+        if let Some(shared) = &self.shared {
+            shared.lock().push_back(owed);
+        }
+    }
+
+    /// Waits until what came so far is written down, where that takes time. Cancelled, the rest is left for
+    /// the next one; what is written down twice is passed on once.
+    pub(crate) async fn settle(&self, hub: &Hub) {
+        let Some(shared) = &self.shared else {
+            return;
+        };
+        let _turn = shared.turn.lock().await;
+        loop {
+            let first = shared.lock().front().cloned();
+            let Some(owed) = first else { break };
+            hub.write_down(self, &owed).await;
+            self.wrote(owed.seq);
+            shared.lock().pop_front();
+        }
+        self.acknowledge(&mut self.lock());
+    }
+
+    /// Whether [`Session::settle`] has something to do.
+    pub(crate) fn is_unsettled(&self) -> bool {
+        let shared = self.shared.as_ref();
+        shared.is_some_and(|shared| !shared.lock().is_empty())
+    }
+
+    /// Says how much has come, if it is time.
+    fn acknowledge(&self, intake: &mut Intake) {
+        if intake.since_ack >= ACK_MESSAGES || intake.bytes_since_ack >= ACK_BYTES {
+            (intake.since_ack, intake.bytes_since_ack) = (0, 0);
+            let seq = intake.received;
+            self.mailbox.push_aside(&ServerMessage::Ack { seq });
         }
     }
 
@@ -136,12 +239,12 @@ impl Session {
     /// through the mailbox.
     pub(crate) fn receive(&self, hub: &Hub, text: &str) -> ControlFlow<Closing> {
         if text.len() > MESSAGE_BYTES {
-            return self.refuse(&too_large(MESSAGE_BYTES));
+            return self.refuse(&too_large(MESSAGE_BYTES), None);
         }
         if !self.is_resumable() {
             return match ClientMessage::parse(text) {
-                Ok(message) => self.handle(hub, message),
-                Err(error) => self.refuse(&error.into()),
+                Ok(message) => self.handle(hub, message, None),
+                Err(error) => self.refuse(&error.into(), None),
             };
         }
         // Held to the end: of two connections that send the same message, one has to wait and see.
@@ -162,25 +265,24 @@ impl Session {
                 Some(_) | None => {
                     let next = intake.received + 1;
                     let message = format!("`seq` has to be {next}");
-                    return self.refuse(&Refusal::new(ErrorCode::BadMessage, message));
+                    return self.refuse(&Refusal::new(ErrorCode::BadMessage, message), None);
                 }
             }
             intake.since_ack += 1;
             intake.bytes_since_ack += text.len();
         }
+        let seq = seq.filter(|_| numbered);
         let flow = match parsed {
-            Ok(message) => self.handle(hub, message),
-            Err(refusal) => self.refuse(&refusal),
+            Ok(message) => self.handle(hub, message, seq),
+            Err(refusal) => self.refuse(&refusal, seq),
         };
-        if intake.since_ack >= ACK_MESSAGES || intake.bytes_since_ack >= ACK_BYTES {
-            (intake.since_ack, intake.bytes_since_ack) = (0, 0);
-            let seq = intake.received;
-            self.mailbox.push_aside(&ServerMessage::Ack { seq });
+        if self.shared.is_none() {
+            self.acknowledge(&mut intake);
         }
         flow
     }
 
-    fn handle(&self, hub: &Hub, message: ClientMessage) -> ControlFlow<Closing> {
+    fn handle(&self, hub: &Hub, message: ClientMessage, seq: Option<u64>) -> ControlFlow<Closing> {
         let result = match message {
             ClientMessage::Leave => return ControlFlow::Break(Closing::normal()),
             ClientMessage::Join(_) => Err(Refusal::new(
@@ -200,19 +302,25 @@ impl Session {
                 ErrorCode::NotJoined,
                 "only peers that sent `join` as their first message can be paired",
             )),
-            message => hub.relay(self, message),
+            message => hub.relay(self, message, seq),
         };
         match result {
             Ok(()) => ControlFlow::Continue(()),
-            Err(refusal) => self.refuse(&refusal),
+            Err(refusal) => self.refuse(&refusal, seq),
         }
     }
 
-    fn refuse(&self, refusal: &Refusal) -> ControlFlow<Closing> {
+    fn refuse(&self, refusal: &Refusal, seq: Option<u64>) -> ControlFlow<Closing> {
         if refusal.code.is_fatal() {
             return ControlFlow::Break(Closing::refused(refusal));
         }
-        self.mailbox.push(Frame::new(&refusal.to_message()));
+        let frame = Frame::new(&refusal.to_message());
+        if self.shared.is_some() {
+            let entry = Entry::Answer;
+            self.owe(Owed { seq, frame, entry });
+        } else {
+            self.mailbox.push(frame);
+        }
         ControlFlow::Continue(())
     }
 
@@ -220,6 +328,14 @@ impl Session {
         self.intake
             .lock()
             .expect("nothing panics while it holds an intake")
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Owed>> {
+        self.owed
+            .lock()
+            .expect("nothing panics while it holds what is owed")
     }
 }
 
@@ -292,7 +408,22 @@ impl Carrier {
 
     /// The next frame, as soon as there is one. Cancelled, it has taken nothing.
     pub(crate) async fn next(&self) -> Result<Outgoing, Closing> {
-        self.session.mailbox.next(self.id).await
+        let next = self.session.mailbox.next(self.id).await;
+        self.report();
+        next
+    }
+
+    /// Waits until what came is written down, where that takes time.
+    pub(crate) async fn settle(&self) {
+        self.session.settle(&self.hub).await;
+        self.report();
+    }
+
+    /// Has the cluster forget what the member has for sure, now and then.
+    fn report(&self) {
+        if self.session.shared.is_some() && self.session.mailbox.done_bytes() > LAZY_BYTES / 2 {
+            self.hub.look_at(&self.session.room);
+        }
     }
 
     /// The next frame, if there is one.

@@ -145,7 +145,7 @@ async fn say(caller: Caller) -> Result<Response, Failed> {
         request,
     } = caller;
     let session = match bearer(request.headers())? {
-        Some(token) => Some(session_of(&app, &connection, &room, token)?),
+        Some(token) => Some(session_of(&app, &connection, &room, token).await?),
         None => None,
     };
     let limit = match session {
@@ -166,7 +166,7 @@ async fn say(caller: Caller) -> Result<Response, Failed> {
         return join(&app, &connection, &room, &body?).await;
     };
     let ended = match body {
-        Ok(body) => receive(&app, &session, &body).break_value(),
+        Ok(body) => receive(&app, &session, &body).await.break_value(),
         // A connection that stopped half-way says nothing about the member.
         Err(refusal) if refusal.code == ErrorCode::IdleTimeout => return Err(refusal.into()),
         Err(refusal) => Some(Closing::refused(&refusal)),
@@ -186,7 +186,7 @@ async fn say(caller: Caller) -> Result<Response, Failed> {
 }
 
 /// Takes one message a line.
-fn receive(app: &App, session: &Session, body: &[u8]) -> ControlFlow<Closing> {
+async fn receive(app: &App, session: &Session, body: &[u8]) -> ControlFlow<Closing> {
     let refuse = |refusal: Refusal| ControlFlow::Break(Closing::refused(&refusal));
     let Ok(text) = std::str::from_utf8(body) else {
         return refuse(Refusal::new(ErrorCode::BadJson, "text that is not UTF-8"));
@@ -201,6 +201,7 @@ fn receive(app: &App, session: &Session, body: &[u8]) -> ControlFlow<Closing> {
             return refuse(refusal);
         }
         session.receive(&app.hub, line)?;
+        session.settle(&app.hub).await;
     }
     ControlFlow::Continue(())
 }
@@ -260,12 +261,15 @@ async fn join(
     let granted = verdict.and_then(|grant| grant.apply(&mut entrance));
     app.hub.judged(source, wish.token.is_some(), &granted, now);
     granted.map_err(|refusal| unauthorised(&refusal))?;
-    let (_, joined) = app.hub.enter(entrance, true, Medium::Requests, now)?;
+    let hub = Arc::clone(&app.hub);
+    let (_, joined) = hub
+        .enter_shared(entrance, true, Medium::Requests, now)
+        .await?;
     Ok(json(ServerMessage::Joined(joined).to_json()))
 }
 
 async fn listen(caller: Caller) -> Result<Response, Failed> {
-    let session = caller.session()?;
+    let session = caller.session().await?;
     let ack = match caller.request.headers().get("last-event-id") {
         None => None,
         Some(id) => Some(number("Last-Event-ID", id.to_str().unwrap_or_default())?),
@@ -283,7 +287,7 @@ struct PollQuery {
 }
 
 async fn hear(caller: Caller) -> Result<Response, Failed> {
-    let session = caller.session()?;
+    let session = caller.session().await?;
     let query = Query::<PollQuery>::try_from_uri(caller.request.uri())
         .map_err(|error| Refusal::new(ErrorCode::BadMessage, error.body_text()))?;
     let ack = match &query.ack {
@@ -328,19 +332,26 @@ async fn hear(caller: Caller) -> Result<Response, Failed> {
 
 impl Caller {
     /// The member whose token came along.
-    fn session(&self) -> Result<Arc<Session>, Failed> {
-        let token = bearer(self.request.headers())?.ok_or_else(|| {
-            let message = "`Authorization: Bearer` with the `resume` of `joined` is missing";
-            let refusal = Refusal::new(ErrorCode::Unauthorized, message);
-            Failed::with(StatusCode::UNAUTHORIZED, &refusal)
-        })?;
-        let session = session_of(&self.app, &self.connection, &self.room, token)?;
-        session.count(self.app.hub.limits(), Instant::now())?;
-        Ok(session)
+    fn session(&self) -> impl Future<Output = Result<Arc<Session>, Failed>> + use<> {
+        let token = bearer(self.request.headers()).and_then(|token| {
+            token.map(str::to_owned).ok_or_else(|| {
+                let message = "`Authorization: Bearer` with the `resume` of `joined` is missing";
+                let refusal = Refusal::new(ErrorCode::Unauthorized, message);
+                Failed::with(StatusCode::UNAUTHORIZED, &refusal)
+            })
+        });
+        let (app, connection) = (self.app.clone(), Arc::clone(&self.connection));
+        let room = self.room.clone();
+        // A body, which must not be kept across a wait, is part of the request.
+        async move {
+            let session = session_of(&app, &connection, &room, &token?).await?;
+            session.count(app.hub.limits(), Instant::now())?;
+            Ok(session)
+        }
     }
 }
 
-fn session_of(
+async fn session_of(
     app: &App,
     connection: &Connection,
     room: &str,
@@ -348,7 +359,8 @@ fn session_of(
 ) -> Result<Arc<Session>, Refusal> {
     let room = room_name(room)?;
     let now = Instant::now();
-    let session = app.hub.find(token, connection.source, now)?;
+    let hub = Arc::clone(&app.hub);
+    let session = hub.find_shared(token, connection.source, None, now).await?;
     if session.room != room {
         let message = "this token is for another room";
         return Err(Refusal::new(ErrorCode::BadRoom, message));

@@ -3,6 +3,7 @@
 mod admin;
 mod api;
 mod cors;
+mod eager;
 mod listen;
 mod ops;
 mod page;

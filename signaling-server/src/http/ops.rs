@@ -41,6 +41,9 @@ pub(super) async fn ready(State(app): State<App>) -> Response {
         (header::CACHE_CONTROL, "no-store"),
     ];
     match *app.phase.borrow() {
+        Phase::Serving if app.hub.cluster().is_some_and(|cluster| !cluster.is_up()) => {
+            (StatusCode::SERVICE_UNAVAILABLE, headers, "no Redis\n").into_response()
+        }
         Phase::Serving => (headers, "ready\n").into_response(),
         Phase::Draining | Phase::Stopping => {
             (StatusCode::SERVICE_UNAVAILABLE, headers, "draining\n").into_response()

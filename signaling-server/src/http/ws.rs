@@ -1,6 +1,6 @@
 //! The life of a WebSocket: moves frames between the socket and a [`Peer`].
 
-use super::{App, Connection, Phase, upgrade::Entry};
+use super::{App, Connection, Phase, eager::Eager, upgrade::Entry};
 use crate::{
     closing::Closing,
     mailbox::Frame,
@@ -19,6 +19,7 @@ use std::{
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
+    pin,
     sync::watch,
     time::{sleep_until, timeout},
 };
@@ -31,12 +32,16 @@ use tokio_tungstenite::{
     },
 };
 
-type Socket = WebSocketStream<ClientSocket>;
+type Socket = WebSocketStream<Eager<ClientSocket>>;
 
 /// Read buffer of one socket. It stays allocated for the life of a connection: 10,000 idle ones take
 /// 60 MB with 1 KiB each and 85 MB with 4 KiB. Most messages fit; larger ones get a buffer for the
 /// time of reading.
 const READ_BUFFER: usize = 1024;
+
+/// What is collected before it is written, while there is more to say. The buffer stays as large as it
+/// was once needed.
+const BATCH_BYTES: usize = 8 * 1024;
 
 /// How long the last frames may take. The other side is told what happened if it still reads.
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
@@ -122,11 +127,11 @@ async fn socket(upgraded: Upgraded) -> Socket {
         .expect("the accept loop serves nothing but these sockets");
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER)
-        .write_buffer_size(0)
+        .write_buffer_size(BATCH_BYTES)
         .max_message_size(Some(MESSAGE_BYTES))
         .max_frame_size(Some(MESSAGE_BYTES));
     let early = parts.read_buf.to_vec();
-    let stream = parts.io.into_inner();
+    let stream = Eager::new(parts.io.into_inner());
     WebSocketStream::from_partially_read(stream, early, Role::Server, Some(config)).await
 }
 
@@ -144,8 +149,14 @@ async fn converse(
 ) -> Ending {
     // A phase that began before this connection counts as a change.
     phase.mark_changed();
+    // One for all rounds: what comes moves the deadline by far less often than there are rounds.
+    let alarm = sleep_until(peer.deadline().into());
+    pin!(alarm);
     loop {
         let (deadline, reads) = (peer.deadline(), peer.may_be_read());
+        if alarm.deadline() != deadline.into() {
+            alarm.as_mut().reset(deadline.into());
+        }
         let event = tokio::select! {
             biased;
             changed = phase.changed() => Event::Phase(match changed {
@@ -155,7 +166,7 @@ async fn converse(
             }),
             news = peer.next() => Event::Outgoing(news),
             frame = socket.next(), if reads => Event::Incoming(frame),
-            () = sleep_until(deadline.into()) => Event::Deadline,
+            () = alarm.as_mut() => Event::Deadline,
         };
         let flow = match event {
             Event::Phase(Phase::Serving) => ControlFlow::Continue(()),
@@ -164,9 +175,18 @@ async fn converse(
                 answer(socket, draining, peer).await
             }
             Event::Phase(Phase::Stopping) => ControlFlow::Break(Ending::Close(Closing::draining())),
-            Event::Outgoing(Ok(News::Frame(frame))) => write(socket, text(frame), peer).await,
+            Event::Outgoing(Ok(News::Frame(frame))) => {
+                // Boxed, as `close` is.
+                Box::pin(write_all(socket, frame, peer)).await
+            }
             Event::Outgoing(Ok(News::Verdict(verdict))) => {
                 match peer.judged(Instant::now(), verdict) {
+                    ControlFlow::Continue(reply) => answer(socket, reply, peer).await,
+                    ControlFlow::Break(closing) => ControlFlow::Break(Ending::Close(closing)),
+                }
+            }
+            Event::Outgoing(Ok(News::Entered(result))) => {
+                match peer.admitted(Instant::now(), result) {
                     ControlFlow::Continue(reply) => answer(socket, reply, peer).await,
                     ControlFlow::Break(closing) => ControlFlow::Break(Ending::Close(closing)),
                 }
@@ -186,6 +206,10 @@ async fn converse(
         };
         if let ControlFlow::Break(ending) = flow {
             return ending;
+        }
+        if peer.is_unsettled() {
+            // Boxed, as `close` is. Nothing more is read before.
+            Box::pin(peer.settle()).await;
         }
     }
 }
@@ -244,10 +268,35 @@ fn text(frame: Frame) -> Message {
 /// Sends one frame. While the client does not take it nothing is read either; the wait ends with
 /// the mailbox's overflow, or when the client would be idle too long.
 async fn write(socket: &mut Socket, message: Message, peer: &Peer) -> ControlFlow<Ending> {
+    sent(socket.send(message), peer).await
+}
+
+/// Sends one frame, and together with it what waits behind it: a crowd of small packets would cost more
+/// than all the rest.
+async fn write_all(socket: &mut Socket, first: Frame, peer: &Peer) -> ControlFlow<Ending> {
+    let all = async {
+        let mut bytes = first.len();
+        socket.feed(text(first)).await?;
+        // What ends the connection is found in the next round.
+        while bytes < BATCH_BYTES
+            && let Some(frame) = peer.take()
+        {
+            bytes += frame.len();
+            socket.feed(text(frame)).await?;
+        }
+        socket.flush().await
+    };
+    sent(all, peer).await
+}
+
+async fn sent(
+    sending: impl Future<Output = Result<(), Error>>,
+    peer: &Peer,
+) -> ControlFlow<Ending> {
     tokio::select! {
         biased;
         closing = peer.over() => ControlFlow::Break(Ending::Close(closing)),
-        sent = timeout(peer.write_limit(), socket.send(message)) => match sent {
+        sent = timeout(peer.write_limit(), sending) => match sent {
             Ok(Ok(())) => ControlFlow::Continue(()),
             Ok(Err(_)) => ControlFlow::Break(Ending::Gone(LeaveReason::Lost)),
             Err(_) => ControlFlow::Break(Ending::Close(Closing::slow())),

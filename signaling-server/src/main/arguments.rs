@@ -1,9 +1,15 @@
 //! The command line as typed, and what it comes down to.
 
-use crate::{access::AccessArguments, admin, tls::TlsArguments, token, turn::TurnArguments};
+use crate::{
+    access::{AccessArguments, secret},
+    admin, bench,
+    tls::TlsArguments,
+    token,
+    turn::TurnArguments,
+};
 use anyhow::Result;
 use clap::{ArgAction, Parser, Subcommand};
-use signaling_protocol::IceServer;
+use signaling_protocol::{IceServer, Secret};
 use signaling_server::{Config, Limits, Origins, Tls};
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -52,6 +58,17 @@ pub(crate) struct Arguments {
         value_parser = stun
     )]
     stun: Vec<String>,
+
+    /// Be one service with all servers that name the same Redis, such as redis://redis.internal:6379;
+    /// @FILE reads it from a file
+    #[arg(
+        long,
+        env = "PEERLINE_REDIS",
+        value_name = "URL",
+        value_parser = secret,
+        hide_env_values = true
+    )]
+    redis: Option<Secret>,
 
     #[command(flatten)]
     access: AccessArguments,
@@ -104,6 +121,7 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     Token(token::Arguments),
     Admin(admin::Arguments),
+    Bench(bench::Arguments),
 }
 
 impl Arguments {
@@ -147,6 +165,7 @@ impl Arguments {
             tls: tls.filter(|_| !self.tls.tls_turn_only),
             turn_uris,
             turn_secret,
+            redis: self.redis.clone(),
             limits,
         })
     }
@@ -154,7 +173,7 @@ impl Arguments {
 
 /// Raises the limit of open files as far as it goes and returns it.
 #[cfg(unix)]
-fn file_limit() -> Option<usize> {
+pub(crate) fn file_limit() -> Option<usize> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     // The limit stays what it was if this fails, and is read again below.
@@ -172,7 +191,7 @@ fn file_limit() -> Option<usize> {
 }
 
 #[cfg(not(unix))]
-fn file_limit() -> Option<usize> {
+pub(crate) fn file_limit() -> Option<usize> {
     None
 }
 

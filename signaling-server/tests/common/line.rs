@@ -42,17 +42,21 @@ pub(crate) type Answer = (u16, Vec<Value>);
 
 impl Line {
     /// Joins, or returns the code of the refusal.
-    pub(crate) async fn join(
-        server: &TestServer,
+    pub(crate) async fn join(server: &TestServer, kind: Kind, join: Value) -> Result<Self, String> {
+        Self::join_at(server.address, kind, join).await
+    }
+
+    /// The same at a server elsewhere.
+    pub(crate) async fn join_at(
+        address: SocketAddr,
         kind: Kind,
         mut join: Value,
     ) -> Result<Self, String> {
         join["type"] = json!("join");
         join["resumable"] = json!(true);
-        let address = server.address;
         let (joined, carrier) = match kind {
             Kind::WebSocket => {
-                let mut client = server.client().await;
+                let mut client = Client::connect(address, "/ws").await;
                 client.send(join).await;
                 let joined = client.next().await;
                 (joined, Carrier::WebSocket(Box::new(client)))
@@ -215,6 +219,31 @@ impl Line {
         let message = self.next().await;
         assert_eq!(message["type"], kind, "{:?}: {message}", self.kind);
         message
+    }
+
+    /// The next message of this type; comings and goings in between do not matter.
+    pub(crate) async fn heard(&mut self, kind: &str) -> Value {
+        loop {
+            let message = self.next().await;
+            let comings = ["peer-joined", "peer-left", "peer-away", "peer-back"];
+            if message["type"] == kind || !comings.iter().any(|coming| message["type"] == *coming) {
+                assert_eq!(message["type"], kind, "{:?}: {message}", self.kind);
+                break message;
+            }
+        }
+    }
+
+    /// The same member, not connected yet, at another server.
+    pub(crate) fn elsewhere(&self, address: SocketAddr) -> Self {
+        Self {
+            kind: self.kind,
+            address,
+            room: self.room.clone(),
+            joined: self.joined.clone(),
+            carrier: Carrier::None,
+            sent: self.sent,
+            got: self.got,
+        }
     }
 
     /// The code of the error that ends this member, and that nothing comes behind it.

@@ -6,6 +6,7 @@ mod common;
 
 mod access;
 mod admin;
+mod bench;
 mod http;
 mod program;
 mod proxies;

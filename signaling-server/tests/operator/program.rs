@@ -14,7 +14,7 @@ use tokio::{
 
 const ADMIN: &str = "a token of an administrator";
 
-fn command(arguments: &[&str]) -> Command {
+pub(crate) fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_signaling-server"));
     command
         .args(arguments)
@@ -27,7 +27,7 @@ fn command(arguments: &[&str]) -> Command {
 }
 
 /// What a command wrote on stdout and stderr, and how it ended.
-async fn output(mut command: Command) -> (i32, String, String) {
+pub(crate) async fn output(mut command: Command) -> (i32, String, String) {
     let output = timeout(DEADLINE, command.output()).await.unwrap().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (
