@@ -21,7 +21,7 @@ struct Marks {
 }
 
 /// What is acknowledged within milliseconds needs no more on its way, and little of it fits into the caches: on
-/// loopback this is as fast as [`FULL`], and a sender's memory stays 15 MiB lower.
+/// loopback this is as fast as [`FULL`], and a sender's peak of memory 8 MiB lower.
 const QUICK: Marks = Marks {
     high: 1024 << 10,
     low: 640 << 10,
