@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use peerline::channel::{Channel, Delivery};
 use peerline::session::{Bye, ByeCode, EngineKind, Intent, Path, Phrase, Session, SessionError};
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
@@ -13,7 +14,7 @@ use crate::devices::DeviceName;
 use crate::exit::{Exit, Failure};
 use crate::known;
 use crate::server::Embedded;
-use crate::ui::{Answer, Event, Route};
+use crate::ui::{Answer, Route, event};
 use crate::watch;
 
 /// A connected session, with the server that it may need for another path.
@@ -55,7 +56,7 @@ impl Line {
             }
         };
         let peer = session.peer();
-        context.ui.say(&Event::Peer {
+        context.ui.say(event::Peer {
             agent: peer.agent.clone(),
             engine: engine_name(peer.engine).to_owned(),
             device: device.as_ref().map(ToString::to_string),
@@ -73,7 +74,7 @@ impl Line {
         if let Err(failure) = fit {
             return line.end(Err(failure)).await;
         }
-        context.ui.say(&connection(line.first.as_ref()));
+        context.ui.say(connection(line.first.as_ref()));
         Ok(line)
     }
 
@@ -98,6 +99,57 @@ impl Line {
         timeout(ENDING, self.session.ended()).await.ok()
     }
 
+    /// Opens a channel that the command is about; `protocol` names it.
+    pub(crate) async fn open(
+        &self,
+        label: impl Into<String>,
+        protocol: &str,
+    ) -> Result<Channel, Failure> {
+        match self.session.open(label, protocol, Delivery::Reliable).await {
+            Ok(channel) => Ok(channel),
+            Err(error @ SessionError::Closed) => Err(self.why_closed(Failure::from(&error)).await),
+            Err(error) => Err(Failure::from(&error)),
+        }
+    }
+
+    /// The channel of `protocol`, which the other side opens; others are closed. `verb` is its command.
+    pub(crate) async fn accept(
+        &mut self,
+        context: &Context<'_>,
+        protocol: &str,
+        verb: &str,
+    ) -> Result<Channel, Failure> {
+        /// It does so as soon as it is connected.
+        const BEGIN: Duration = Duration::from_secs(30);
+        let accepting = async {
+            while let Some(incoming) = self.session.accept().await {
+                if incoming.protocol == protocol {
+                    return Ok(incoming.channel);
+                }
+                tracing::info!(incoming.protocol, "closed an unknown channel");
+            }
+            Err(Failure::from(&*self.session.ended().await))
+        };
+        let accepted = tokio::select! {
+            biased;
+            () = context.stop.cancelled() => return Err(Failure::ctrl_c()),
+            accepted = timeout(BEGIN, accepting) => accepted,
+        };
+        accepted.unwrap_or_else(|_| {
+            let message = "the other side is connected but does not begin";
+            let failure = Failure::new(Exit::Interrupted, "silent", message);
+            Err(failure
+                .hint(format!("run peer-cli {verb} there, too"))
+                .retry())
+        })
+    }
+
+    /// Why a channel closed: a session that has ended just now knows better than `failure`, which the channel gave.
+    pub(crate) async fn why_closed(&self, failure: Failure) -> Failure {
+        let ended = self.why_ended().await;
+        ended.map_or(failure, |end| Failure::from(&*end))
+    }
+
     /// Says goodbye, hangs up, and ends the embedded server.
     pub(crate) async fn end<T>(self, result: Result<T, Failure>) -> Result<T, Failure> {
         let result = match &self.device {
@@ -117,9 +169,9 @@ impl Line {
 }
 
 /// How the two sides are connected.
-pub(crate) fn connection(path: Option<&Path>) -> Event {
+pub(crate) fn connection(path: Option<&Path>) -> event::Connected {
     let unknown = || "?".to_owned();
-    Event::Connected {
+    event::Connected {
         path: path.into(),
         relay: path
             .and_then(|path| path.relay)
@@ -136,7 +188,7 @@ pub(crate) async fn verify(
     phrase: &Phrase,
     ended: impl Future<Output = Failure>,
 ) -> Result<(), Failure> {
-    context.ui.say(&Event::Phrase {
+    context.ui.say(event::Phrase {
         phrase: phrase.to_string(),
     });
     let answer = tokio::select! {

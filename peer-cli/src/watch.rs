@@ -7,7 +7,7 @@ use tokio::sync::watch::Receiver;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::ui::{Event, Route, Ui};
+use crate::ui::{Route, Ui, event};
 
 /// How often the seconds beside the bar are counted.
 const COUNT: Duration = Duration::from_secs(1);
@@ -34,7 +34,7 @@ async fn report(ui: Ui, mut connectivity: Receiver<Connectivity>, paths: Paths) 
             (Connectivity::Interrupted(interruption), _) => {
                 let left = seconds_left(&interruption);
                 if told.is_none_or(|told| told.cause != interruption.cause) {
-                    ui.say(&Event::Interrupted {
+                    ui.say(event::Interrupted {
                         reason: reason(interruption.cause),
                         seconds_left: left,
                     });
@@ -48,7 +48,7 @@ async fn report(ui: Ui, mut connectivity: Receiver<Connectivity>, paths: Paths) 
             (Connectivity::Connected, Some(interruption)) => {
                 told = None;
                 let path = paths.now().await;
-                ui.say(&Event::Reconnected {
+                ui.say(event::Reconnected {
                     path: Route::from(path.as_ref()),
                     seconds: interruption.since.elapsed().as_secs_f64(),
                 });

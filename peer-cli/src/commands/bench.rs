@@ -6,25 +6,20 @@ use peerline::bench::{
     BenchError, Ends, Event as Step, LABEL, LONGEST, Latency, PROTOCOL, Plan, Report, Side, follow,
     lead,
 };
-use peerline::channel::{Channel, Delivery};
-use peerline::pairing::Code;
 use peerline::session::{EngineKind, Intent};
 use peerline::transfer::MAX_LANES;
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::meeting::Meeting;
 use crate::cli::Common;
-use crate::connect::{self, Context};
-use crate::exit::{Exit, Failure};
-use crate::invitation::Target;
+use crate::connect::Context;
+use crate::exit::Failure;
 use crate::line::Line;
-use crate::ui::{Direction, Event, Measured, Rate, RoundTrips, Route, Throughput, Ui, Unmeasured};
+use crate::ui::event::{self, Direction, Event, Measured, RoundTrips, Throughput, Unmeasured};
+use crate::ui::{Rate, Route, Ui};
 
 /// Shortest measurement, in seconds: enough for a line to come up to speed on a network nearby.
 const SHORTEST: f64 = 0.1;
-
-/// How long the other side may take to begin. It does so as soon as it is connected.
-const BEGIN: Duration = Duration::from_secs(30);
 
 /// Measure the line to another peer-cli bench: throughput each way, and round trips
 ///
@@ -32,13 +27,8 @@ const BEGIN: Duration = Duration::from_secs(30);
 /// and both print the table. What is sent is made up, and no file is touched.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// The code or link from the other side; without it, this side makes one
-    #[arg(value_name = "CODE|LINK")]
-    target: Option<Target>,
-
-    /// Use this code instead of a new one, and wait under it
-    #[arg(long, value_name = "CODE", conflicts_with = "target")]
-    code: Option<Code>,
+    #[command(flatten)]
+    meeting: Meeting,
 
     /// How long each measurement sends [default: 2]
     #[arg(long, value_name = "SECONDS", value_parser = duration, allow_negative_numbers = true)]
@@ -71,16 +61,11 @@ pub(super) async fn run(
         intent: Intent::Bench,
         codecs: Vec::new(),
     };
-    let (mut line, ours) = match &arguments.target {
-        Some(target) => (
-            connect::guest(&context, target.clone()).await?,
-            Side::Leader,
-        ),
-        None => (
-            connect::host(&context, arguments.code.clone(), "bench").await?,
-            Side::Follower,
-        ),
+    let ours = match arguments.meeting.has_target() {
+        true => Side::Leader,
+        false => Side::Follower,
     };
+    let mut line = arguments.meeting.line(&context, "bench").await?;
     let started = Instant::now();
     let result = measure(&context, &mut line, ours, &plan).await;
     let path = line.route().await;
@@ -88,13 +73,13 @@ pub(super) async fn run(
     for row in table(&reports, ours) {
         ui.answer(&row);
     }
-    ui.say(&Event::Measured(summary(&reports, started.elapsed(), path)));
+    ui.say(summary(&reports, started.elapsed(), path));
     Ok(())
 }
 
 impl Arguments {
     fn plan(&self) -> Result<Plan, Failure> {
-        if self.target.is_none() && (self.duration.is_some() || !self.lanes.is_empty()) {
+        if !self.meeting.has_target() && (self.duration.is_some() || !self.lanes.is_empty()) {
             return Err(Failure::usage(
                 "--duration and --lanes are for the side that is given the code",
             )
@@ -122,11 +107,8 @@ async fn measure(
         return Err(failure.hint("run peer-cli bench on the other side"));
     }
     let channel = match ours {
-        Side::Leader => {
-            let opened = line.session.open(LABEL, PROTOCOL, Delivery::Reliable).await;
-            opened.map_err(|error| Failure::from(&error))?
-        }
-        Side::Follower => accepted(context, line).await?,
+        Side::Leader => line.open(LABEL, PROTOCOL).await?,
+        Side::Follower => line.accept(context, PROTOCOL, "bench").await?,
     };
     let ends = Ends {
         lanes: line.session.lanes(),
@@ -140,37 +122,8 @@ async fn measure(
     };
     match result {
         Ok(reports) => Ok(reports),
-        // The channel closed: the session knows why.
-        Err(BenchError::Closed) => Err(match line.why_ended().await {
-            Some(end) => Failure::from(&*end),
-            None => Failure::from(&BenchError::Closed),
-        }),
+        Err(error @ BenchError::Closed) => Err(line.why_closed(Failure::from(&error)).await),
         Err(error) => Err(Failure::from(&error)),
-    }
-}
-
-/// The channel that the leader opens. Others are closed.
-async fn accepted(context: &Context<'_>, line: &mut Line) -> Result<Channel, Failure> {
-    let accepting = async {
-        while let Some(incoming) = line.session.accept().await {
-            if incoming.protocol == PROTOCOL {
-                return Ok(incoming.channel);
-            }
-            tracing::info!(incoming.protocol, "closed an unknown channel");
-        }
-        Err(Failure::from(&*line.session.ended().await))
-    };
-    tokio::select! {
-        biased;
-        () = context.stop.cancelled() => Err(Failure::ctrl_c()),
-        accepted = timeout(BEGIN, accepting) => accepted.unwrap_or_else(|_| {
-            let failure = Failure::new(
-                Exit::Interrupted,
-                "no-measurement",
-                "the other side is connected but measures nothing",
-            );
-            Err(failure.hint("run peer-cli bench there, too").retry())
-        }),
     }
 }
 
@@ -185,7 +138,7 @@ fn show(ui: &Ui, ours: Side, step: &Step<'_>) {
                 packet => format!(", packets of {packet} B"),
             }
         )),
-        Step::Report(report) => ui.say(&event(report, ours)),
+        Step::Report(report) => ui.say(event(report, ours)),
     }
 }
 
@@ -210,7 +163,7 @@ fn direction(sender: Side, ours: Side) -> Direction {
 
 fn event(report: &Report, ours: Side) -> Event {
     match report {
-        Report::Idle { latency } => Event::Latency(round_trips(latency)),
+        Report::Idle { latency } => event::Latency(round_trips(latency)).into(),
         Report::Rate {
             sender,
             lanes,
@@ -218,7 +171,7 @@ fn event(report: &Report, ours: Side) -> Event {
             bytes,
             micros,
             latency,
-        } => Event::Throughput(Throughput {
+        } => Event::from(Throughput {
             direction: direction(*sender, ours),
             lanes: *lanes,
             packet: *packet,
@@ -232,7 +185,7 @@ fn event(report: &Report, ours: Side) -> Event {
             lanes,
             packet,
             reason,
-        } => Event::Unmeasured(Unmeasured {
+        } => Event::from(Unmeasured {
             direction: direction(*sender, ours),
             lanes: *lanes,
             packet: *packet,

@@ -22,7 +22,7 @@ use crate::descriptors;
 use crate::exit::Failure;
 use crate::invitation::Target;
 use crate::line::Line;
-use crate::ui::{Event, Ui};
+use crate::ui::{Ui, event};
 
 /// Use services that the other side exposes: listen here for whoever wants them
 ///
@@ -135,9 +135,7 @@ async fn use_services(
     arguments: &Arguments,
     traffic: &Traffic<'_>,
 ) -> Result<(), Failure> {
-    let session = &line.session;
-    let opened = session.open(LABEL, PROTOCOL, Delivery::Reliable).await;
-    let channel = opened.map_err(|error| Failure::from(&error))?;
+    let channel = line.open(LABEL, PROTOCOL).await?;
     let tunnel = Tunnel::start(channel, Side::Opener);
     let listed = tokio::select! {
         biased;
@@ -161,7 +159,10 @@ async fn use_services(
     let any_udp = |listener: &Listener| matches!(listener, Listener::Udp(..));
     let datagrams = match listeners.iter().any(any_udp) {
         true => {
-            let opened = session.open(DATAGRAMS, DATAGRAMS, Delivery::Datagram).await;
+            let opened = line
+                .session
+                .open(DATAGRAMS, DATAGRAMS, Delivery::Datagram)
+                .await;
             Some(opened.map_err(|error| Failure::from(&error))?)
         }
         false => None,
@@ -203,7 +204,7 @@ fn bind_unix(ui: &Ui, name: ServiceName, path: &std::path::Path) -> Result<Liste
     let shown = path.display();
     let listener = tokio::net::UnixListener::bind(path)
         .map_err(|error| cannot_listen(&format!("unix:{shown}"), &error))?;
-    ui.say(&Event::Forward {
+    ui.say(event::Forward {
         name: Some(name.to_string()),
         kind: "unix",
         listen: format!("unix:{shown}"),
@@ -230,7 +231,7 @@ fn say(
     let address = address
         .as_ref()
         .map_err(|error| Failure::local("cannot listen", error))?;
-    ui.say(&Event::Forward {
+    ui.say(event::Forward {
         name: name.map(ToString::to_string),
         kind,
         listen: address.to_string(),

@@ -2,17 +2,17 @@
 
 use peerline::pairing::Code;
 use peerline::session::{EngineKind, Intent};
-use peerline::tunnel::{Address, MAX_SERVICES, RelayError, Service, ServiceName, expose};
+use peerline::tunnel::{Address, MAX_SERVICES, PROTOCOL, RelayError, Service, ServiceName, expose};
 use tokio_util::sync::CancellationToken;
 
-use super::pipe::{accepted, why};
+use super::pipe::why;
 use super::tunnel::Traffic;
 use crate::cli::Common;
 use crate::connect::{self, Context};
 use crate::descriptors;
 use crate::exit::Failure;
 use crate::line::Line;
-use crate::ui::{Event, Ui};
+use crate::ui::{Ui, event};
 
 /// Let the other side use services of this machine or its network: TCP, UDP and Unix sockets
 ///
@@ -55,7 +55,7 @@ pub(super) async fn run(
     };
     descriptors::raise();
     for service in &services {
-        ui.say(&Event::Exposed {
+        ui.say(event::Exposed {
             name: service.name().to_string(),
             address: service.place(),
         });
@@ -86,7 +86,7 @@ async fn serve(
         let failure = Failure::usage("a browser cannot use what is exposed");
         return Err(failure.hint("run peer-cli connect on the other side"));
     }
-    let channel = accepted(context, line).await?;
+    let channel = line.accept(context, PROTOCOL, "connect").await?;
     let incoming = line.session.incoming();
     let tell = |event| traffic.note(event);
     let error = expose(channel, incoming, services, context.stop, tell).await;

@@ -18,7 +18,7 @@ use super::transfer;
 use crate::connect::{Context, Doorway, Visit};
 use crate::exit::{Exit, Failure};
 use crate::known::Door;
-use crate::ui::{Bytes, Event, Route, Span, Ui};
+use crate::ui::{Bytes, Route, Span, Ui, event};
 
 /// What the other side types before the code.
 const COMMAND: &str = "send-file PATH --to";
@@ -218,7 +218,7 @@ fn received(ui: &Ui, what: &str, from: &str, summary: &Summary, route: Route) {
 }
 
 fn failed(ui: &Ui, what: &str, failure: &Failure) {
-    ui.say(&Event::failed(failure));
+    ui.say(event::Failed::from(failure));
     let word = match failure.exit {
         Exit::Declined => "declined",
         _ => "failed",

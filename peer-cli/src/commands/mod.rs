@@ -6,6 +6,7 @@ pub(crate) mod completions;
 pub(crate) mod connect;
 pub(crate) mod expose;
 mod listen;
+mod meeting;
 mod offer;
 pub(crate) mod pair;
 pub(crate) mod pipe;

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use crate::exit::{Exit, Failure};
 use crate::line::Line;
-use crate::ui::{Bytes, Event, Ui, count};
+use crate::ui::{Bytes, Ui, count, event};
 
 /// How long a connected sender may take to begin: a person may be comparing words there, or a large
 /// tree is still being listed. That the sender is alive, the session watches.
@@ -109,7 +109,7 @@ pub(super) fn words(manifest: &Manifest) -> String {
 
 /// What is offered: the event, and for people the first names.
 pub(super) fn show(ui: &Ui, manifest: &Manifest) {
-    ui.say(&Event::Offer {
+    ui.say(event::Offer {
         title: manifest.title().to_owned(),
         files: manifest.files().into(),
         directories: manifest.directories().into(),

@@ -14,7 +14,7 @@ use crate::devices::{self, Device, DeviceName, Devices};
 use crate::exit::Failure;
 use crate::invitation::Target;
 use crate::line::Line;
-use crate::ui::{Audience, Event, Ui};
+use crate::ui::{Audience, Ui, event};
 
 /// What the other side types before the code: it chooses its own name for this device.
 const COMMAND: &str = "pair NAME";
@@ -108,12 +108,12 @@ impl Arguments {
             Some(Action::Remove { name, .. }) => {
                 devices::remove(name)?;
                 let name = name.to_string();
-                ui.say(&Event::Removed { name });
+                ui.say(event::Removed { name });
             }
             Some(Action::Rename { from, to, .. }) => {
                 devices::rename(from, to)?;
                 let (from, to) = (from.to_string(), to.to_string());
-                ui.say(&Event::Renamed { from, to });
+                ui.say(event::Renamed { from, to });
             }
         }
         Ok(())
@@ -155,7 +155,7 @@ impl Arguments {
             result = devices::remove(name).and(result);
         }
         line.end(result).await?;
-        ui.say(&Event::Paired {
+        ui.say(event::Paired {
             name: name.to_string(),
             key: key.unwrap_or_default(),
         });
@@ -185,10 +185,9 @@ async fn get_to_know(
     match (introduced, why_not) {
         (Ok(()), _) => Ok(()),
         (Err(_), Some(failure)) => Err(failure),
-        (Err(IntroductionError::Ended), None) => Err(match line.why_ended().await {
-            Some(end) => Failure::from(&*end),
-            None => Failure::from(&IntroductionError::Ended),
-        }),
+        (Err(error @ IntroductionError::Ended), None) => {
+            Err(line.why_closed(Failure::from(&error)).await)
+        }
         (Err(error), None) => Err(Failure::from(&error)),
     }
 }
@@ -208,7 +207,7 @@ fn list(ui: &Ui) -> Result<(), Failure> {
 fn describe(ui: &Ui, device: &Device) {
     let (name, key) = (device.name.to_string(), device.who.key.to_string());
     match ui.audience() {
-        Audience::Scripts => ui.say(&Event::Device {
+        Audience::Scripts => ui.say(event::Device {
             name,
             key,
             since: device.since,

@@ -8,9 +8,8 @@ use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use peerline::channel::Delivery;
 use peerline::pairing::Code;
-use peerline::session::{Intent, SessionError};
+use peerline::session::Intent;
 use peerline::transfer::{
     CONTROL_PROTOCOL, Channels, LANE_PROTOCOL, LaneCount, Lanes, MAX_LANES, SafePath, Selection,
     Sharing, Skipped, Source, SourceError, Summary, TransferId, send_over as send_files,
@@ -270,21 +269,9 @@ pub(super) fn lanes(line: &Line, pace: Pace) -> Lanes {
 /// The channels of a transfer.
 pub(super) async fn channels(line: &Line) -> Result<Channels, Failure> {
     let id = TransferId::random();
-    let open = async |label: String, protocol: &str| {
-        let opened = line.session.open(label, protocol, Delivery::Reliable).await;
-        match opened {
-            Ok(channel) => Ok(channel),
-            // A session that has ended just now says why at its end.
-            Err(SessionError::Closed) => Err(match line.why_ended().await {
-                Some(end) => Failure::from(&*end),
-                None => Failure::from(&SessionError::Closed),
-            }),
-            Err(error) => Err(Failure::from(&error)),
-        }
-    };
     Ok(Channels {
-        control: open(id.control_label(), CONTROL_PROTOCOL).await?,
-        lane: open(id.lane_label(0), LANE_PROTOCOL).await?,
+        control: line.open(id.control_label(), CONTROL_PROTOCOL).await?,
+        lane: line.open(id.lane_label(0), LANE_PROTOCOL).await?,
     })
 }
 

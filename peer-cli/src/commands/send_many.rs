@@ -24,7 +24,7 @@ use super::transfer::{self, Side};
 use crate::connect::{Context, Gathering};
 use crate::exit::{Exit, Failure};
 use crate::line::Line;
-use crate::ui::{Event, Receivers, Route, Ui};
+use crate::ui::{Receivers, Route, Ui, event};
 
 /// How often it is looked whether somebody who waits can have the place of one that cannot be reached.
 const LOOK: Duration = Duration::from_millis(250);
@@ -255,7 +255,7 @@ impl<'a> Service<'a> {
                     return;
                 }
                 let ui = self.context.ui.about(number, &self.receivers);
-                ui.say(&Event::failed(&failure));
+                ui.say(event::Failed::from(&failure));
                 ui.note(&format!("{failure}."));
                 match failure.exit {
                     Exit::Declined => self.tally.declined += 1,
@@ -373,7 +373,7 @@ impl Tally {
         let sent = sum(|done| done.bytes - done.resumed);
         let mut routes = self.done.iter().map(|(_, route)| *route);
         let relayed = routes.find(|route| *route != Route::Direct);
-        ui.say(&Event::Done {
+        ui.say(event::Done {
             bytes: first.bytes,
             files: first.files.into(),
             seconds,

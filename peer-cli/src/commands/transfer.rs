@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use crate::exit::{Failure, Kept, Remains};
 use crate::invitation::shell_word;
 use crate::line::Line;
-use crate::ui::{Event, Route, Ui, clean};
+use crate::ui::{Route, Ui, clean, event};
 
 /// Steps that wait to be shown. A terminal that is slow slows the transfer, by backpressure, and a
 /// burst of small files does not.
@@ -106,11 +106,7 @@ fn own_command() -> String {
 async fn ended(line: &Line, result: Result<Summary, TransferError>) -> Result<Summary, Failure> {
     match result {
         Ok(summary) => Ok(summary),
-        // The channels closed: the session knows why.
-        Err(TransferError::Closed) => Err(match line.why_ended().await {
-            Some(end) => Failure::from(&*end),
-            None => Failure::from(&TransferError::Closed),
-        }),
+        Err(error @ TransferError::Closed) => Err(line.why_closed(Failure::from(&error)).await),
         Err(error) => Err(Failure::from(&error)),
     }
 }
@@ -121,11 +117,11 @@ fn show(ui: &Ui, step: Step) {
         Step::Offered(_) => {}
         Step::Accepted => tracing::info!("accepted"),
         Step::Resuming { bytes, total } => ui.resume(bytes, total),
-        Step::Changed { path } => ui.say(&Event::Changed { path }),
+        Step::Changed { path } => ui.say(event::Changed { path }),
         // Said with the failure that follows.
         Step::Kept(_) => {}
         Step::Progress { bytes, total, .. } => ui.progress(bytes, total),
-        Step::File { path, size, digest } => ui.say(&Event::File {
+        Step::File { path, size, digest } => ui.say(event::File {
             path,
             size,
             digest: digest.to_string(),
@@ -143,7 +139,7 @@ pub(super) fn say_done(ui: &Ui, summary: &Summary, path: Route) {
     let seconds = summary.elapsed.as_secs_f64();
     let (lanes, packet) = (summary.lanes, summary.packet.unwrap_or(0));
     tracing::info!(lanes, packet, "the transfer is done");
-    ui.say(&Event::Done {
+    ui.say(event::Done {
         bytes: summary.bytes,
         files: summary.files.into(),
         seconds,

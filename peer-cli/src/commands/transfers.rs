@@ -12,7 +12,7 @@ use super::receive_file;
 use crate::cli::Common;
 use crate::exit::{Exit, Failure};
 use crate::invitation::shell_word;
-use crate::ui::{Audience, Bytes, Event, Span, Ui};
+use crate::ui::{Audience, Bytes, Span, Ui, event};
 
 /// Columns of a name.
 const NAME_WIDTH: usize = 48;
@@ -158,7 +158,7 @@ impl Discard {
                     Failure::local(format!("cannot discard transfer {id}"), &error)
                 }
             })?;
-            ui.say(&Event::Discarded { id: id.to_string() });
+            ui.say(event::Discarded { id: id.to_string() });
         }
         Ok(())
     }
@@ -202,14 +202,14 @@ fn in_use(id: &TransferId) -> Failure {
 fn describe(ui: &Ui, partial: &Partial) {
     let (event, line) = wording(partial);
     match ui.audience() {
-        Audience::Scripts => ui.say(&event),
+        Audience::Scripts => ui.say(event),
         _ => ui.answer(&line),
     }
 }
 
-fn wording(partial: &Partial) -> (Event, String) {
+fn wording(partial: &Partial) -> (event::Transfer, String) {
     let id = &partial.id;
-    let unreadable = |state, reason| Event::Transfer {
+    let unreadable = |state, reason| event::Transfer {
         id: id.to_string(),
         state,
         title: None,
@@ -227,7 +227,7 @@ fn wording(partial: &Partial) -> (Event, String) {
         } => {
             // A clock that was set back leaves files from the future: no age is better than a wrong one.
             let age = changed.and_then(|changed| SystemTime::now().duration_since(changed).ok());
-            let event = Event::Transfer {
+            let event = event::Transfer {
                 id: id.to_string(),
                 state: "resumable",
                 title: Some(manifest.title().to_owned()),

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use peerline::tunnel::Event as Step;
 
-use crate::ui::{Event, Route, Tunnelled, Ui};
+use crate::ui::{Route, Ui, event};
 
 /// Connections that failed are said so many at once, and then one a second: the other side can make any number of
 /// them, and logs fill disks. All of them count.
@@ -98,7 +98,7 @@ impl<'a> Traffic<'a> {
                 return;
             }
         }
-        self.ui.say(&Event::Connection {
+        self.ui.say(event::Connection {
             name: service,
             state,
             sent: moved.sent,
@@ -115,17 +115,11 @@ impl<'a> Traffic<'a> {
             sent,
             received,
         } = self.sums.get();
-        let seconds = self.since.elapsed().as_secs_f64();
-        self.ui.say(&Event::Tunnelled(Tunnelled {
+        self.ui.say(event::Tunnelled {
             connections,
             failed,
-            bytes: sent + received,
-            sent,
-            received,
-            seconds,
-            rate: (sent + received) as f64 / seconds.max(f64::EPSILON),
-            path,
-        }));
+            traffic: event::Traffic::new(sent, received, self.since.elapsed(), path),
+        });
     }
 }
 

@@ -7,7 +7,8 @@ use peerline::session::{Caller, Session, SessionConfig, Switchboard};
 use peerline::signaling::SignalingError;
 use signaling_protocol::limits::PEERS_PER_ROOM;
 
-use super::{Context, Place, enter, show};
+use super::host::{enter, show};
+use super::{Context, Place};
 use crate::exit::Failure;
 use crate::server::Embedded;
 

@@ -13,7 +13,7 @@ use crate::devices::{Device, DeviceName, Devices};
 use crate::exit::Failure;
 use crate::line::Line;
 use crate::server::{Airing, Embedded};
-use crate::ui::Event;
+use crate::ui::event;
 
 /// How often it is looked whether the day is over, or devices were paired or removed. Clocks can be set and
 /// machines can sleep, so that a timer to the end of the day would be wrong.
@@ -190,7 +190,7 @@ impl Door {
             make_room(context, &self.server, (Some(&room), PLACES), place).await?;
         self.opened = true;
         self.announce(room);
-        context.ui.say(&Event::Waiting {
+        context.ui.say(event::Waiting {
             devices: begun.names(),
         });
         let (attends, mut attended) = watch::channel(false);

@@ -39,6 +39,13 @@ impl fmt::Display for Rate {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Span(pub(crate) Duration);
 
+impl Span {
+    /// A span in seconds. A negative or absurd one is our bug, not a reason to panic over the last line.
+    pub(crate) fn of(seconds: f64) -> Self {
+        Self(Duration::try_from_secs_f64(seconds).unwrap_or_default())
+    }
+}
+
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let tenths = (self.0.as_secs_f64() * 10.0).round();

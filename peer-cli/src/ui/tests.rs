@@ -51,7 +51,7 @@ fn all_said(audience: Audience, surroundings: Surroundings) -> (String, String) 
         Box::new(out.clone()),
         Box::new(talk.clone()),
     );
-    ui.say(&Event::Code {
+    ui.say(event::Code {
         code: "7-a-b-c".into(),
         link: "LINK".into(),
         command: "RUN".into(),
@@ -59,7 +59,7 @@ fn all_said(audience: Audience, surroundings: Surroundings) -> (String, String) 
     ui.note("waiting");
     ui.progress(1, 2);
     ui.progress(2, 2);
-    ui.say(&Event::File {
+    ui.say(event::File {
         path: "x\x1b".into(),
         size: 2,
         digest: "d".into(),
@@ -152,7 +152,7 @@ fn what_is_about_one_of_several_receivers_says_so() {
         );
         let all = Receivers::new(2);
         let second = ui.about(2, &all);
-        second.say(&Event::Peer {
+        second.say(event::Peer {
             agent: "x".into(),
             engine: "native".into(),
             device: None,

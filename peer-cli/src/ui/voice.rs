@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::clean::clean;
-use super::event::Event;
+use super::event::{self, Event};
 use super::palette::Palette;
 use super::progress::{Bar, Meter, figures};
 use super::receivers::{Receiver, Receivers};
@@ -129,15 +129,12 @@ impl Ui {
     }
 
     /// Says that something happened.
-    pub(crate) fn say(&self, event: &Event) {
-        if self.receiver.is_none()
-            && let Event::Done { .. }
-            | Event::Measured(_)
-            | Event::Piped(_)
-            | Event::Tunnelled(_)
-            | Event::Failed { .. }
-            | Event::Error { .. } = event
-        {
+    pub(crate) fn say(&self, event: impl Into<Event>) {
+        self.say_event(&event.into());
+    }
+
+    fn say_event(&self, event: &Event) {
+        if self.receiver.is_none() && event.ends_progress() {
             // The bar ends before the last line is said.
             drop(self.streams().progress.take());
         }
@@ -147,27 +144,25 @@ impl Ui {
                 Some(receiver) => event.json_of(receiver.number),
             }),
             Audience::Quiet => match event {
-                Event::Code { code, link, .. } => self.result(&format!("{code}\n{link}")),
-                Event::Error { .. } | Event::Phrase { .. } => self.talk_about(event),
+                Event::Code(code) => self.result(&format!("{}\n{}", code.code, code.link)),
+                Event::Error(_) | Event::Phrase(_) => self.talk_about(event),
                 _ => {}
             },
             Audience::Log => match event {
-                Event::Code { code, link, .. } => {
-                    self.show_code(code, link);
+                Event::Code(code) => {
+                    self.show_code(code);
                     self.talk_about(event);
                 }
-                Event::Listening { .. } | Event::Error { .. } => self.talk_about(event),
+                Event::Listening(_) | Event::Error(_) => self.talk_about(event),
                 _ => {}
             },
             Audience::People => {
-                if let Event::File { .. } = event
-                    && self.surroundings.screen.is_some()
-                {
+                if matches!(event, Event::File(_)) && self.surroundings.screen.is_some() {
                     // The bar says enough; ten thousand names would scroll it away.
                     return;
                 }
-                if let Event::Code { code, link, .. } = event {
-                    self.show_code(code, link);
+                if let Event::Code(code) = event {
+                    self.show_code(code);
                 }
                 self.talk_about(event);
             }
@@ -176,7 +171,7 @@ impl Ui {
 
     /// Reports why the command failed.
     pub(crate) fn fail(&self, failure: &Failure) {
-        self.say(&Event::from(failure));
+        self.say(event::Error::from(failure));
     }
 
     /// The same voice, for when nobody is there: people find what was done when they come back.
@@ -224,7 +219,7 @@ impl Ui {
 
     /// Begins a progress that has `bytes` of `total` already: they do not count as speed.
     pub(crate) fn resume(&self, bytes: u64, total: u64) {
-        self.say(&Event::Resuming { bytes, total });
+        self.say(event::Resuming { bytes, total });
         self.progress_from(bytes, bytes, total);
     }
 
@@ -251,13 +246,13 @@ impl Ui {
         let done = total > 0 && bytes >= total;
         if self.audience == Audience::Scripts && (due || done) {
             progress.said = Some(now);
-            let event = Event::Progress {
+            let event = event::Progress {
                 bytes,
                 total,
                 rate: progress.meter.rate(),
                 resumed: progress.resumed,
             };
-            streams.result(&event.json());
+            streams.result(&Event::from(event).json());
         }
     }
 
@@ -291,13 +286,13 @@ impl Ui {
         let due = |said: Instant| now.duration_since(said) >= JSON_PROGRESS;
         if progress.said.is_none_or(due) || bytes >= total {
             progress.said = Some(now);
-            let event = Event::Progress {
+            let event = event::Progress {
                 bytes,
                 total,
                 rate: progress.meter.rate(),
                 resumed: progress.resumed,
             };
-            self.say(&event);
+            self.say(event);
         }
     }
 
@@ -360,10 +355,10 @@ impl Ui {
     }
 
     /// The picture of the link, and the bare code for a program that reads it.
-    fn show_code(&self, code: &str, link: &str) {
-        self.draw_qr(link);
+    fn show_code(&self, code: &event::Code) {
+        self.draw_qr(&code.link);
         if !self.surroundings.stdout_is_terminal {
-            self.result(code);
+            self.result(&code.code);
         }
     }
 

@@ -6,7 +6,8 @@ use peerline::media::Kind;
 use peerline::media::track::IncomingCounts;
 
 use super::sending::Senders;
-use crate::ui::{Bytes, Event, Flow, Flows};
+use crate::ui::Bytes;
+use crate::ui::event::{self, Flow, Flows};
 
 /// Counters of every track that came.
 #[derive(Default)]
@@ -74,9 +75,9 @@ impl Figures {
         begin: Instant,
         senders: &Senders,
         round_trip: Option<Duration>,
-    ) -> Event {
+    ) -> event::Stats {
         let All { sent, received } = self.all(senders);
-        Event::Stats {
+        event::Stats {
             seconds: begin.elapsed().as_secs_f64(),
             rtt_ms: round_trip.map(|time| time.as_secs_f64() * 1000.0),
             sent,

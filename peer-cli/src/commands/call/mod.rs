@@ -30,7 +30,7 @@ use view::View;
 
 use crate::connect::{self, Context};
 use crate::exit::Failure;
-use crate::ui::{Event, Ui};
+use crate::ui::{Ui, event};
 
 /// How often the figures under the picture change.
 const STATUS: Duration = Duration::from_secs(1);
@@ -116,7 +116,7 @@ async fn talk(
                     receivers.spawn(receiver.run());
                 },
                 Some(received) = receivers.join_next() => if let Ok(ended) = received {
-                    ui.say(&Event::track("in", ended, "ended"));
+                    ui.say(event::Track::new("in", ended, "ended"));
                 },
                 report = senders.report() => take_report(ui, &mut senders, &call, report).await?,
                 wish = controls.next() => match wish {
@@ -124,14 +124,14 @@ async fn talk(
                     Wish::Mute(how) => {
                         let muted = how.unwrap_or(!senders.is_muted());
                         senders.mute(muted);
-                        ui.say(&Event::Media { kind: "audio", on: !muted && senders.sends(Kind::Audio) });
+                        ui.say(event::Media { kind: "audio", on: !muted && senders.sends(Kind::Audio) });
                     }
                     Wish::Camera(how) => {
                         let on = how.unwrap_or(!senders.sends(Kind::Video));
                         senders.camera(&call, on, ui).await?;
-                        ui.say(&Event::Media { kind: "video", on: senders.sends(Kind::Video) });
+                        ui.say(event::Media { kind: "video", on: senders.sends(Kind::Video) });
                     }
-                    Wish::Stats => ui.say(&figures.event(begin, &senders, call.round_trip().await)),
+                    Wish::Stats => ui.say(figures.event(begin, &senders, call.round_trip().await)),
                 },
                 _ = status.tick() => view.status(&figures.line(begin, &senders)),
             }
@@ -169,7 +169,7 @@ async fn receive(
     view: &mut View,
     figures: &mut Figures,
 ) -> Result<Receiver, Failure> {
-    ui.say(&Event::track("in", track.codec(), "started"));
+    ui.say(event::Track::new("in", track.codec(), "started"));
     figures.count(track.kind(), track.counter());
     let taped = match recording {
         Some(recording) => {
@@ -189,15 +189,15 @@ async fn take_report(
     report: Report,
 ) -> Result<(), Failure> {
     match report {
-        Report::Started(codec) => ui.say(&Event::track("out", codec, "started")),
-        Report::Refused(codec) => ui.say(&Event::track("out", codec, "refused")),
+        Report::Started(codec) => ui.say(event::Track::new("out", codec, "started")),
+        Report::Refused(codec) => ui.say(event::Track::new("out", codec, "refused")),
         Report::Ended(codec, None) => {
-            ui.say(&Event::track("out", codec, "ended"));
+            ui.say(event::Track::new("out", codec, "ended"));
             senders.ended(call, codec.kind()).await?;
         }
         Report::Ended(codec, Some(error)) => {
-            ui.say(&Event::track("out", codec, "failed"));
-            ui.say(&Event::failed(&Failure::from(&error)));
+            ui.say(event::Track::new("out", codec, "failed"));
+            ui.say(event::Failed::from(&Failure::from(&error)));
             ui.note(&error.to_string());
             senders.ended(call, codec.kind()).await?;
         }
@@ -214,13 +214,15 @@ async fn finish(
     let mut recorded = Ok(());
     if let Some(recording) = recording {
         match recording.finish().await {
-            Ok(parts) => parts.iter().for_each(|part| ui.say(&Event::recorded(part))),
+            Ok(parts) => parts
+                .iter()
+                .for_each(|part| ui.say(event::Recorded::from(part))),
             Err(error) => recorded = Err(Failure::from(&error)),
         }
     }
     let summary = result?;
     recorded?;
-    ui.say(&Event::CallDone {
+    ui.say(event::CallDone {
         seconds: summary.seconds,
         reason: summary.reason.word(),
         path: summary.route,

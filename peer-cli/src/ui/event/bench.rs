@@ -1,11 +1,10 @@
 //! What `bench` has to say: rows of its table, and the line at its end.
 
-use std::time::Duration;
-
 use serde::Serialize;
 
-use super::event::Route;
-use super::size::{Bytes, Rate, Span, count};
+use super::{Route, Wording};
+use crate::ui::palette::Palette;
+use crate::ui::size::{Bytes, Rate, Span, count};
 
 /// Which way, seen from here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -78,82 +77,84 @@ pub(crate) struct Measured {
     pub(crate) measurements: u64,
 }
 
-impl Measured {
-    pub(super) fn line(&self) -> String {
-        format!(
+/// Round trips of the idle line.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Latency(pub(crate) RoundTrips);
+
+/// A row of the table.
+impl Wording for Latency {}
+
+/// A row of the table.
+impl Wording for Throughput {}
+
+/// A row of the table.
+impl Wording for Unmeasured {}
+
+impl Wording for Measured {
+    fn line(&self, _: Palette) -> Option<String> {
+        Some(format!(
             "Done: {}, {} in {} (at most {}), {}",
             count(self.measurements, "measurement"),
             Bytes(self.bytes),
-            Span(Duration::try_from_secs_f64(self.seconds).unwrap_or_default()),
+            Span::of(self.seconds),
             Rate(self.rate),
             self.path.word(),
-        )
+        ))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
-    use super::super::event::Event;
-    use super::super::palette::Palette;
+    use super::super::tests::said;
     use super::*;
 
     #[test]
     fn json_and_wording() {
-        let round_trips = RoundTrips {
-            samples: 200,
-            p50_ms: 0.25,
-            p90_ms: 0.5,
-            p99_ms: 1.0,
-        };
-        for (event, json, line) in [
-            (
-                Event::Latency(round_trips),
-                json!({"event": "latency", "samples": 200, "p50_ms": 0.25, "p90_ms": 0.5, "p99_ms": 1.0}),
-                None,
-            ),
-            (
-                Event::Throughput(Throughput {
-                    direction: Direction::To,
-                    lanes: 2,
-                    packet: 1472,
-                    bytes: 1 << 20,
-                    seconds: 0.5,
-                    rate: 2_097_152.0,
-                    loaded: None,
-                }),
-                json!({"event": "throughput", "direction": "to", "lanes": 2, "packet": 1472, "bytes": 1 << 20, "seconds": 0.5, "rate": 2_097_152.0}),
-                None,
-            ),
-            (
-                Event::Unmeasured(Unmeasured {
-                    direction: Direction::From,
-                    lanes: 2,
-                    packet: 0,
-                    message: "no".into(),
-                }),
-                json!({"event": "unmeasured", "direction": "from", "lanes": 2, "packet": 0, "message": "no"}),
-                None,
-            ),
-            (
-                Event::Measured(Measured {
-                    bytes: 1 << 30,
-                    seconds: 12.0,
-                    rate: 134_217_728.0,
-                    path: Route::Direct,
-                    measurements: 11,
-                }),
-                json!({"event": "done", "bytes": 1u64 << 30, "seconds": 12.0, "rate": 134_217_728.0, "path": "direct", "measurements": 11}),
-                Some("Done: 11 measurements, 1.0 GiB in 12 s (at most 128.0 MiB/s), direct"),
-            ),
-        ] {
-            let text = event.json();
-            assert_eq!(
-                serde_json::from_str::<Value>(&text).expect("valid JSON"),
-                json
-            );
-            assert_eq!(event.line(Palette::Plain).as_deref(), line);
-        }
+        said(
+            Latency(RoundTrips {
+                samples: 200,
+                p50_ms: 0.25,
+                p90_ms: 0.5,
+                p99_ms: 1.0,
+            }),
+            json!({"event": "latency", "samples": 200, "p50_ms": 0.25, "p90_ms": 0.5, "p99_ms": 1.0}),
+            None,
+        );
+        said(
+            Throughput {
+                direction: Direction::To,
+                lanes: 2,
+                packet: 1472,
+                bytes: 1 << 20,
+                seconds: 0.5,
+                rate: 2_097_152.0,
+                loaded: None,
+            },
+            json!({"event": "throughput", "direction": "to", "lanes": 2, "packet": 1472, "bytes": 1 << 20, "seconds": 0.5, "rate": 2_097_152.0}),
+            None,
+        );
+        said(
+            Unmeasured {
+                direction: Direction::From,
+                lanes: 2,
+                packet: 0,
+                message: "no".into(),
+            },
+            json!({"event": "unmeasured", "direction": "from", "lanes": 2, "packet": 0, "message": "no"}),
+            None,
+        );
+        said(
+            Measured {
+                bytes: 1 << 30,
+                seconds: 12.0,
+                rate: 134_217_728.0,
+                path: Route::Direct,
+                measurements: 11,
+            },
+            json!({"event": "done", "bytes": 1u64 << 30, "seconds": 12.0, "rate": 134_217_728.0, "path": "direct", "measurements": 11}),
+            Some("Done: 11 measurements, 1.0 GiB in 12 s (at most 128.0 MiB/s), direct"),
+        );
     }
 }
