@@ -7,10 +7,12 @@
 //! the session is closed by either side, by a watchdog, or because its [`Session`](super::Session) was
 //! dropped, and it always closes the engine and leaves the room.
 
+mod commands;
 mod descriptions;
 mod goodbye;
 mod heal;
 mod hello;
+mod messages;
 mod tracks;
 
 use super::candidates::Candidates;
@@ -24,13 +26,13 @@ use super::link::{Link, LinkEvent};
 use super::negotiation::{Action, Input, Manners, Negotiation};
 use super::ports::Ports;
 use super::watchdog::{Due, Wait, Watchdog};
-use super::{Bye, Connectivity, Hello, IncomingChannel, Path, SessionConfig, SessionError};
+use super::{Connectivity, Hello, IncomingChannel, Path, SessionConfig, SessionError};
+use crate::channel::Message;
 use crate::channel::port::Activity;
-use crate::channel::{Channel, Delivery, Message};
 use crate::device::Known;
+use crate::media::IncomingTrack;
 use crate::media::track::Board;
-use crate::media::{Codec, IncomingTrack, OutgoingTrack};
-use crate::pairing::{AbortReason, Binding, ByeCode, CertificateKeys, Fingerprint, SealedMessage};
+use crate::pairing::{AbortReason, Binding, CertificateKeys, Fingerprint};
 use signaling_protocol::IceServer;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -39,36 +41,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use webrtc::data_channel::DataChannel;
 use webrtc::media_stream::track_remote::TrackRemote;
 
+pub(crate) use self::commands::Command;
+
 /// How often it is checked whether a delayed channel may be opened.
 const DELAYED_CHECK: Duration = Duration::from_millis(20);
-
-/// What a [`Session`](super::Session) asks of its driver.
-#[derive(Debug)]
-pub(crate) enum Command {
-    Open {
-        label: String,
-        protocol: String,
-        delivery: Delivery,
-        reply: oneshot::Sender<Result<Channel, SessionError>>,
-    },
-    OpenLane {
-        label: String,
-        protocol: String,
-        /// The largest datagrams that it may use, whatever the path carries.
-        most: Option<u16>,
-        reply: super::lanes::Reply,
-    },
-    AddTrack {
-        codec: Codec,
-        reply: oneshot::Sender<Result<OutgoingTrack, SessionError>>,
-    },
-    RemoveTrack {
-        id: u64,
-        reply: oneshot::Sender<Result<(), SessionError>>,
-    },
-    Path(oneshot::Sender<Option<Path>>),
-    Close(Bye),
-}
 
 /// The peer as it introduced itself, and the way to it.
 #[derive(Debug)]
@@ -276,65 +252,6 @@ impl Driver {
         self.watchdog.waiting_for() == Wait::Heartbeat
     }
 
-    async fn command(&mut self, command: Option<Command>) -> Result<(), SessionError> {
-        match command {
-            Some(open @ Command::Open { .. }) if self.ports.must_wait() => {
-                // Bounded by its senders, each of which waits for its reply.
-                self.delayed.push_back(open);
-                Ok(())
-            }
-            Some(Command::Open {
-                label,
-                protocol,
-                delivery,
-                reply,
-            }) => {
-                let _ = reply.send(self.open_channel(&label, &protocol, delivery).await);
-                Ok(())
-            }
-            Some(open @ Command::OpenLane { .. }) if self.watchdog.interruption().is_some() => {
-                self.parked.push(open);
-                Ok(())
-            }
-            Some(Command::OpenLane {
-                label,
-                protocol,
-                most,
-                reply,
-            }) => {
-                self.lanes.open((label, protocol), most, reply);
-                Ok(())
-            }
-            Some(Command::AddTrack { codec, reply }) => self.add_track(codec, reply).await,
-            Some(Command::RemoveTrack { id, reply }) => self.remove_track(id, reply).await,
-            Some(Command::Path(reply)) => {
-                let _ = reply.send(self.engine.path().await);
-                Ok(())
-            }
-            Some(Command::Close(bye)) => {
-                self.ports.flush().await;
-                self.say_goodbye(bye).await;
-                Err(SessionError::Closed)
-            }
-            None => {
-                self.say_goodbye(Bye::new(ByeCode::Cancelled, "the session was dropped"))
-                    .await;
-                Err(SessionError::Closed)
-            }
-        }
-    }
-
-    async fn open_channel(
-        &mut self,
-        label: &str,
-        protocol: &str,
-        delivery: Delivery,
-    ) -> Result<Channel, SessionError> {
-        self.ports.make_room()?;
-        let data_channel = self.engine.open_channel(label, protocol, delivery).await?;
-        Ok(self.ports.opened(label, data_channel))
-    }
-
     async fn channel_opened(
         &mut self,
         data_channel: Arc<dyn DataChannel>,
@@ -384,84 +301,6 @@ impl Driver {
             }
         }
         Ok(())
-    }
-
-    async fn control_message(&mut self, message: Message) -> Result<(), SessionError> {
-        let message = match message {
-            Message::Text(text) => ControlMessage::parse(&text),
-            Message::Binary(_) => None,
-        };
-        let message =
-            message.ok_or(SessionError::Protocol("its control message makes no sense"))?;
-        match message {
-            ControlMessage::Hello(hello) => return self.verify(hello).await,
-            ControlMessage::Bye(bye) => return Err(SessionError::Bye(bye)),
-            _ if !self.is_verified() => {
-                return Err(SessionError::Protocol("it spoke before its hello"));
-            }
-            ControlMessage::Ping { id } => self.control.send(&ControlMessage::Pong { id })?,
-            ControlMessage::Offer { sdp } => self.negotiate(Input::Offer(sdp)).await?,
-            ControlMessage::Answer { sdp } => self.negotiate(Input::Answer(sdp)).await?,
-            ControlMessage::IceCandidate { candidate } => self.remote_candidate(candidate).await?,
-            ControlMessage::LaneOffer { lane, packet, sdp } => {
-                if let Some(refusal) = self.lanes.offered(lane, packet, sdp)? {
-                    self.control.send(&refusal)?;
-                }
-            }
-            ControlMessage::LaneAnswer { lane, sdp } => self.lanes.answered(lane, sdp),
-            ControlMessage::LaneCandidate { lane, candidate } => {
-                self.lanes.candidate(lane, candidate);
-            }
-            ControlMessage::LaneClose { lane } => self.lanes.closed(lane),
-            ControlMessage::Pong { .. } | ControlMessage::Unknown => {}
-        }
-        Ok(())
-    }
-
-    async fn link_event(&mut self, event: LinkEvent) -> Result<(), SessionError> {
-        match event {
-            LinkEvent::Message(message) => self.sealed_message(message).await,
-            // The line itself is authenticated, so a server that misbehaves later is only left alone.
-            LinkEvent::Tampered(what) if self.is_verified() => {
-                tracing::warn!(
-                    what,
-                    "the signaling server interferes; it is not used any more"
-                );
-                self.link.abort(AbortReason::Tampered).await;
-                Ok(())
-            }
-            LinkEvent::Tampered(what) => {
-                self.link.abort(AbortReason::Tampered).await;
-                Err(SessionError::Tampered(what))
-            }
-            LinkEvent::PeerLeft if self.is_verified() => self.peer_absent(true),
-            LinkEvent::PeerAway if self.is_verified() => self.peer_absent(false),
-            LinkEvent::PeerBack => {
-                self.absence = None;
-                Ok(())
-            }
-            LinkEvent::PeerAnew => self.peer_anew().await,
-            // What it has to say waits for it, and what it says will come.
-            LinkEvent::PeerAway => Ok(()),
-            LinkEvent::PeerLeft => Err(SessionError::PeerLeft),
-            // Descriptions are exchanged: the connection may well come up without the server.
-            LinkEvent::Lost => Ok(()),
-        }
-    }
-
-    async fn sealed_message(&mut self, message: SealedMessage) -> Result<(), SessionError> {
-        match message {
-            SealedMessage::Offer { sdp, engine, .. } => {
-                self.meet(engine);
-                self.negotiate(Input::Offer(sdp)).await
-            }
-            SealedMessage::Answer { sdp, engine, .. } => {
-                self.meet(engine);
-                self.negotiate(Input::Answer(sdp)).await
-            }
-            SealedMessage::IceCandidate { candidate } => self.remote_candidate(candidate).await,
-            SealedMessage::Bye { code, message } => Err(SessionError::Bye(Bye { code, message })),
-        }
     }
 
     fn lane_event(&mut self, event: FromLane) -> Result<(), SessionError> {

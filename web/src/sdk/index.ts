@@ -2,7 +2,8 @@
  * Peerline for browsers: direct, end-to-end encrypted lines to terminals and other tabs.
  * @packageDocumentation
  */
-export { Line, type LineEvents, type LineOptions, type LineState, type ShownCode, type Visit } from "./line.js";
+export { Line } from "./line.js";
+export type { LineEvents, LineOptions, LineState, ShownCode, Visit } from "./line-events.js";
 export { type Code, completeCode, findWord, formatCode, linkOf, parseCode } from "./code.js";
 export { PeerlineError, type FailureCode } from "./errors.js";
 export { Events } from "./events.js";

@@ -4,14 +4,16 @@ import { fromBase64Url, toBase64Url, utf8 } from "./bytes.js";
 import { Call } from "./call.js";
 import type { Channel } from "./channel.js";
 import { type Code, drawWords, formatCode, linkOf, parseCode } from "./code.js";
-import { type Hello, type Intent, type SealedMessage, parseSealedMessage } from "./control.js";
+import { type Hello, type SealedMessage, parseSealedMessage } from "./control.js";
 import { Doorway } from "./doorway.js";
 import { Events } from "./events.js";
-import { type FailureCode, PeerlineError, asFailure } from "./errors.js";
-import { type IncomingTransfer, Inbox } from "./files/inbox.js";
+import { PeerlineError, asFailure } from "./errors.js";
+import { Inbox } from "./files/inbox.js";
 import { OutgoingTransfer } from "./files/outgoing.js";
 import type { SourceEntry } from "./files/source.js";
 import type { Keys, Role } from "./keys.js";
+import type { LineEvents, LineOptions, LineState } from "./line-events.js";
+import { roomGone, roomLost, stopped } from "./line-failures.js";
 import { type AbortReason, GuestPairing, HostPairing, type PairingAction, abortRecord, isShare } from "./pairing.js";
 import type { Path } from "./path.js";
 import { Session } from "./session.js";
@@ -26,75 +28,6 @@ interface Ending {
   on(end: "done" | "failed", listener: () => void): () => void;
 }
 
-/** Where a line stands. */
-export type LineState =
-  /** Reaching the server. */
-  | "joining"
-  /** The code is there; nobody came yet (host only). */
-  | "waiting"
-  /** Agreeing on keys from the code. */
-  | "pairing"
-  /** Looking for a path to the other side. */
-  | "connecting"
-  /** Verified and usable. */
-  | "connected"
-  /** The path broke; looking for another one. */
-  | "interrupted"
-  | "closed";
-
-/** How to make a line. All fields are optional. */
-export interface LineOptions {
-  /** Address of the signaling server's page or WebSocket; the server this SDK was loaded from unless given. */
-  readonly server?: string | URL;
-  /** What this side came for; shown to the other side. Default `any`. */
-  readonly intent?: Intent;
-  /** For servers that ask for a token. */
-  readonly token?: string;
-  /** Name and version of your application, up to 64 characters. */
-  readonly agent?: string;
-  /** Only go through relays, so that the other side does not learn this device's addresses. */
-  readonly relayOnly?: boolean;
-  /** ICE servers in addition to those the server names. */
-  readonly iceServers?: readonly RTCIceServer[];
-}
-
-/** A code as it is shown. */
-export interface ShownCode {
-  /** `7-crane-velvet-orbit` */
-  readonly code: string;
-  /** Opens the page and pairs at once. */
-  readonly link: string;
-}
-
-/** Somebody in the host's room who has not shown a guess. */
-export type Visit =
-  /** It came; the right guest shows its guess at once. */
-  | "came"
-  /** It went without one. */
-  | "left"
-  /** It stayed and said nothing, so the room is made again without it; the code stays good. */
-  | "silent";
-
-/** Events of a {@link Line}. */
-export interface LineEvents {
-  /** The state changed. */
-  state: LineState;
-  /** The code to give to the other side (host only). */
-  code: ShownCode;
-  /** Somebody is in the room who has not shown a guess (host only). */
-  visitor: Visit;
-  /** The other side is verified. */
-  connected: Hello;
-  /** Path or round trip changed. */
-  path: Path;
-  /** The other side offers files. */
-  transfer: IncomingTransfer;
-  /** The other side opened a channel of your own protocol. */
-  channel: Channel;
-  /** The end, with the failure if it was one. Nothing follows. */
-  closed: PeerlineError | undefined;
-}
-
 /** From `joined` or the guest's share to agreed keys: protocol section 6. */
 const PAIRING_LIMIT_MS = 30_000;
 /** A room that somebody does not leave is asked for again after 1 s, 2 s, 4 s and so on, for at most this long. */
@@ -102,14 +35,6 @@ const RETAKE_LIMIT_MS = 30_000;
 const FIRST_RETAKE_MS = 1_000;
 /** One to make the code, one to be given it. */
 const PLACES = 2;
-
-const STOPPED: Readonly<Record<AbortReason, readonly [FailureCode, string]>> = {
-  "wrong-code": ["wrong-code", "The code is wrong."],
-  version: ["peer-version", "The other side speaks another version."],
-  tampered: ["tampered", "The messages were tampered with on their way."],
-  "code-used": ["code-used", "This code was already used."],
-  cancelled: ["cancelled", "The other side cancelled."],
-};
 
 /**
  * An end-to-end encrypted line to one other device.
@@ -282,7 +207,7 @@ export class Line extends Events<LineEvents> {
   /** A host that has shown its code must hear that the code went with the server. */
   #withoutServer(error: PeerlineError): PeerlineError {
     if (error.code !== "server-unreachable" || this.role === "guest" || this.#code === undefined) return error;
-    return new PeerlineError(error.code, "The connection to the server was lost, so this code leads nowhere any more.", "Make a new code and send it again.");
+    return roomGone(error);
   }
 
   #wait({ room }: Joined): void {
@@ -532,11 +457,7 @@ export class Line extends Events<LineEvents> {
   #stopped(reason: AbortReason, by: "us" | "peer"): void {
     // A record that does not open ends the use of this server, not of an established line.
     if (this.#session?.peer !== undefined) return this.#signaling?.leave();
-    const [code, message] = STOPPED[reason];
-    if (this.role === "host" && reason === "wrong-code") {
-      return this.#end(new PeerlineError(code, "Somebody tried a wrong code, so yours was burned.", "Make a new code and send it again."));
-    }
-    this.#end(new PeerlineError(code, by === "peer" && reason === "tampered" ? `${message} The other side noticed.` : message));
+    this.#end(stopped(this.role, reason, by));
   }
 
   #connected(): Session {
@@ -561,11 +482,6 @@ export class Line extends Events<LineEvents> {
     this.#endTransfers(error ?? new PeerlineError("peer-gone", "The other side closed the connection."));
     this.emit("closed", error);
   }
-}
-
-/** The host's room is not to be had any more, for the reason that the server gave last. */
-function roomLost({ code, message }: PeerlineError): PeerlineError {
-  return new PeerlineError(code, `Somebody took the room of this code and it cannot be had back. ${message}`, "Make a new code and send it again.");
 }
 
 /** What is not base64url is no record, which pairing answers like any other. */

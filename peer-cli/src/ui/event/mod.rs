@@ -155,10 +155,7 @@ mod tests {
             text.bytes().all(|byte| (0x20..0x7f).contains(&byte)),
             "{text:?} would act on a terminal"
         );
-        assert_eq!(
-            serde_json::from_str::<Value>(&text).expect("valid JSON"),
-            json
-        );
+        assert_eq!(serde_json::from_str(&text).ok(), Some(json));
         assert_eq!(event.line(Palette::Plain).as_deref(), line);
     }
 

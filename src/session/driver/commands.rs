@@ -1,0 +1,98 @@
+//! What a [`Session`](crate::session::Session) asks of its driver, and how it is done.
+
+use super::super::lanes;
+use super::super::{Bye, Path, SessionError};
+use super::Driver;
+use crate::channel::{Channel, Delivery};
+use crate::media::{Codec, OutgoingTrack};
+use crate::pairing::ByeCode;
+use tokio::sync::oneshot;
+
+/// One wish.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Open {
+        label: String,
+        protocol: String,
+        delivery: Delivery,
+        reply: oneshot::Sender<Result<Channel, SessionError>>,
+    },
+    OpenLane {
+        label: String,
+        protocol: String,
+        /// The largest datagrams that it may use, whatever the path carries.
+        most: Option<u16>,
+        reply: lanes::Reply,
+    },
+    AddTrack {
+        codec: Codec,
+        reply: oneshot::Sender<Result<OutgoingTrack, SessionError>>,
+    },
+    RemoveTrack {
+        id: u64,
+        reply: oneshot::Sender<Result<(), SessionError>>,
+    },
+    Path(oneshot::Sender<Option<Path>>),
+    Close(Bye),
+}
+
+impl Driver {
+    pub(super) async fn command(&mut self, command: Option<Command>) -> Result<(), SessionError> {
+        match command {
+            Some(open @ Command::Open { .. }) if self.ports.must_wait() => {
+                // Bounded by its senders, each of which waits for its reply.
+                self.delayed.push_back(open);
+                Ok(())
+            }
+            Some(Command::Open {
+                label,
+                protocol,
+                delivery,
+                reply,
+            }) => {
+                let _ = reply.send(self.open_channel(&label, &protocol, delivery).await);
+                Ok(())
+            }
+            Some(open @ Command::OpenLane { .. }) if self.watchdog.interruption().is_some() => {
+                self.parked.push(open);
+                Ok(())
+            }
+            Some(Command::OpenLane {
+                label,
+                protocol,
+                most,
+                reply,
+            }) => {
+                self.lanes.open((label, protocol), most, reply);
+                Ok(())
+            }
+            Some(Command::AddTrack { codec, reply }) => self.add_track(codec, reply).await,
+            Some(Command::RemoveTrack { id, reply }) => self.remove_track(id, reply).await,
+            Some(Command::Path(reply)) => {
+                let _ = reply.send(self.engine.path().await);
+                Ok(())
+            }
+            Some(Command::Close(bye)) => {
+                self.ports.flush().await;
+                self.say_goodbye(bye).await;
+                Err(SessionError::Closed)
+            }
+            None => {
+                self.say_goodbye(Bye::new(ByeCode::Cancelled, "the session was dropped"))
+                    .await;
+                Err(SessionError::Closed)
+            }
+        }
+    }
+
+    async fn open_channel(
+        &mut self,
+        label: &str,
+        protocol: &str,
+        delivery: Delivery,
+    ) -> Result<Channel, SessionError> {
+        self.ports.make_room()?;
+        let data_channel = self.engine.open_channel(label, protocol, delivery).await?;
+        Ok(self.ports.opened(label, data_channel))
+    }
+}

@@ -1,0 +1,89 @@
+//! What the peer says: over the control channel, and sealed over the server.
+
+use super::super::control::ControlMessage;
+use super::super::link::LinkEvent;
+use super::super::negotiation::Input;
+use super::super::{Bye, SessionError};
+use super::Driver;
+use crate::channel::Message;
+use crate::pairing::{AbortReason, SealedMessage};
+
+impl Driver {
+    pub(super) async fn control_message(&mut self, message: Message) -> Result<(), SessionError> {
+        let message = match message {
+            Message::Text(text) => ControlMessage::parse(&text),
+            Message::Binary(_) => None,
+        };
+        let message =
+            message.ok_or(SessionError::Protocol("its control message makes no sense"))?;
+        match message {
+            ControlMessage::Hello(hello) => return self.verify(hello).await,
+            ControlMessage::Bye(bye) => return Err(SessionError::Bye(bye)),
+            _ if !self.is_verified() => {
+                return Err(SessionError::Protocol("it spoke before its hello"));
+            }
+            ControlMessage::Ping { id } => self.control.send(&ControlMessage::Pong { id })?,
+            ControlMessage::Offer { sdp } => self.negotiate(Input::Offer(sdp)).await?,
+            ControlMessage::Answer { sdp } => self.negotiate(Input::Answer(sdp)).await?,
+            ControlMessage::IceCandidate { candidate } => self.remote_candidate(candidate).await?,
+            ControlMessage::LaneOffer { lane, packet, sdp } => {
+                if let Some(refusal) = self.lanes.offered(lane, packet, sdp)? {
+                    self.control.send(&refusal)?;
+                }
+            }
+            ControlMessage::LaneAnswer { lane, sdp } => self.lanes.answered(lane, sdp),
+            ControlMessage::LaneCandidate { lane, candidate } => {
+                self.lanes.candidate(lane, candidate);
+            }
+            ControlMessage::LaneClose { lane } => self.lanes.closed(lane),
+            ControlMessage::Pong { .. } | ControlMessage::Unknown => {}
+        }
+        Ok(())
+    }
+
+    pub(super) async fn link_event(&mut self, event: LinkEvent) -> Result<(), SessionError> {
+        match event {
+            LinkEvent::Message(message) => self.sealed_message(message).await,
+            // The line itself is authenticated, so a server that misbehaves later is only left alone.
+            LinkEvent::Tampered(what) if self.is_verified() => {
+                tracing::warn!(
+                    what,
+                    "the signaling server interferes; it is not used any more"
+                );
+                self.link.abort(AbortReason::Tampered).await;
+                Ok(())
+            }
+            LinkEvent::Tampered(what) => {
+                self.link.abort(AbortReason::Tampered).await;
+                Err(SessionError::Tampered(what))
+            }
+            LinkEvent::PeerLeft if self.is_verified() => self.peer_absent(true),
+            LinkEvent::PeerAway if self.is_verified() => self.peer_absent(false),
+            LinkEvent::PeerBack => {
+                self.absence = None;
+                Ok(())
+            }
+            LinkEvent::PeerAnew => self.peer_anew().await,
+            // What it has to say waits for it, and what it says will come.
+            LinkEvent::PeerAway => Ok(()),
+            LinkEvent::PeerLeft => Err(SessionError::PeerLeft),
+            // Descriptions are exchanged: the connection may well come up without the server.
+            LinkEvent::Lost => Ok(()),
+        }
+    }
+
+    async fn sealed_message(&mut self, message: SealedMessage) -> Result<(), SessionError> {
+        match message {
+            SealedMessage::Offer { sdp, engine, .. } => {
+                self.meet(engine);
+                self.negotiate(Input::Offer(sdp)).await
+            }
+            SealedMessage::Answer { sdp, engine, .. } => {
+                self.meet(engine);
+                self.negotiate(Input::Answer(sdp)).await
+            }
+            SealedMessage::IceCandidate { candidate } => self.remote_candidate(candidate).await,
+            SealedMessage::Bye { code, message } => Err(SessionError::Bye(Bye { code, message })),
+        }
+    }
+}

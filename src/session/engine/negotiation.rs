@@ -1,0 +1,97 @@
+//! Offers, answers and candidates, and what the engine has to be told so that they come out right.
+
+use super::super::{PathPolicy, description, privacy};
+use super::Engine;
+use rtc::peer_connection::configuration::RTCOfferOptions;
+use signaling_protocol::IceCandidate;
+use webrtc::error::Error;
+use webrtc::peer_connection::{RTCIceCandidateInit, RTCSessionDescription};
+use webrtc::rtp_transceiver::RTCRtpTransceiverDirection;
+
+impl Engine {
+    /// What the peer is told of us in a description.
+    fn told(&self, sdp: &str) -> String {
+        match self.policy {
+            PathPolicy::RelayOnly => privacy::description(sdp),
+            _ => sdp.to_owned(),
+        }
+    }
+
+    /// Creates an offer and applies it.
+    pub(crate) async fn make_offer(&self, restart: bool) -> Result<String, Error> {
+        self.clock.check();
+        // Always ready to receive. Otherwise a peer that wants to send could not in its answer, and need not offer
+        // (RFC 9429 section 5.3.1); and an engine that is offered `inactive` stops the section for good.
+        for transceiver in self.connection.get_transceivers().await {
+            let willing = match transceiver.direction().await? {
+                RTCRtpTransceiverDirection::Sendonly => RTCRtpTransceiverDirection::Sendrecv,
+                RTCRtpTransceiverDirection::Inactive => RTCRtpTransceiverDirection::Recvonly,
+                _ => continue,
+            };
+            transceiver.set_direction(willing).await?;
+        }
+        let options = restart.then_some(RTCOfferOptions { ice_restart: true });
+        let offer = self.connection.create_offer(options).await?;
+        let sdp = self.told(&offer.sdp);
+        self.connection.set_local_description(offer).await?;
+        Ok(sdp)
+    }
+
+    /// Rolls our offer back.
+    pub(crate) async fn rollback(&self) -> Result<(), Error> {
+        self.connection
+            .set_local_description(RTCSessionDescription::rollback(None)?)
+            .await
+    }
+
+    /// Applies the peer's offer.
+    pub(crate) async fn apply_offer(&self, sdp: String) -> Result<(), Error> {
+        self.clock.check();
+        let idle = description::idle_sections(&sdp);
+        self.connection
+            .set_remote_description(RTCSessionDescription::offer(sdp)?)
+            .await?;
+        if idle.is_empty() {
+            return Ok(());
+        }
+        // The second time that a section is `inactive` the engine would answer `recvonly`, which browsers
+        // refuse.
+        for transceiver in self.connection.get_transceivers().await {
+            let mid = transceiver.mid().await?;
+            if mid.is_some_and(|mid| idle.contains(&mid)) {
+                transceiver
+                    .set_direction(RTCRtpTransceiverDirection::Inactive)
+                    .await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Creates an answer and applies it.
+    pub(crate) async fn make_answer(&self) -> Result<String, Error> {
+        let answer = self.connection.create_answer(None).await?;
+        let sdp = self.told(&answer.sdp);
+        self.connection.set_local_description(answer).await?;
+        Ok(sdp)
+    }
+
+    /// Applies the peer's answer.
+    pub(crate) async fn apply_answer(&self, sdp: String) -> Result<(), Error> {
+        self.clock.check();
+        self.connection
+            .set_remote_description(RTCSessionDescription::answer(sdp)?)
+            .await
+    }
+
+    /// Adds a remote candidate of the current generation.
+    pub(crate) async fn add_candidate(&self, candidate: IceCandidate) -> Result<(), Error> {
+        let init = RTCIceCandidateInit {
+            candidate: candidate.candidate,
+            sdp_mid: candidate.sdp_mid,
+            sdp_mline_index: candidate.sdp_m_line_index,
+            username_fragment: candidate.username_fragment,
+            url: None,
+        };
+        self.connection.add_ice_candidate(init).await
+    }
+}

@@ -1,0 +1,63 @@
+//! The size of packets.
+
+use std::sync::Arc;
+use webrtc::peer_connection::crypto::providers::RingProvider;
+use webrtc::peer_connection::{RTCStatsReportEntry, StatsSelector};
+
+use crate::harness::*;
+
+/// Bytes in each datagram that a connection has sent, on average.
+async fn datagram_size(peer: &Peer) -> u64 {
+    let now = std::time::Instant::now();
+    let report = peer.connection.get_stats(now, StatsSelector::None).await;
+    let pairs = report.iter().filter_map(|entry| match entry {
+        RTCStatsReportEntry::IceCandidatePair(pair) => Some((pair.bytes_sent, pair.packets_sent)),
+        _ => None,
+    });
+    let (bytes, packets) = pairs.max().unwrap();
+    bytes / packets
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_senders_packet_size_is_enough_for_large_datagrams() {
+    let large = peer_with(Arc::new(RingProvider::new()), 16_384 - 37).await;
+    let (mut left, mut right) = (large, plain_peer().await);
+    let ours = left
+        .connection
+        .create_data_channel("bulk", None)
+        .await
+        .unwrap();
+    connect(&mut left, &mut right).await;
+    opened(&ours).await;
+    let theirs = within("the other side", right.channels.recv())
+        .await
+        .unwrap();
+    opened(&theirs).await;
+    for channel in [&ours, &theirs] {
+        let other = if Arc::ptr_eq(channel, &ours) {
+            &theirs
+        } else {
+            &ours
+        };
+        for number in 0..64u8 {
+            channel
+                .send(vec![number; 65_000].as_slice().into())
+                .await
+                .unwrap();
+            assert_eq!(message(other).await, vec![number; 65_000]);
+        }
+    }
+    // Acknowledgements and checks bring the average down.
+    assert!(
+        datagram_size(&left).await > 6_000,
+        "{}",
+        datagram_size(&left).await
+    );
+    assert!(
+        datagram_size(&right).await < 1_300,
+        "{}",
+        datagram_size(&right).await
+    );
+    left.connection.close().await.unwrap();
+    right.connection.close().await.unwrap();
+}
