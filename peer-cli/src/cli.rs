@@ -9,6 +9,8 @@ use std::ffi::OsString;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+#[cfg(target_os = "linux")]
+use crate::commands::lab;
 use crate::commands::{
     bench, call, completions, connect, expose, pair, pipe, receive_file, send_file, transfers,
 };
@@ -41,6 +43,8 @@ pub(crate) enum Command {
     Expose(expose::Arguments),
     Connect(connect::Arguments),
     Bench(bench::Arguments),
+    #[cfg(target_os = "linux")]
+    Lab(lab::Arguments),
     Completions(completions::Arguments),
 }
 
@@ -58,6 +62,8 @@ impl Command {
             Self::Connect(arguments) => Some(&arguments.common),
             Self::Bench(arguments) => Some(&arguments.common),
             Self::Completions(_) => None,
+            #[cfg(target_os = "linux")]
+            Self::Lab(_) => None,
         }
     }
 }

@@ -16,6 +16,8 @@ mod exit;
 mod interrupt;
 mod invitation;
 mod known;
+#[cfg(target_os = "linux")]
+mod lab;
 mod line;
 mod logging;
 mod server;
@@ -31,6 +33,7 @@ use std::process::ExitCode;
 use cli::{Command, Parsed};
 use exit::{Exit, Failure};
 use interrupt::Interrupt;
+use tokio_util::sync::CancellationToken;
 use ui::Ui;
 
 /// Saves some 15 % of the time of a transfer (many small buffers across threads).
@@ -60,6 +63,16 @@ fn main() -> ExitCode {
             let ui = Ui::new(arguments.audience());
             conclude(&ui, arguments.look(&ui))
         }
+        #[cfg(target_os = "linux")]
+        Command::Lab(ref arguments) => {
+            let ui = Ui::new(arguments.audience());
+            logging::start(arguments.verbose(), ui.clone());
+            let done = on_runtime(&ui, async |stop| arguments.run(&ui, stop).await);
+            match done.and_then(|code| ui.finish().map(|()| code)) {
+                Ok(code) => code.into(),
+                Err(failure) => fail(&ui, &failure),
+            }
+        }
         Command::SendFile(_)
         | Command::ReceiveFile(_)
         | Command::Pair(_)
@@ -79,19 +92,28 @@ fn run(command: Command, arguments: &[OsString]) -> ExitCode {
         .expect("commands without a line never come here");
     let ui = voice(arguments, common.audience());
     logging::start(common.verbose, ui.clone());
+    let result = on_runtime(&ui, async |stop| commands::run(command, &ui, stop).await);
+    conclude(&ui, result)
+}
+
+/// Does something that Ctrl-C may end.
+fn on_runtime<T>(
+    ui: &Ui,
+    act: impl AsyncFnOnce(&CancellationToken) -> Result<T, Failure>,
+) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .enable_all()
-        .build();
-    let result = match &runtime {
-        Ok(runtime) => runtime.block_on(interruptible(command, &ui)),
-        Err(error) => Err(Failure::local("cannot start", error)),
-    };
-    if let Ok(runtime) = runtime {
-        // Not waited for: a prompt or a DNS lookup may still sit in a thread that cannot be stopped.
-        runtime.shutdown_background();
-    }
-    conclude(&ui, result)
+        .build()
+        .map_err(|error| Failure::local("cannot start", &error))?;
+    let result = runtime.block_on(async {
+        let interrupt = Interrupt::listen(ui.clone())
+            .map_err(|error| Failure::local("cannot listen for Ctrl-C", &error))?;
+        act(interrupt.token()).await
+    });
+    // Not waited for: a prompt or a DNS lookup may still sit in a thread that cannot be stopped.
+    runtime.shutdown_background();
+    result
 }
 
 fn voice(arguments: &[OsString], audience: ui::Audience) -> Ui {
@@ -106,12 +128,6 @@ fn conclude(ui: &Ui, result: Result<(), Failure>) -> ExitCode {
         Ok(()) => Exit::Done.into(),
         Err(failure) => fail(ui, &failure),
     }
-}
-
-async fn interruptible(command: Command, ui: &Ui) -> Result<(), Failure> {
-    let interrupt = Interrupt::listen(ui.clone())
-        .map_err(|error| Failure::local("cannot listen for Ctrl-C", &error))?;
-    commands::run(command, ui, interrupt.token()).await
 }
 
 fn fail(ui: &Ui, failure: &Failure) -> ExitCode {

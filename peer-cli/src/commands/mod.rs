@@ -5,6 +5,8 @@ pub(crate) mod call;
 pub(crate) mod completions;
 pub(crate) mod connect;
 pub(crate) mod expose;
+#[cfg(target_os = "linux")]
+pub(crate) mod lab;
 mod listen;
 mod meeting;
 mod offer;
@@ -43,6 +45,8 @@ pub(crate) async fn run(
         Command::Connect(arguments) => connect::run(&arguments, ui, stop).await,
         Command::Bench(arguments) => bench::run(&arguments, ui, stop).await,
         Command::Completions(_) => Err(Failure::bug("completions open no line")),
+        #[cfg(target_os = "linux")]
+        Command::Lab(_) => Err(Failure::bug("the lab opens no line of its own")),
     }
 }
 

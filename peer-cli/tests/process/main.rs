@@ -16,6 +16,8 @@ mod harness;
 mod interruptions;
 mod kills;
 #[cfg(target_os = "linux")]
+mod lab;
+#[cfg(target_os = "linux")]
 mod lan;
 mod listening;
 mod many;

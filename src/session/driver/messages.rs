@@ -6,7 +6,7 @@ use super::super::negotiation::Input;
 use super::super::{Bye, SessionError};
 use super::Driver;
 use crate::channel::Message;
-use crate::pairing::{AbortReason, SealedMessage};
+use crate::pairing::{AbortReason, ByeCode, SealedMessage};
 
 impl Driver {
     pub(super) async fn control_message(&mut self, message: Message) -> Result<(), SessionError> {
@@ -83,6 +83,11 @@ impl Driver {
                 self.negotiate(Input::Answer(sdp)).await
             }
             SealedMessage::IceCandidate { candidate } => self.remote_candidate(candidate).await,
+            // It waited for the same thing in vain.
+            SealedMessage::Bye {
+                code: ByeCode::Timeout,
+                ..
+            } if !self.is_verified() => Err(SessionError::Timeout(self.watchdog.waiting_for())),
             SealedMessage::Bye { code, message } => Err(SessionError::Bye(Bye { code, message })),
         }
     }

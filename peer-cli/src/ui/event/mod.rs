@@ -11,6 +11,8 @@ mod call;
 mod connection;
 mod device;
 mod failure;
+#[cfg(target_os = "linux")]
+mod lab;
 mod meeting;
 mod pipe;
 mod traffic;
@@ -28,6 +30,8 @@ pub(crate) use call::{CallDone, Flow, Flows, Media, Recorded, Stats, Track};
 pub(crate) use connection::{Connected, Interrupted, Reconnected, Route};
 pub(crate) use device::{Device, Paired, Removed, Renamed};
 pub(crate) use failure::{Error, Failed};
+#[cfg(target_os = "linux")]
+pub(crate) use lab::{Cell, Matrix, Network};
 pub(crate) use meeting::{Code, Listening, Peer, Phrase, Waiting};
 pub(crate) use pipe::Piped;
 pub(crate) use traffic::Traffic;
@@ -108,6 +112,13 @@ events! {
     Connection,
     #[serde(rename = "done")]
     Tunnelled,
+    #[cfg(target_os = "linux")]
+    Network,
+    #[cfg(target_os = "linux")]
+    Cell,
+    #[cfg(target_os = "linux")]
+    #[serde(rename = "done")]
+    Matrix,
     Failed,
     Error,
 }

@@ -1,0 +1,243 @@
+//! What a network really does to UDP, found by asking a STUN server with two addresses and two ports each
+//! (RFC 5780 sections 4.3 and 4.4).
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, UdpSocket as StdSocket};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rtc_stun::attributes::ATTR_CHANGE_REQUEST;
+use rtc_stun::message::{
+    BINDING_REQUEST, BINDING_SUCCESS, Getter as _, Message, Setter, TransactionId,
+};
+use rtc_stun::xoraddr::XorMappedAddress;
+use tokio::net::UdpSocket;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::WorldError;
+use super::nat::{Behaviour, Depends};
+use super::plan::{SECOND, SECOND_V6, SIGNAL, SIGNAL_V6};
+use super::world::{Side, World};
+
+/// How long the first answer is waited for: while two neighbours look for each other, packets are lost.
+const FIRST: Duration = Duration::from_secs(4);
+
+/// How long any other is; a busy machine answers within this time.
+const ANSWER: Duration = Duration::from_secs(1);
+
+/// Between two repetitions of a question (RFC 8489 section 6.2.1).
+const REPEAT: Duration = Duration::from_millis(250);
+
+const PORTS: [u16; 2] = [3478, 3479];
+
+/// CHANGE-REQUEST (RFC 5780 section 7.2): answer from the other port, or from the other address as well.
+const OTHER_PORT: [u8; 4] = [0, 0, 0, 2];
+const OTHER_BOTH: [u8; 4] = [0, 0, 0, 6];
+
+/// Longest message of either side: header, one address, one change.
+const MESSAGE: usize = 128;
+
+/// A STUN server with two addresses, in the lab.
+pub(crate) struct Stun {
+    addresses: [IpAddr; 2],
+    _answering: JoinSet<()>,
+}
+
+impl Stun {
+    /// Answers in the family of the hosts behind the network of `side`.
+    pub(crate) fn start(world: &World, side: Side) -> Result<Self, WorldError> {
+        let addresses: [IpAddr; 2] = match world.network(side).has_ipv4() {
+            true => [SIGNAL.into(), SECOND.into()],
+            false => [SIGNAL_V6.into(), SECOND_V6.into()],
+        };
+        let places = addresses.map(|ip| PORTS.map(|port| SocketAddr::new(ip, port)));
+        let bound = world.signal().enter(move || {
+            let bind = |place: &SocketAddr| bind(*place);
+            places
+                .iter()
+                .flatten()
+                .map(bind)
+                .collect::<io::Result<Vec<_>>>()
+        })?;
+        let sockets =
+            bound.and_then(|sockets| sockets.into_iter().map(UdpSocket::from_std).collect());
+        let sockets: Arc<[UdpSocket]> = sockets
+            .map(|sockets: Vec<_>| sockets.into())
+            .map_err(|error| WorldError::Server(format!("STUN: {error}")))?;
+        let mut answering = JoinSet::new();
+        for index in 0..sockets.len() {
+            answering.spawn(answer(sockets.clone(), index));
+        }
+        Ok(Self {
+            addresses,
+            _answering: answering,
+        })
+    }
+
+    fn place(&self, address: usize, port: usize) -> SocketAddr {
+        SocketAddr::new(self.addresses[address], PORTS[port])
+    }
+
+    /// Asks from a host.
+    pub(crate) async fn behaviour(
+        &self,
+        world: &World,
+        side: Side,
+    ) -> Result<Behaviour, WorldError> {
+        let failed = |error: io::Error| WorldError::Server(format!("STUN: {error}"));
+        let ask = Client::new(world, side)?;
+        let Some(first) = ask
+            .from(self.place(0, 0), None, FIRST)
+            .await
+            .map_err(failed)?
+        else {
+            return Ok(Behaviour::Blocks);
+        };
+        let again = ask
+            .from(self.place(1, 0), None, ANSWER)
+            .await
+            .map_err(failed)?;
+        let mapping = if again == Some(first) {
+            Depends::EndpointIndependent
+        } else if ask
+            .from(self.place(1, 1), None, ANSWER)
+            .await
+            .map_err(failed)?
+            == again
+        {
+            Depends::AddressDependent
+        } else {
+            Depends::AddressAndPortDependent
+        };
+        // What was asked of the other addresses has opened the way for them.
+        let ask = Client::new(world, side)?;
+        let mut filtering = Depends::AddressAndPortDependent;
+        for (change, found) in [
+            (OTHER_BOTH, Depends::EndpointIndependent),
+            (OTHER_PORT, Depends::AddressDependent),
+        ] {
+            let answer = ask.from(self.place(0, 0), Some(change), ANSWER).await;
+            if answer.map_err(failed)?.is_some() {
+                filtering = found;
+                break;
+            }
+        }
+        Ok(Behaviour::Carries { mapping, filtering })
+    }
+}
+
+/// One socket of a host.
+struct Client(UdpSocket);
+
+impl Client {
+    fn new(world: &World, side: Side) -> Result<Self, WorldError> {
+        let any: IpAddr = match world.network(side).has_ipv4() {
+            true => std::net::Ipv4Addr::UNSPECIFIED.into(),
+            false => std::net::Ipv6Addr::UNSPECIFIED.into(),
+        };
+        let bound = world
+            .space(side)
+            .enter(move || bind(SocketAddr::new(any, 0)))?;
+        bound
+            .and_then(UdpSocket::from_std)
+            .map(Self)
+            .map_err(|source| WorldError::Namespace { source })
+    }
+
+    /// The address that `server` sees; `None` if no answer comes within `limit`.
+    async fn from(
+        &self,
+        server: SocketAddr,
+        change: Option<[u8; 4]>,
+        limit: Duration,
+    ) -> io::Result<Option<SocketAddr>> {
+        let id = TransactionId::new();
+        let request = request(id, change)?;
+        let mut buffer = [0; MESSAGE];
+        let mut again = tokio::time::interval(REPEAT);
+        let answered = async {
+            loop {
+                tokio::select! {
+                    _ = again.tick() => drop(self.0.send_to(&request, server).await?),
+                    // What a firewall refuses is no answer.
+                    Ok(length) = self.0.recv(&mut buffer) => {
+                        if let Some(mapped) = mapped(&buffer[..length], id) {
+                            return Ok(mapped);
+                        }
+                    }
+                }
+            }
+        };
+        match timeout(limit, answered).await {
+            Ok(answer) => answer.map(Some),
+            Err(_) => Ok(None),
+        }
+    }
+}
+
+/// What an answer to this question tells.
+fn mapped(answer: &[u8], id: TransactionId) -> Option<SocketAddr> {
+    let mut message = Message::new();
+    message.raw = answer.to_vec();
+    message.decode().ok()?;
+    let mut mapped = XorMappedAddress::default();
+    mapped.get_from(&message).ok()?;
+    (message.transaction_id == id).then(|| SocketAddr::new(mapped.ip, mapped.port))
+}
+
+fn request(id: TransactionId, change: Option<[u8; 4]>) -> io::Result<Vec<u8>> {
+    let mut message = Message::new();
+    let setters: [Box<dyn Setter>; 2] = [Box::new(id), Box::new(BINDING_REQUEST)];
+    message.build(&setters).map_err(io::Error::other)?;
+    if let Some(change) = change {
+        message.add(ATTR_CHANGE_REQUEST, &change);
+    }
+    Ok(message.raw)
+}
+
+fn bind(place: SocketAddr) -> io::Result<StdSocket> {
+    let socket = StdSocket::bind(place)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+/// Answers what comes to one of the sockets, by the one that was asked for.
+async fn answer(sockets: Arc<[UdpSocket]>, index: usize) {
+    let mut buffer = [0; MESSAGE];
+    loop {
+        let Ok((length, from)) = sockets[index].recv_from(&mut buffer).await else {
+            continue;
+        };
+        if let Some((by, response)) = response(&buffer[..length], from, index) {
+            // A lost answer is one that never came.
+            let _ = sockets[by].send_to(&response, from).await;
+        }
+    }
+}
+
+/// The socket that is to answer what `from` asked the one of this index, and what it says. Sockets of the same
+/// address are beside each other.
+fn response(request: &[u8], from: SocketAddr, index: usize) -> Option<(usize, Vec<u8>)> {
+    let mut asked = Message::new();
+    asked.raw = request.to_vec();
+    asked.decode().ok()?;
+    if asked.typ != BINDING_REQUEST {
+        return None;
+    }
+    let change = asked.get(ATTR_CHANGE_REQUEST).unwrap_or_default();
+    let flags = change.last().copied().unwrap_or_default();
+    let (port, address) = (usize::from(flags & 2 != 0), usize::from(flags & 4 != 0));
+    let mapped = XorMappedAddress {
+        ip: from.ip(),
+        port: from.port(),
+    };
+    let mut answer = Message::new();
+    let setters: [Box<dyn Setter>; 3] = [
+        Box::new(asked.transaction_id),
+        Box::new(BINDING_SUCCESS),
+        Box::new(mapped),
+    ];
+    answer.build(&setters).ok()?;
+    Some((index ^ port ^ (address << 1), answer.raw))
+}
