@@ -29,6 +29,9 @@ const ANSWER: Duration = Duration::from_secs(1);
 /// Between two repetitions of a question (RFC 8489 section 6.2.1).
 const REPEAT: Duration = Duration::from_millis(250);
 
+/// What the server has: two addresses of each family, and two ports.
+const V4: [IpAddr; 2] = [IpAddr::V4(SIGNAL), IpAddr::V4(SECOND)];
+const V6: [IpAddr; 2] = [IpAddr::V6(SIGNAL_V6), IpAddr::V6(SECOND_V6)];
 const PORTS: [u16; 2] = [3478, 3479];
 
 /// CHANGE-REQUEST (RFC 5780 section 7.2): answer from the other port, or from the other address as well.
@@ -38,45 +41,30 @@ const OTHER_BOTH: [u8; 4] = [0, 0, 0, 6];
 /// Longest message of either side: header, one address, one change.
 const MESSAGE: usize = 128;
 
-/// A STUN server with two addresses, in the lab.
+/// A STUN server with two addresses of each family, in the lab.
 pub(crate) struct Stun {
-    addresses: [IpAddr; 2],
     _answering: JoinSet<()>,
 }
 
 impl Stun {
-    /// Answers in the family of the hosts behind the network of `side`.
-    pub(crate) fn start(world: &World, side: Side) -> Result<Self, WorldError> {
-        let addresses: [IpAddr; 2] = match world.network(side).has_ipv4() {
-            true => [SIGNAL.into(), SECOND.into()],
-            false => [SIGNAL_V6.into(), SECOND_V6.into()],
-        };
-        let places = addresses.map(|ip| PORTS.map(|port| SocketAddr::new(ip, port)));
-        let bound = world.signal().enter(move || {
-            let bind = |place: &SocketAddr| bind(*place);
-            places
-                .iter()
-                .flatten()
-                .map(bind)
-                .collect::<io::Result<Vec<_>>>()
-        })?;
-        let sockets =
-            bound.and_then(|sockets| sockets.into_iter().map(UdpSocket::from_std).collect());
-        let sockets: Arc<[UdpSocket]> = sockets
-            .map(|sockets: Vec<_>| sockets.into())
-            .map_err(|error| WorldError::Server(format!("STUN: {error}")))?;
+    pub(crate) fn start(world: &World) -> Result<Self, WorldError> {
         let mut answering = JoinSet::new();
-        for index in 0..sockets.len() {
-            answering.spawn(answer(sockets.clone(), index));
+        for family in [V4, V6] {
+            let bound = world.signal().enter(move || {
+                let places = (0..2).flat_map(|ip| (0..2).map(move |port| place(family, ip, port)));
+                places.map(bind).collect::<io::Result<Vec<_>>>()
+            })?;
+            let sockets = bound.and_then(|all| all.into_iter().map(UdpSocket::from_std).collect());
+            let sockets: Arc<[UdpSocket]> = sockets
+                .map(|sockets: Vec<_>| sockets.into())
+                .map_err(|error| WorldError::Server(format!("STUN: {error}")))?;
+            for index in 0..sockets.len() {
+                answering.spawn(answer(sockets.clone(), index));
+            }
         }
         Ok(Self {
-            addresses,
             _answering: answering,
         })
-    }
-
-    fn place(&self, address: usize, port: usize) -> SocketAddr {
-        SocketAddr::new(self.addresses[address], PORTS[port])
     }
 
     /// Asks from a host.
@@ -86,26 +74,18 @@ impl Stun {
         side: Side,
     ) -> Result<Behaviour, WorldError> {
         let failed = |error: io::Error| WorldError::Server(format!("STUN: {error}"));
+        let place = |ip, port| match world.network(side).has_ipv4() {
+            true => place(V4, ip, port),
+            false => place(V6, ip, port),
+        };
         let ask = Client::new(world, side)?;
-        let Some(first) = ask
-            .from(self.place(0, 0), None, FIRST)
-            .await
-            .map_err(failed)?
-        else {
+        let Some(first) = ask.from(place(0, 0), None, FIRST).await.map_err(failed)? else {
             return Ok(Behaviour::Blocks);
         };
-        let again = ask
-            .from(self.place(1, 0), None, ANSWER)
-            .await
-            .map_err(failed)?;
+        let again = ask.from(place(1, 0), None, ANSWER).await.map_err(failed)?;
         let mapping = if again == Some(first) {
             Depends::EndpointIndependent
-        } else if ask
-            .from(self.place(1, 1), None, ANSWER)
-            .await
-            .map_err(failed)?
-            == again
-        {
+        } else if ask.from(place(1, 1), None, ANSWER).await.map_err(failed)? == again {
             Depends::AddressDependent
         } else {
             Depends::AddressAndPortDependent
@@ -117,7 +97,7 @@ impl Stun {
             (OTHER_BOTH, Depends::EndpointIndependent),
             (OTHER_PORT, Depends::AddressDependent),
         ] {
-            let answer = ask.from(self.place(0, 0), Some(change), ANSWER).await;
+            let answer = ask.from(place(0, 0), Some(change), ANSWER).await;
             if answer.map_err(failed)?.is_some() {
                 filtering = found;
                 break;
@@ -125,6 +105,11 @@ impl Stun {
         }
         Ok(Behaviour::Carries { mapping, filtering })
     }
+}
+
+/// One of the server's addresses and ports.
+fn place(family: [IpAddr; 2], address: usize, port: usize) -> SocketAddr {
+    SocketAddr::new(family[address], PORTS[port])
 }
 
 /// One socket of a host.

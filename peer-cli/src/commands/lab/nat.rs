@@ -32,8 +32,9 @@ pub(super) async fn run(arguments: &Arguments, ui: &Ui) -> Result<u8, Failure> {
     let turn = !arguments.common.no_turn;
     let networks = [arguments.left, arguments.right];
     let world = arguments.common.world(networks, turn).await?;
+    let stun = Stun::start(&world).map_err(|error| Failure::from(&error))?;
     for side in Side::BOTH {
-        let found = look(&world, side).await?;
+        let found = look(&stun, &world, side).await?;
         ui.say(event::Network {
             side: side.name(),
             network: world.network(side),
@@ -47,9 +48,8 @@ pub(super) async fn run(arguments: &Arguments, ui: &Ui) -> Result<u8, Failure> {
 }
 
 /// What a side's network does; it has to be what it is called.
-async fn look(world: &World, side: Side) -> Result<crate::lab::Behaviour, Failure> {
+async fn look(stun: &Stun, world: &World, side: Side) -> Result<crate::lab::Behaviour, Failure> {
     let network = world.network(side);
-    let stun = Stun::start(world, side).map_err(|error| Failure::from(&error))?;
     let found = stun.behaviour(world, side).await;
     let found = found.map_err(|error| Failure::from(&error))?;
     match found == network.behaviour() {
