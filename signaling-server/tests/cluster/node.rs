@@ -1,17 +1,16 @@
 //! Nodes of one cluster, in this process and as processes.
 
 use crate::{
-    common::{DEADLINE, TestServer, config, line::request},
+    common::{
+        DEADLINE, TestServer, config,
+        line::request,
+        program::{Running, command},
+    },
     redis::Redis,
 };
-use serde_json::Value;
 use signaling_server::Limits;
-use std::{net::SocketAddr, process::Stdio};
-use tokio::{
-    io::{AsyncBufReadExt, BufReader},
-    process::{Child, Command},
-    time::timeout,
-};
+use std::net::SocketAddr;
+use tokio::time::timeout;
 
 /// A node that is in the cluster.
 pub(crate) async fn node(redis: &Redis) -> TestServer {
@@ -46,41 +45,10 @@ pub(crate) async fn ready(address: SocketAddr, expected: u16) {
 }
 
 /// A node that can be killed.
-pub(crate) struct Process {
-    child: Child,
-    pub(crate) address: SocketAddr,
-}
-
-impl Process {
-    pub(crate) async fn start(redis: &Redis) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_signaling-server"))
-            .args(["--listen", "127.0.0.1:0", "--json"])
-            .env("PEERLINE_REDIS", redis.url().expose())
-            .stdin(Stdio::null())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let mut stderr = BufReader::new(child.stderr.take().unwrap());
-        let mut line = String::new();
-        timeout(DEADLINE, stderr.read_line(&mut line))
-            .await
-            .unwrap()
-            .unwrap();
-        tokio::spawn(async move {
-            let mut rest = stderr.lines();
-            while let Ok(Some(line)) = rest.next_line().await {
-                eprintln!("{line}");
-            }
-        });
-        let event: Value = serde_json::from_str(&line).unwrap();
-        let address = event["address"].as_str().unwrap().parse().unwrap();
-        ready(address, 200).await;
-        Self { child, address }
-    }
-
-    /// kill -9.
-    pub(crate) async fn kill(mut self) {
-        self.child.kill().await.unwrap();
-    }
+pub(crate) async fn process(redis: &Redis) -> Running {
+    let mut start = command(&["--listen", "127.0.0.1:0", "--json"]);
+    start.env("PEERLINE_REDIS", redis.url().expose());
+    let node = Running::start(start).await;
+    ready(node.address(), 200).await;
+    node
 }

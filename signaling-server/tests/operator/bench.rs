@@ -1,7 +1,7 @@
 //! `signaling-server bench`: small loads, whose figures must make sense whatever the machine does.
 
-use crate::{
-    common::TestServer,
+use crate::common::{
+    TestServer,
     program::{command, output},
 };
 use serde_json::Value;
