@@ -2,8 +2,8 @@
 //! never across an await. What is told to several peers is queued while the rooms are locked, so
 //! that everybody sees comings, goings and messages in one order.
 //!
-//! Locks are taken in this order: a member's intake or absence, the rooms, a mailbox. The sources and the
-//! clock are leaves.
+//! Locks are taken in this order: a member's intake or absence, the rooms, a mailbox. The sources, the
+//! clock, and what the cluster knows are leaves.
 
 mod admission;
 mod arrivals;

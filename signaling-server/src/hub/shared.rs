@@ -117,7 +117,12 @@ impl Hub {
                     self.metrics.slow.inc();
                     Closing::slow()
                 }
-                "moved" => Closing::moved(),
+                "moved" => {
+                    if let Some(cluster) = &self.cluster {
+                        cluster.gave_over();
+                    }
+                    Closing::moved()
+                }
                 _ => Closing::gone(),
             };
             self.unseat(&session, closing);

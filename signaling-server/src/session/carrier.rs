@@ -3,7 +3,7 @@
 use super::Session;
 use crate::{
     closing::Closing,
-    cluster::LAZY_BYTES,
+    cluster::ACK_SLACK_BYTES,
     hub::Hub,
     mailbox::{CarrierId, Outgoing},
 };
@@ -79,7 +79,8 @@ impl Carrier {
 
     /// Has the cluster forget what the member has for sure, now and then.
     fn report(&self) {
-        if self.session.shared.is_some() && self.session.mailbox.done_bytes() > LAZY_BYTES / 2 {
+        if self.session.shared.is_some() && self.session.mailbox.done_bytes() > ACK_SLACK_BYTES / 2
+        {
             self.hub.look_at(&self.session.room);
         }
     }

@@ -5,7 +5,7 @@ use crate::{
         DEADLINE, TestServer,
         line::{Kind, Line},
     },
-    node::{lonely, node, process, ready},
+    node::{lonely, node, process, reaches, ready},
     redis::Redis,
     service::talk,
 };
@@ -97,6 +97,8 @@ async fn the_others_are_told_that_a_node_has_died() {
     };
     let away = tokio::time::timeout(DEADLINE * 2, told).await.unwrap();
     assert_eq!(away["peer"], line.id());
+    let lost = "peerline_cluster_leases_lost_total{of=\"others\"}";
+    reaches(lives.address, lost, 1.0).await;
 }
 
 /// Redis stops for a while: rooms on one node go on, others are told to try again, nobody new comes in, and
@@ -167,6 +169,11 @@ async fn a_redis_that_stays_away() {
     redis.pause();
     for line in [&mut c, &mut d] {
         assert_eq!(line.refusal().await, "draining");
+    }
+    for node in [&here, &there] {
+        let lost = "peerline_cluster_leases_lost_total{of=\"self\"}";
+        reaches(node.address, lost, 1.0).await;
+        reaches(node.address, "peerline_redis_up", 0.0).await;
     }
     assert_eq!(c.connect().await.err().unwrap(), "server-full");
     talk(&mut a, &mut b, 0..20).await;
