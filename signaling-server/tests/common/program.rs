@@ -2,7 +2,7 @@
 
 use super::DEADLINE;
 use serde_json::Value;
-use std::{net::SocketAddr, process::Stdio};
+use std::{net::SocketAddr, process::Stdio, time::Duration};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, BufReader},
     process::{Child, ChildStderr, Command},
@@ -23,8 +23,13 @@ pub(crate) fn command(arguments: &[&str]) -> Command {
 }
 
 /// What a command wrote on stdout and stderr, and how it ended.
-pub(crate) async fn output(mut command: Command) -> (i32, String, String) {
-    let output = timeout(DEADLINE, command.output()).await.unwrap().unwrap();
+pub(crate) async fn output(command: Command) -> (i32, String, String) {
+    output_within(DEADLINE, command).await
+}
+
+/// The same of one that takes longer.
+pub(crate) async fn output_within(limit: Duration, mut command: Command) -> (i32, String, String) {
+    let output = timeout(limit, command.output()).await.unwrap().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (
         output.status.code().unwrap(),
@@ -61,6 +66,16 @@ impl Running {
         let pid = i32::try_from(self.child.id().unwrap()).unwrap();
         let pid = rustix::process::Pid::from_raw(pid).unwrap();
         rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// Bytes in memory now.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn resident(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.child.id().unwrap());
+        let status = std::fs::read_to_string(path).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kibibytes = line.unwrap().trim().strip_suffix(" kB").unwrap();
+        kibibytes.parse::<u64>().unwrap() * 1024
     }
 
     /// kill -9.
