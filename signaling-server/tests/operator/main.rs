@@ -5,6 +5,7 @@
 mod common;
 
 mod access;
+mod acme;
 mod admin;
 mod bench;
 mod commands;

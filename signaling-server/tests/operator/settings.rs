@@ -72,6 +72,7 @@ async fn whatever_is_wrong_is_one_line_and_exit_code_2() {
         write(&path(&format!("{number}.toml")), text)
     };
     let missing = path("missing").to_str().unwrap().to_owned();
+    let kept = path("kept").to_str().unwrap().to_owned();
     let rows: Vec<(Vec<String>, &str)> = [
         (format!("--config {missing}"), "cannot read it"),
         (
@@ -118,6 +119,20 @@ async fn whatever_is_wrong_is_one_line_and_exit_code_2() {
         (
             format!("--tls-cert {public} --tls-key {missing} --tls-self-signed"),
             "exclude each other",
+        ),
+        ("--acme a.example".into(), "--acme needs --acme-cache"),
+        ("--acme-email a@b".into(), "--acme-email needs --acme"),
+        (
+            format!("--acme a.example --acme-cache {missing} --tls-self-signed"),
+            "exclude each other",
+        ),
+        (
+            format!("--acme a.example --acme-cache {short}"),
+            "cannot keep certificates",
+        ),
+        (
+            format!("--acme a.example --acme-cache {kept} --acme-directory http://ca.example/"),
+            "has to be https",
         ),
         ("--tls-name x".into(), "--tls-name needs --tls-self-signed"),
         ("--tls-turn-only".into(), "--tls-turn-only needs --turn"),

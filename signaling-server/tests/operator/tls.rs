@@ -18,14 +18,17 @@ use tokio::{
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tokio_tungstenite::{client_async, tungstenite::Message};
 
-fn secured(tls: &Tls) -> Config {
+pub(crate) fn secured(tls: &Tls) -> Config {
     let mut config = config();
     config.tls = Some(tls.clone());
     config
 }
 
 /// A connection of somebody who trusts the certificate in this directory, by the name `localhost`.
-async fn connect(address: SocketAddr, directory: &Path) -> std::io::Result<TlsStream<TcpStream>> {
+pub(crate) async fn connect(
+    address: SocketAddr,
+    directory: &Path,
+) -> std::io::Result<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
     let certificate = directory.join("cert.pem");
     roots
@@ -128,7 +131,8 @@ async fn empty_records_and_renegotiation_end_the_connection() {
         // An alert at most.
         assert!(answer.len() < 100, "{kind:#x}: {answer:?}");
     }
-    // An `R` on a line of its own makes this client ask for another handshake.
+    // An `R` on a line of its own makes this client ask for another handshake. It is ended, or there is no TLS
+    // 1.2 in this build in the first place: 1.3 has no such thing.
     let mut client = Command::new("openssl")
         .args(["s_client", "-tls1_2", "-connect"])
         .arg(server.address.to_string())
@@ -147,7 +151,8 @@ async fn empty_records_and_renegotiation_end_the_connection() {
     let output = output.unwrap().unwrap();
     drop(input);
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("RENEGOTIATING"), "{said}");
+    let refused = ["RENEGOTIATING", "protocol version"];
+    assert!(refused.iter().any(|text| said.contains(text)), "{said}");
     assert!(!output.status.success(), "{said}");
 
     let stream = connect(server.address, directory.path()).await.unwrap();
