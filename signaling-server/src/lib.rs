@@ -24,6 +24,7 @@
 //! several servers one service, with Redis.
 
 mod access;
+mod acme;
 mod admin;
 mod bucket;
 mod clock;
@@ -56,6 +57,7 @@ pub use access::{
     AccessConfig, Claims, KeyError, KeySpec, MAX_AGE, Role, Scope, SigningKey, TokenError,
     TokenKey, TokenKeys, Webhook, WebhookError, create_token,
 };
+pub use acme::{Acme, AcmeConfig, AcmeError, LETS_ENCRYPT};
 pub use admin::{AdminClient, AdminError};
 pub use config::{AddressLimits, Config, Limits, Origins, ProxyHeader};
 pub use network::{Network, NetworkError};

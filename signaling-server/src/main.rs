@@ -22,9 +22,10 @@ mod turn;
 use anyhow::{Context, Result};
 use arguments::{Arguments, Command};
 use settings::{Loaded, Settings};
-use signaling_server::{Config, Server, ServerHandle, Tls};
+use signaling_server::{Acme, Config, Server, ServerHandle, Tls};
 use signals::{Hangups, Signals};
 use std::{ffi::OsString, net::SocketAddr, process::ExitCode, time::Duration};
+use tls::TlsArguments;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
@@ -62,9 +63,9 @@ fn main() -> ExitCode {
         None => {}
     }
     // Before anything is started: all that can be wrong with the settings is.
-    let checked = settings.arguments.tls.load().and_then(|tls| {
+    let checked = certificates(&settings.arguments.tls).and_then(|(acme, tls)| {
         let config = settings.arguments.to_config(tls.clone())?;
-        Ok((config, tls))
+        Ok((config, acme, tls))
     });
     match checked {
         Err(error) => wrong(&error),
@@ -72,11 +73,21 @@ fn main() -> ExitCode {
             print!("{}", settings.print());
             ExitCode::SUCCESS
         }
-        Ok((config, tls)) => match log_to_stderr(&settings.arguments) {
-            Ok(()) => ended(run(words, *settings, config, tls)),
+        Ok((config, acme, tls)) => match log_to_stderr(&settings.arguments) {
+            Ok(()) => ended(run(words, *settings, config, acme, tls)),
             Err(error) => wrong(&error),
         },
     }
+}
+
+/// The certificate, and what orders it.
+fn certificates(arguments: &TlsArguments) -> Result<(Option<Acme>, Option<Tls>)> {
+    let acme = arguments.acme()?;
+    let tls = match &acme {
+        Some(acme) => Some(acme.tls()),
+        None => arguments.load()?,
+    };
+    Ok((acme, tls))
 }
 
 fn wrong(error: &anyhow::Error) -> ExitCode {
@@ -99,6 +110,7 @@ async fn run(
     words: Vec<OsString>,
     settings: Settings,
     config: Config,
+    acme: Option<Acme>,
     tls: Option<Tls>,
 ) -> Result<()> {
     let server = Server::bind(config)?;
@@ -112,8 +124,17 @@ async fn run(
     tokio::select! {
         () = server.run(signals.first()) => {}
         never = keep_up(hangups, words, settings, tls, handle) => match never {},
+        never = order(acme) => match never {},
     }
     Ok(())
+}
+
+/// Orders certificates, if that is wanted.
+async fn order(acme: Option<Acme>) -> std::convert::Infallible {
+    match acme {
+        Some(acme) => acme.keep().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Reads settings again when told to, and certificates when they have changed.

@@ -1,6 +1,11 @@
 //! What happens, in numbers for Prometheus. Labels have fixed values only: nothing that a client chooses
 //! makes a new series.
 
+mod cluster;
+
+pub(crate) use cluster::ClusterMetrics;
+
+use crate::cluster::Script;
 use prometheus_client::{
     encoding::text::encode,
     metrics::{
@@ -42,6 +47,7 @@ pub(crate) struct Metrics {
     pub(crate) turn_allocations: Gauge,
     handshake: Histogram,
     pairing: Histogram,
+    pub(crate) cluster: ClusterMetrics,
 }
 
 #[derive(Default)]
@@ -203,6 +209,7 @@ impl Metrics {
         registry.register_with_unit("handshake", help, Unit::Seconds, handshake.clone());
         let help = "From the second member to sealed records of both";
         registry.register_with_unit("pairing", help, Unit::Seconds, pairing.clone());
+        let cluster = ClusterMetrics::new(&mut registry, &Script::ALL.map(Script::name));
         Self {
             registry,
             started: Instant::now(),
@@ -220,6 +227,7 @@ impl Metrics {
             turn_allocations,
             handshake,
             pairing,
+            cluster,
         }
     }
 
@@ -361,6 +369,11 @@ mod tests {
         metrics.message("sealed");
         metrics.paired(Duration::from_millis(3));
         metrics.shook_hands(Duration::from_secs(100));
+        for script in Script::ALL {
+            let took = Duration::from_micros(300);
+            metrics.cluster.called(script.name(), took);
+        }
+        metrics.cluster.taken.inc();
         assert_eq!(lines(), before);
         let text = metrics.encode(Present {
             rooms: 7,
@@ -376,6 +389,10 @@ mod tests {
             "peerline_handshake_seconds_bucket{le=\"+Inf\"} 1",
             "peerline_relayed_bytes_total 0",
             "peerline_turn_bytes_total{direction=\"to-peers\"} 0",
+            "peerline_cluster_nodes 0",
+            "peerline_cluster_takeovers_total{direction=\"in\"} 1",
+            "peerline_cluster_leases_lost_total{of=\"others\"} 0",
+            "peerline_redis_call_seconds_bucket{le=\"0.0004\",script=\"post\"} 1",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} in {text}");
         }

@@ -3,7 +3,11 @@
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::{Method, Request, StatusCode, client::conn::http1, header};
+use hyper::{
+    Method, Request, Response, StatusCode,
+    client::conn::http1,
+    header::{self, HeaderValue},
+};
 use hyper_util::rt::TokioIo;
 use rustls::{
     ClientConfig, RootCertStore,
@@ -95,34 +99,44 @@ impl Endpoint {
         json: Option<String>,
         limit: Duration,
     ) -> Result<(StatusCode, Bytes), RequestError> {
+        let mut request = Request::builder().method(method);
+        if let Some(token) = token {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {}", token.expose()));
+        }
+        if json.is_some() {
+            request = request.header(header::CONTENT_TYPE, "application/json");
+        }
+        let body = Full::new(Bytes::from(json.unwrap_or_default()));
+        let request = request.body(body).map_err(network)?;
+        let response = self.send(request, limit).await?;
+        Ok((response.status(), response.into_body()))
+    }
+
+    /// Sends a request, whatever address is in it, here.
+    pub(crate) async fn send(
+        &self,
+        mut request: Request<Full<Bytes>>,
+        limit: Duration,
+    ) -> Result<Response<Bytes>, RequestError> {
+        let query = self.url.query().map(|query| format!("?{query}"));
+        let path = format!("{}{}", self.url.path(), query.unwrap_or_default());
+        *request.uri_mut() = path.parse().map_err(network)?;
+        let host = HeaderValue::from_str(self.url.authority()).map_err(network)?;
+        let headers = request.headers_mut();
+        headers.insert(header::HOST, host);
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         let answered = async {
             let stream = self.connect().await?;
             let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
                 .await
                 .map_err(network)?;
             let connection = AbortOnDropHandle::new(tokio::spawn(connection));
-            let query = self.url.query().map(|query| format!("?{query}"));
-            let path = format!("{}{}", self.url.path(), query.unwrap_or_default());
-            let mut request = Request::builder()
-                .method(method)
-                .uri(path)
-                .header(header::HOST, self.url.authority())
-                .header(header::CONNECTION, "close");
-            if let Some(token) = token {
-                request =
-                    request.header(header::AUTHORIZATION, format!("Bearer {}", token.expose()));
-            }
-            if json.is_some() {
-                request = request.header(header::CONTENT_TYPE, "application/json");
-            }
-            let body = Full::new(Bytes::from(json.unwrap_or_default()));
-            let request = request.body(body).map_err(network)?;
             let response = sender.send_request(request).await.map_err(network)?;
-            let status = response.status();
-            let body = Limited::new(response.into_body(), self.answer_bytes);
+            let (head, body) = response.into_parts();
+            let body = Limited::new(body, self.answer_bytes);
             let body = body.collect().await.map_err(network)?.to_bytes();
             drop(connection);
-            Ok((status, body))
+            Ok(Response::from_parts(head, body))
         };
         timeout(limit, answered)
             .await

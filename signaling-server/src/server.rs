@@ -158,14 +158,15 @@ impl Server {
             limits,
             ..
         } = config;
-        let cluster = redis.map(|url| Cluster::new(&url, &limits)).transpose();
+        let metrics = Arc::new(Metrics::new());
+        let join = |url| Cluster::new(&url, &limits, metrics.cluster.clone());
+        let cluster = redis.map(join).transpose();
         let cluster = cluster.map_err(|reason| BindError::Redis { reason })?;
         let mut minter = Minter::new(turn_secret.as_ref(), turn_uris);
         if let Some(turn) = &turn {
             minter.add_urls(turn.urls());
         }
         let doors = Doors::new(origins, access, admin_token);
-        let metrics = Arc::new(Metrics::new());
         let cluster = cluster.map(Arc::new);
         let hub = Hub::new(limits, ice_servers, minter.clone(), metrics, doors, cluster);
         Ok(Self {

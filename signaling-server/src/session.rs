@@ -1,39 +1,32 @@
-//! One place in a room, whatever carries its messages, and the connections that carry them.
+//! One place in a room, whatever carries its messages.
+
+mod carrier;
+mod shared;
+
+pub(crate) use carrier::{Carrier, Medium};
 
 use crate::{
     bucket::TokenBucket,
     closing::Closing,
-    cluster::{Entry, LAZY_BYTES, Owed},
+    cluster::{Entry, Owed},
     config::Limits,
     hub::Hub,
-    mailbox::{CarrierId, Frame, Mailbox, Outgoing},
+    mailbox::{Frame, Mailbox},
     refusal::Refusal,
     sources::Source,
     token::{ResumeSecret, ResumeToken},
 };
+use shared::Shared;
 use signaling_protocol::{
-    ClientMessage, ErrorCode, LeaveReason, Numbered, PeerId, RoomName, ServerMessage,
+    ClientMessage, ErrorCode, Numbered, PeerId, RoomName, ServerMessage,
     limits::{ACK_BYTES, ACK_MESSAGES, MESSAGE_BYTES},
     seq_of,
 };
 use std::{
-    collections::VecDeque,
     ops::ControlFlow,
-    sync::{
-        Arc, Mutex, MutexGuard,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Mutex, MutexGuard},
     time::{Duration, Instant},
 };
-
-/// How a member's messages travel, as far as it says when the member is away.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Medium {
-    /// A connection that lasts: its end is news.
-    Socket,
-    /// Requests, with pauses between them.
-    Requests,
-}
 
 /// A member: what it may send, and what waits for it. It has no way to the hub, which owns it.
 #[derive(Debug)]
@@ -50,20 +43,6 @@ pub(crate) struct Session {
     absence: Mutex<Absence>,
     /// In a cluster.
     shared: Option<Box<Shared>>,
-}
-
-/// What a member of a cluster has besides.
-#[derive(Debug)]
-struct Shared {
-    /// Which of those that carried this member this is.
-    name: String,
-    /// What came from it and is not written down yet. Whoever reads from it waits in
-    /// [`Session::settle`] before it reads more, so that there is hardly ever more than one.
-    owed: Mutex<VecDeque<Owed>>,
-    /// The number of the last message that is written down.
-    written: AtomicU64,
-    /// Held by the one that writes it down.
-    turn: tokio::sync::Mutex<()>,
 }
 
 /// What came from a member.
@@ -115,17 +94,6 @@ impl Session {
         }
     }
 
-    /// The same in a cluster, where the name tells apart those who carry one member.
-    pub(crate) fn shared(mut self, name: String) -> Self {
-        self.shared = Some(Box::new(Shared {
-            name,
-            owed: Mutex::default(),
-            written: AtomicU64::new(self.received()),
-            turn: tokio::sync::Mutex::default(),
-        }));
-        self
-    }
-
     /// One that was somewhere else: what came there was up to `received`, what it may lack begins with
     /// `first`.
     pub(crate) fn continued(mut self, received: u64, first: u64) -> Self {
@@ -134,57 +102,9 @@ impl Session {
         self
     }
 
-    /// Remembers that a message is written down, or passed on without that.
-    pub(crate) fn wrote(&self, seq: Option<u64>) {
-        if let Some((shared, seq)) = self.shared.as_ref().zip(seq) {
-            shared.written.fetch_max(seq, Ordering::Relaxed);
-        }
-    }
-
-    /// The number of the last message for which that is true.
-    pub(crate) fn written(&self) -> u64 {
-        let shared = self.shared.as_ref();
-        shared.map_or(0, |shared| shared.written.load(Ordering::Relaxed))
-    }
-
-    /// Its name in a cluster.
-    pub(crate) fn name(&self) -> Option<&str> {
-        self.shared.as_ref().map(|shared| shared.name.as_str())
-    }
-
     /// What opens its place, as others may know it.
     pub(crate) fn digest(&self) -> Option<String> {
         self.secret.as_ref().map(ResumeSecret::digest)
-    }
-
-    /// Keeps something to be written down.
-    pub(crate) fn owe(&self, owed: Owed) {
-        if let Some(shared) = &self.shared {
-            shared.lock().push_back(owed);
-        }
-    }
-
-    /// Waits until what came so far is written down, where that takes time. Cancelled, the rest is left for
-    /// the next one; what is written down twice is passed on once.
-    pub(crate) async fn settle(&self, hub: &Hub) {
-        let Some(shared) = &self.shared else {
-            return;
-        };
-        let _turn = shared.turn.lock().await;
-        loop {
-            let first = shared.lock().front().cloned();
-            let Some(owed) = first else { break };
-            hub.write_down(self, &owed).await;
-            self.wrote(owed.seq);
-            shared.lock().pop_front();
-        }
-        self.acknowledge(&mut self.lock());
-    }
-
-    /// Whether [`Session::settle`] has something to do.
-    pub(crate) fn is_unsettled(&self) -> bool {
-        let shared = self.shared.as_ref();
-        shared.is_some_and(|shared| !shared.lock().is_empty())
     }
 
     /// Says how much has come, if it is time.
@@ -331,14 +251,6 @@ impl Session {
     }
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Owed>> {
-        self.owed
-            .lock()
-            .expect("nothing panics while it holds what is owed")
-    }
-}
-
 pub(crate) fn too_fast(limits: &Limits) -> Refusal {
     let rate = limits.messages_per_second;
     Refusal::new(
@@ -359,91 +271,4 @@ pub(crate) fn message_bucket(limits: &Limits, now: Instant) -> TokenBucket {
         limits.message_burst,
         now,
     )
-}
-
-/// What carries a member's messages now. Dropped, the member is away, or gone if it cannot come back.
-#[derive(Debug)]
-pub(crate) struct Carrier {
-    hub: Arc<Hub>,
-    session: Arc<Session>,
-    id: CarrierId,
-    medium: Medium,
-    reason: LeaveReason,
-}
-
-impl Carrier {
-    pub(crate) fn new(hub: Arc<Hub>, session: Arc<Session>, id: CarrierId, medium: Medium) -> Self {
-        Self {
-            hub,
-            session,
-            id,
-            medium,
-            reason: LeaveReason::Lost,
-        }
-    }
-
-    /// The WebSocket on which a member came. Its mailbox has served nobody else yet, and what is in it
-    /// already is for this one.
-    pub(crate) fn first(hub: Arc<Hub>, session: Arc<Session>) -> Self {
-        Self::new(hub, session, 0, Medium::Socket)
-    }
-
-    pub(crate) fn session(&self) -> &Arc<Session> {
-        &self.session
-    }
-
-    pub(crate) fn medium(&self) -> Medium {
-        self.medium
-    }
-
-    /// Whether no other connection has taken its place.
-    pub(crate) fn is_current(&self) -> bool {
-        self.session.mailbox.is_carried_by(self.id)
-    }
-
-    /// Takes one message.
-    pub(crate) fn receive(&self, text: &str) -> ControlFlow<Closing> {
-        self.session.receive(&self.hub, text)
-    }
-
-    /// The next frame, as soon as there is one. Cancelled, it has taken nothing.
-    pub(crate) async fn next(&self) -> Result<Outgoing, Closing> {
-        let next = self.session.mailbox.next(self.id).await;
-        self.report();
-        next
-    }
-
-    /// Waits until what came is written down, where that takes time.
-    pub(crate) async fn settle(&self) {
-        self.session.settle(&self.hub).await;
-        self.report();
-    }
-
-    /// Has the cluster forget what the member has for sure, now and then.
-    fn report(&self) {
-        if self.session.shared.is_some() && self.session.mailbox.done_bytes() > LAZY_BYTES / 2 {
-            self.hub.look_at(&self.session.room);
-        }
-    }
-
-    /// The next frame, if there is one.
-    pub(crate) fn take(&self) -> Option<Result<Outgoing, Closing>> {
-        self.session.mailbox.take(self.id)
-    }
-
-    /// Waits until there is nothing more to carry.
-    pub(crate) async fn over(&self) -> Closing {
-        self.session.mailbox.over(self.id).await
-    }
-
-    /// Stops carrying. With anything but `lost` the member is gone, and the others are told so.
-    pub(crate) fn leave(mut self, reason: LeaveReason) {
-        self.reason = reason;
-    }
-}
-
-impl Drop for Carrier {
-    fn drop(&mut self) {
-        self.hub.detach(self, self.reason);
-    }
 }

@@ -1,26 +1,25 @@
 //! Certificates: read from files, and again when they change, or made on the spot; for everything that
 //! speaks TLS.
 
-use rcgen::{CertificateParams, DnType, KeyPair};
+mod challenges;
+mod self_signed;
+
+pub(crate) use challenges::{Challenges, Shown};
+
+use challenges::Chooser;
 use ring::digest;
 use rustls::{
     ServerConfig,
     crypto::ring as provider,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    sign::CertifiedKey,
 };
 use std::{
     fmt, fs, io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock},
-    time::{Duration, SystemTime},
+    time::SystemTime,
 };
-
-/// How long a certificate that signed itself is good: until somebody tidies up.
-const SELF_SIGNED_DAYS: i64 = 365;
-
-/// How much of that is over when it is made anew.
-const RENEWED_BEFORE: Duration = Duration::from_secs(30 * 86_400);
 
 /// A certificate chain and its key. Clones share it, also when it is read again.
 #[derive(Clone)]
@@ -29,6 +28,8 @@ pub struct Tls(Arc<Inner>);
 struct Inner {
     /// Where it was read from.
     files: Option<(PathBuf, PathBuf)>,
+    /// What is shown to those who want to see whose the names are.
+    challenges: Arc<Challenges>,
     current: RwLock<Current>,
 }
 
@@ -80,9 +81,10 @@ impl Tls {
     /// # Errors
     /// The files, or what is in them.
     pub fn from_files(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
-        let current = Current::read(certificate, key)?;
+        let challenges = Arc::default();
+        let current = Current::read(certificate, key, &challenges)?;
         let files = Some((certificate.to_owned(), key.to_owned()));
-        Ok(Self::new(files, current))
+        Ok(Self::new(files, challenges, current))
     }
 
     /// Makes a certificate that nobody but itself has signed, for `localhost`, this machine's name and
@@ -93,12 +95,11 @@ impl Tls {
     /// The directory, or what is in it.
     pub fn self_signed(keep: Option<&Path>, names: &[String]) -> Result<Self, TlsError> {
         let Some(directory) = keep else {
-            let (certificate, key) = make(names)?;
-            return Ok(Self::new(None, Current::of_pem(&certificate, &key)?));
+            return Self::placeholder(None, names);
         };
         let (certificate, key) = (directory.join("cert.pem"), directory.join("key.pem"));
-        if !is_fresh(&certificate) || !key.exists() {
-            let made = make(names)?;
+        if !self_signed::is_fresh(&certificate) || !key.exists() {
+            let made = self_signed::make(names)?;
             keep_private(directory, &key, &made.1)
                 .and_then(|()| fs::write(&certificate, &made.0))
                 .map_err(|source| TlsError::Keep {
@@ -109,9 +110,29 @@ impl Tls {
         Self::from_files(&certificate, &key)
     }
 
-    fn new(files: Option<(PathBuf, PathBuf)>, current: Current) -> Self {
-        let current = RwLock::new(current);
-        Self(Arc::new(Inner { files, current }))
+    /// A certificate that is made now and not kept, until there is a better one in the file.
+    pub(crate) fn placeholder(file: Option<&Path>, names: &[String]) -> Result<Self, TlsError> {
+        let (certificate, key) = self_signed::make(names)?;
+        let challenges = Arc::default();
+        let current = Current::of_pem(&certificate, &key, &challenges)?;
+        let files = file.map(|file| (file.to_owned(), file.to_owned()));
+        Ok(Self::new(files, challenges, current))
+    }
+
+    fn new(
+        files: Option<(PathBuf, PathBuf)>,
+        challenges: Arc<Challenges>,
+        current: Current,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            files,
+            challenges,
+            current: RwLock::new(current),
+        }))
+    }
+
+    pub(crate) fn challenges(&self) -> &Arc<Challenges> {
+        &self.0.challenges
     }
 
     /// Reads the files again if they have changed; connections from now on get what is in them. What
@@ -126,7 +147,7 @@ impl Tls {
         if self.read(|current| current.stamp == stamp(certificate, key)) {
             return Ok(false);
         }
-        let fresh = Current::read(certificate, key)?;
+        let fresh = Current::read(certificate, key, &self.0.challenges)?;
         let changed = self.read(|current| current.fingerprint != fresh.fingerprint);
         *self
             .0
@@ -170,7 +191,11 @@ impl fmt::Display for Fingerprint {
 }
 
 impl Current {
-    fn read(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
+    fn read(
+        certificate: &Path,
+        key: &Path,
+        challenges: &Arc<Challenges>,
+    ) -> Result<Self, TlsError> {
         let unreadable = |path: &Path, what, reason: String| TlsError::File {
             path: path.to_owned(),
             what,
@@ -188,10 +213,14 @@ impl Current {
         if chain.is_empty() {
             return Err(of_chain("there is none in it".to_owned()));
         }
-        Self::new(chain, key, stamp)
+        Self::new(chain, key, stamp, challenges)
     }
 
-    fn of_pem(certificate: &str, key: &str) -> Result<Self, TlsError> {
+    fn of_pem(
+        certificate: &str,
+        key: &str,
+        challenges: &Arc<Challenges>,
+    ) -> Result<Self, TlsError> {
         let unusable = |error: &dyn fmt::Display| TlsError::Make(error.to_string());
         let certificate = CertificateDer::from_pem_slice(certificate.as_bytes());
         let key = PrivateKeyDer::from_pem_slice(key.as_bytes());
@@ -200,6 +229,7 @@ impl Current {
             vec![certificate],
             key.map_err(|error| unusable(&error))?,
             None,
+            challenges,
         )
     }
 
@@ -207,16 +237,21 @@ impl Current {
         chain: Vec<CertificateDer<'static>>,
         key: PrivateKeyDer<'static>,
         stamp: Option<Stamp>,
+        challenges: &Arc<Challenges>,
     ) -> Result<Self, TlsError> {
         let own = chain.first().map_or(&[][..], |certificate| certificate);
         let own = digest::digest(&digest::SHA256, own);
         let fingerprint = Fingerprint(own.as_ref().try_into().expect("SHA-256 has 32 bytes"));
-        let mut config =
-            ServerConfig::builder_with_provider(Arc::new(provider::default_provider()))
-                .with_safe_default_protocol_versions()?
-                .with_no_client_auth()
-                .with_single_cert(chain, key)?;
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let provider = Arc::new(provider::default_provider());
+        let chooser = Chooser {
+            own: Arc::new(CertifiedKey::from_der(chain, key, &provider)?),
+            challenges: Arc::clone(challenges),
+        };
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(chooser));
+        config.alpn_protocols = vec![b"http/1.1".to_vec(), challenges::ALPN.to_vec()];
         Ok(Self {
             config: Arc::new(config),
             fingerprint,
@@ -233,67 +268,8 @@ fn stamp(certificate: &Path, key: &Path) -> Option<Stamp> {
     Some([of(certificate)?, of(key)?])
 }
 
-/// Whether a certificate that was kept is good for some time yet, as far as its file's age says.
-fn is_fresh(path: &Path) -> bool {
-    let lifetime = Duration::from_secs(SELF_SIGNED_DAYS.unsigned_abs() * 86_400) - RENEWED_BEFORE;
-    fs::metadata(path)
-        .and_then(|metadata| metadata.modified())
-        .is_ok_and(|made| made.elapsed().is_ok_and(|age| age < lifetime))
-}
-
-/// A certificate and its key in PEM.
-fn make(names: &[String]) -> Result<(String, String), TlsError> {
-    let failed = |error: rcgen::Error| TlsError::Make(error.to_string());
-    let mut subjects: Vec<String> = vec!["localhost".to_owned()];
-    subjects.extend(own_names());
-    subjects.extend(names.iter().cloned());
-    let loopback: [IpAddr; 2] = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
-    subjects.extend(loopback.map(|ip| ip.to_string()));
-    subjects.extend(crate::turn::own_addresses().map(|ip| ip.to_string()));
-    let mut seen = std::collections::HashSet::new();
-    subjects.retain(|name| seen.insert(name.clone()));
-    let mut params = CertificateParams::new(subjects).map_err(failed)?;
-    params
-        .distinguished_name
-        .push(DnType::CommonName, "Peerline, self-signed");
-    let now = rcgen::date_time_ymd(1970, 1, 1)
-        + SystemTime::now()
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or_default();
-    let day = Duration::from_secs(86_400);
-    params.not_before = now - day;
-    params.not_after = now + day * u32::try_from(SELF_SIGNED_DAYS).unwrap_or(1);
-    let key = KeyPair::generate().map_err(failed)?;
-    let certificate = params.self_signed(&key).map_err(failed)?;
-    Ok((certificate.pem(), key.serialize_pem()))
-}
-
-/// This machine's name, alone and as others on the network may know it.
-fn own_names() -> Vec<String> {
-    #[cfg(unix)]
-    {
-        let name = rustix::system::uname()
-            .nodename()
-            .to_string_lossy()
-            .into_owned();
-        let usable = !name.is_empty()
-            && name
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte));
-        if usable {
-            let local = format!("{name}.local");
-            return if name.contains('.') {
-                vec![name]
-            } else {
-                vec![name, local]
-            };
-        }
-    }
-    Vec::new()
-}
-
 /// Writes a key that only its owner may read, into a directory that is made if it is missing.
-fn keep_private(directory: &Path, path: &Path, text: &str) -> io::Result<()> {
+pub(crate) fn keep_private(directory: &Path, path: &Path, text: &str) -> io::Result<()> {
     use std::io::Write as _;
     fs::create_dir_all(directory)?;
     let mut options = fs::OpenOptions::new();
@@ -333,7 +309,7 @@ mod tests {
         fs::write(keep.join("cert.pem"), "nothing").unwrap();
         assert!(again.reload().is_err());
         assert_eq!(shared.fingerprint(), print);
-        let (certificate, key) = make(&["extra.example".to_owned()]).unwrap();
+        let (certificate, key) = self_signed::make(&["extra.example".to_owned()]).unwrap();
         fs::write(keep.join("cert.pem"), certificate).unwrap();
         assert!(again.reload().is_err(), "the key is another one's");
         fs::write(keep.join("key.pem"), key).unwrap();

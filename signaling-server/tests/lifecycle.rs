@@ -3,16 +3,14 @@
 
 mod common;
 
-use common::{Client, DEADLINE, TestServer, config};
+use common::{
+    Client, DEADLINE, TestServer, config,
+    program::{Running, command, output},
+};
 use serde_json::json;
 use signaling_server::{BindError, Config, Server};
-use std::{process::Stdio, time::Duration};
-use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, BufReader},
-    net::TcpStream,
-    process::{Child, Command},
-    time::timeout,
-};
+use std::time::Duration;
+use tokio::{net::TcpStream, time::timeout};
 
 #[tokio::test]
 async fn stopping_lets_a_pairing_finish() {
@@ -116,42 +114,21 @@ async fn the_unspecified_address_takes_ipv4() {
     client.expect("joined").await;
 }
 
-/// The program, and what it wrote first.
-async fn program(arguments: &[&str]) -> (Child, BufReader<tokio::process::ChildStderr>, String) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_signaling-server"))
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let mut stderr = BufReader::new(child.stderr.take().unwrap());
-    let mut line = String::new();
-    timeout(DEADLINE, stderr.read_line(&mut line))
-        .await
-        .unwrap()
-        .unwrap();
-    (child, stderr, line)
-}
-
 #[cfg(unix)]
 #[tokio::test]
 async fn the_program_announces_itself_and_stops_on_signals() {
-    use rustix::process::{Pid, Signal, kill_process};
+    use rustix::process::Signal;
     for signal in [Signal::INT, Signal::TERM] {
-        let (mut child, mut stderr, line) = program(&[
+        let start = [
             "--listen",
             "127.0.0.1:0",
             "--json",
             "--stun",
             "stun:192.0.2.1",
-        ])
-        .await;
-        let event: serde_json::Value = serde_json::from_str(&line).unwrap();
-        assert_eq!(event["event"], "listening");
-        let address = event["address"].as_str().unwrap();
-        let mut client = Client::connect(address.parse().unwrap(), "/ws").await;
+        ];
+        let mut program = Running::start(command(&start)).await;
+        assert_eq!(program.event["event"], "listening");
+        let mut client = Client::connect(program.address(), "/ws").await;
         client.send(json!({ "type": "join", "room": "r" })).await;
         let joined = client.expect("joined").await;
         assert_eq!(
@@ -159,14 +136,11 @@ async fn the_program_announces_itself_and_stops_on_signals() {
             json!([{ "urls": ["stun:192.0.2.1"] }])
         );
 
-        let pid = Pid::from_raw(i32::try_from(child.id().unwrap()).unwrap()).unwrap();
-        kill_process(pid, signal).unwrap();
+        program.signal(signal);
         client.expect("draining").await;
         client.close().await;
-        let status = timeout(DEADLINE, child.wait()).await.unwrap().unwrap();
-        assert_eq!(status.code(), Some(0));
-        let mut rest = String::new();
-        stderr.read_to_string(&mut rest).await.unwrap();
+        let (code, rest) = program.ended().await;
+        assert_eq!(code, Some(0));
         assert_eq!(rest, "", "one line and nothing else");
     }
 }
@@ -183,10 +157,8 @@ async fn the_program_refuses_what_it_cannot_do() {
         (&["--max-peers", "1"], 2, "2..=1000"),
     ];
     for (arguments, code, says) in rows {
-        let (mut child, mut stderr, mut output) = program(arguments).await;
-        let status = timeout(DEADLINE, child.wait()).await.unwrap().unwrap();
-        stderr.read_to_string(&mut output).await.unwrap();
-        assert_eq!(status.code(), Some(code), "{arguments:?}: {output}");
-        assert!(output.contains(says), "{arguments:?}: {output}");
+        let (ended, _, error) = output(command(arguments)).await;
+        assert_eq!(ended, code, "{arguments:?}: {error}");
+        assert!(error.contains(says), "{arguments:?}: {error}");
     }
 }

@@ -40,6 +40,7 @@ pub(crate) async fn keep(hub: Arc<Hub>, cluster: Arc<Cluster>) -> Infallible {
         std::future::pending().await
     };
     let (mut pause, mut apart) = (PAUSES.0, Instant::now());
+    let mut has_lease = false;
     loop {
         let connected = cluster.store.connect(&cluster.node).await;
         if let Ok(news) = connected
@@ -47,6 +48,7 @@ pub(crate) async fn keep(hub: Arc<Hub>, cluster: Arc<Cluster>) -> Infallible {
         {
             tracing::info!("in the cluster");
             pause = PAUSES.0;
+            has_lease = true;
             serve(&hub, &cluster, news, &mut leaving).await;
             apart = Instant::now();
             tracing::warn!("Redis cannot be reached: nobody new is let in");
@@ -57,6 +59,9 @@ pub(crate) async fn keep(hub: Arc<Hub>, cluster: Arc<Cluster>) -> Infallible {
         if apart.elapsed() > NODE_LEASE {
             // The others take this node for dead by now. Their members cannot be reached from here.
             hub.part();
+            if std::mem::take(&mut has_lease) {
+                cluster.metrics.lost_own.inc();
+            }
         }
     }
 }
@@ -70,7 +75,7 @@ async fn serve(
 ) {
     let mut sweep: VecDeque<RoomName> = cluster.standings().rooms().into();
     // Nodes that have not been heard for too long.
-    let mut dead = Arc::new(Vec::new());
+    let mut dead: Arc<Vec<String>> = Arc::default();
     let mut looks = JoinSet::new();
     let mut busy = HashSet::new();
     let mut beats = interval(BEAT);
@@ -110,6 +115,8 @@ async fn serve(
                 let Ok(gone) = beat(cluster, &mut sweep, &mut swept).await else {
                     return;
                 };
+                let new = gone.iter().filter(|node| !dead.contains(node)).count();
+                cluster.metrics.lost_others.inc_by(new.try_into().unwrap_or(u64::MAX));
                 dead = Arc::new(gone);
             }
             Some(leaver) = leaving.recv(), if looks.len() < ABREAST => {
@@ -152,6 +159,8 @@ async fn beat(
         *swept = Instant::now();
         *sweep = cluster.standings().rooms().into();
     }
+    // A gauge only: who may not ask is no worse a node.
+    let _ = cluster.store.count_nodes().await;
     let nodes: Vec<_> = cluster.standings().nodes().into_iter().collect();
     let dead = cluster.store.dead(nodes).await?;
     // After an outage, each of them needs the time to say that it is there.
@@ -201,12 +210,13 @@ async fn touch(hub: &Arc<Hub>, cluster: &Arc<Cluster>, room: &RoomName, dead: &[
     let missing = answer.missing.clone();
     hub.take_in(room, answer, None);
     if !missing.is_empty() {
-        find(hub, cluster, room, &missing).await;
+        bring_back(hub, cluster, room, &missing).await;
     }
 }
 
-/// Members that are here are not in Redis: it has lost them, or they have lost their place.
-async fn find(hub: &Arc<Hub>, cluster: &Arc<Cluster>, room: &RoomName, missing: &[PeerId]) {
+/// Members that are here are not in Redis. If it has lost them it is told of them again; otherwise they have
+/// lost their place.
+async fn bring_back(hub: &Arc<Hub>, cluster: &Arc<Cluster>, room: &RoomName, missing: &[PeerId]) {
     if cluster.store.beat(&cluster.node).await.is_err() {
         return;
     }
@@ -219,10 +229,11 @@ async fn find(hub: &Arc<Hub>, cluster: &Arc<Cluster>, room: &RoomName, missing: 
     let Ok(answer) = cluster.restore(room, &records, &standing, false).await else {
         return;
     };
-    let epoch = answer.error.is_some();
+    // There is another room with this name now, and they are not in it.
+    let replaced = answer.error.is_some();
     let moved = answer.missing.clone();
     hub.take_in(room, answer, None);
-    if epoch {
+    if replaced {
         return hub.dismiss(room, missing, &Closing::draining());
     }
     hub.dismiss(room, &moved, &Closing::gone());

@@ -14,19 +14,20 @@ mod store;
 pub(crate) use apart::Restoration;
 pub(crate) use call::{Answer, Claim, Entry, Joining, Out, Owed, Posting, Record};
 pub(crate) use keeper::keep;
+pub(crate) use store::Script;
 
-use crate::config::Limits;
+use crate::{config::Limits, metrics::ClusterMetrics};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use call::{Call, Leaving, Restoring, Resuming, Touching};
 use rand::RngExt;
 use signaling_protocol::{LeaveReason, PeerId, RoomName, Secret, limits::OUTBOX_BYTES};
 use standing::{Standing, Standings};
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashSet},
     sync::{Mutex, MutexGuard},
     time::{Duration, Instant},
 };
-use store::{Script, Store};
+use store::Store;
 use tokio::sync::{Notify, mpsc};
 
 /// How long an operation may take: those that wait for it are told within two seconds.
@@ -46,9 +47,9 @@ const PATIENCE_MS: u64 = 6000;
 /// Members that leave, and wait to be reported. One that finds no place here is lost by its lease.
 const LEAVERS: usize = 4096;
 
-/// What follows members' streams may hold beyond what a member may have unacknowledged: acknowledgements
-/// are passed on a few at a time.
-pub(crate) const LAZY_BYTES: usize = 64 * 1024;
+/// How much more a member's stream may hold than the member may have unacknowledged, because nodes pass
+/// acknowledgements on to Redis only when half of this has come together, or with the next [`SWEEP`].
+pub(crate) const ACK_SLACK_BYTES: usize = 64 * 1024;
 
 /// Redis cannot be reached, or does not do what it is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,16 +81,21 @@ pub(crate) struct Cluster {
     news: Notify,
     /// A room is in Redis again.
     restored: Notify,
+    metrics: ClusterMetrics,
 }
 
 impl Cluster {
     /// A node of the service that meets at this Redis.
-    pub(crate) fn new(url: &Secret, limits: &Limits) -> Result<Self, String> {
+    pub(crate) fn new(
+        url: &Secret,
+        limits: &Limits,
+        metrics: ClusterMetrics,
+    ) -> Result<Self, String> {
         let node: [u8; 9] = rand::rng().random();
         let (leavers, leaving) = mpsc::channel(LEAVERS);
         Ok(Self {
             node: BASE64_URL_SAFE_NO_PAD.encode(node),
-            store: Store::new(url)?,
+            store: Store::new(url, metrics.clone())?,
             window: limits.resume_window,
             hold: limits.place_hold,
             joins_per_minute: limits.room_joins_per_minute,
@@ -99,12 +105,23 @@ impl Cluster {
             due: Mutex::default(),
             news: Notify::new(),
             restored: Notify::new(),
+            metrics,
         })
     }
 
     /// Whether new members can be let in.
     pub(crate) fn is_up(&self) -> bool {
         self.store.is_up()
+    }
+
+    /// A member that was at another node is here now.
+    pub(crate) fn took_over(&self) {
+        self.metrics.taken.inc();
+    }
+
+    /// A member that was here is at another node now.
+    pub(crate) fn gave_over(&self) {
+        self.metrics.given.inc();
     }
 
     /// Whether all members of a room are here, as far as this node knows.
@@ -217,7 +234,7 @@ impl Cluster {
     }
 
     /// The first room that is due and not being looked at.
-    fn next_due(&self, busy: &std::collections::HashSet<RoomName>) -> Option<RoomName> {
+    fn next_due(&self, busy: &HashSet<RoomName>) -> Option<RoomName> {
         let mut due = self.due();
         let room = due.iter().find(|room| !busy.contains(*room))?.clone();
         due.remove(&room);
@@ -244,7 +261,7 @@ impl Cluster {
             window: millis(self.window),
             hold: millis(self.hold),
             lease: millis(MEMBER_LEASE),
-            outbox: OUTBOX_BYTES + LAZY_BYTES,
+            outbox: OUTBOX_BYTES + ACK_SLACK_BYTES,
             joins_per_minute: self.joins_per_minute,
             until: self.store.time(Instant::now() + CALL_LIMIT),
             expire: self.store.is_settled(store::NODE_LEASE),

@@ -77,8 +77,10 @@ impl Standings {
 
     /// All other nodes that share a room with this one.
     pub(super) fn nodes(&self) -> BTreeSet<String> {
+        // Few nodes share many rooms: only the few are copied, since this is asked every second.
         let nodes = self.0.values().flat_map(|standing| &standing.nodes);
-        nodes.cloned().collect()
+        let few: BTreeSet<&String> = nodes.collect();
+        few.into_iter().cloned().collect()
     }
 
     pub(super) fn rooms_with(&self, nodes: &[String]) -> Vec<RoomName> {

@@ -2,6 +2,7 @@
 //! whether it still has what it had.
 
 use super::{CALL_LIMIT, Unavailable};
+use crate::metrics::ClusterMetrics;
 use futures_util::FutureExt;
 use rand::RngExt;
 use redis::{
@@ -38,7 +39,7 @@ macro_rules! script {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Script {
+pub(crate) enum Script {
     Join,
     Post,
     Leave,
@@ -48,14 +49,36 @@ pub(super) enum Script {
 }
 
 impl Script {
-    const ALL: [(Self, &'static str); 6] = [
-        (Self::Join, script!("join")),
-        (Self::Post, script!("post")),
-        (Self::Leave, script!("leave")),
-        (Self::Resume, script!("resume")),
-        (Self::Touch, script!("touch")),
-        (Self::Restore, script!("restore")),
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Join,
+        Self::Post,
+        Self::Leave,
+        Self::Resume,
+        Self::Touch,
+        Self::Restore,
     ];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Join => "join",
+            Self::Post => "post",
+            Self::Leave => "leave",
+            Self::Resume => "resume",
+            Self::Touch => "touch",
+            Self::Restore => "restore",
+        }
+    }
+
+    fn text(self) -> &'static str {
+        match self {
+            Self::Join => script!("join"),
+            Self::Post => script!("post"),
+            Self::Leave => script!("leave"),
+            Self::Resume => script!("resume"),
+            Self::Touch => script!("touch"),
+            Self::Restore => script!("restore"),
+        }
+    }
 
     /// Whether it is how a node gets to a common view again.
     fn reconciles(self) -> bool {
@@ -65,7 +88,9 @@ impl Script {
 
 pub(super) struct Store {
     client: Client,
-    scripts: Vec<redis::Script>,
+    /// In the order of [`Script::ALL`].
+    scripts: [redis::Script; Script::ALL.len()],
+    metrics: ClusterMetrics,
     state: Mutex<State>,
     failed: Notify,
 }
@@ -84,19 +109,19 @@ struct State {
     generation: u64,
     /// Since when others than the keeper may use it.
     open: Option<Instant>,
-    /// What its clock showed, and when.
+    /// What the clock of this Redis showed, and when.
     clock: Option<(Instant, u64)>,
     mark: String,
     era: u64,
 }
 
 impl Store {
-    pub(super) fn new(url: &Secret) -> Result<Self, String> {
+    pub(super) fn new(url: &Secret, metrics: ClusterMetrics) -> Result<Self, String> {
         let client = Client::open(url.expose()).map_err(|error| error.to_string())?;
-        let scripts = Script::ALL.map(|(_, text)| redis::Script::new(text));
         Ok(Self {
             client,
-            scripts: scripts.into(),
+            scripts: Script::ALL.map(|script| redis::Script::new(script.text())),
+            metrics,
             state: Mutex::default(),
             failed: Notify::new(),
         })
@@ -121,7 +146,8 @@ impl Store {
         let mut state = self.state();
         state.connection = Some(connection);
         state.generation += 1;
-        state.open = None;
+        // It may be another Redis now, with another clock.
+        (state.open, state.clock) = (None, None);
         drop(state);
         // Of an earlier one.
         let _ = self.failed.notified().now_or_never();
@@ -131,11 +157,14 @@ impl Store {
     /// Everybody may use the connection from now on.
     pub(super) fn open(&self, now: Instant) {
         self.state().open = Some(now);
+        self.metrics.redis_up.set(1);
     }
 
     pub(super) fn close(&self) {
         let mut state = self.state();
         (state.connection, state.open) = (None, None);
+        self.metrics.redis_up.set(0);
+        self.metrics.nodes.set(0);
     }
 
     pub(super) fn is_up(&self) -> bool {
@@ -181,8 +210,7 @@ impl Store {
             return Err(Unavailable);
         }
         let (mut connection, generation) = self.connection()?;
-        let index = Script::ALL.iter().position(|(other, _)| *other == script);
-        let text = &self.scripts[index.unwrap_or_default()];
+        let text = &self.scripts[script as usize];
         let tag = format!("peerline:{{{}}}", room.as_str());
         let mut invocation = text.prepare_invoke();
         invocation
@@ -193,7 +221,9 @@ impl Store {
         if let Some(frame) = frame {
             invocation.arg(frame);
         }
+        let began = Instant::now();
         let invoked = timeout(CALL_LIMIT, invocation.invoke_async(&mut connection)).await;
+        self.metrics.called(script.name(), began.elapsed());
         self.judge(invoked.ok(), generation)
     }
 
@@ -247,6 +277,18 @@ impl Store {
             .collect())
     }
 
+    /// How many nodes listen for news, this one included.
+    pub(super) async fn count_nodes(&self) -> Result<(), Unavailable> {
+        let (mut connection, generation) = self.connection()?;
+        let mut question = redis::cmd("PUBSUB");
+        question.arg("CHANNELS").arg(format!("{WAKE}*"));
+        let answered = timeout(CALL_LIMIT, question.query_async(&mut connection)).await;
+        let channels: Vec<String> = self.judge(answered.ok(), generation)?;
+        let nodes = i64::try_from(channels.len()).unwrap_or(i64::MAX);
+        self.metrics.nodes.set(nodes);
+        Ok(())
+    }
+
     /// Gives the node's lease back.
     pub(super) async fn resign(&self, node: &str) {
         let Ok((mut connection, _)) = self.connection() else {
@@ -265,6 +307,9 @@ impl Store {
         result: Option<Result<T, RedisError>>,
         generation: u64,
     ) -> Result<T, Unavailable> {
+        if !matches!(result, Some(Ok(_))) {
+            self.metrics.redis_failures.inc();
+        }
         match result {
             Some(Ok(answer)) => return Ok(answer),
             Some(Err(error)) if !error.is_unrecoverable_error() && !error.is_io_error() => {

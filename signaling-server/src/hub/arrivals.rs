@@ -247,6 +247,7 @@ impl Hub {
         }
         self.take_in(&room, answer, None);
         cluster.look_at(&room);
+        cluster.took_over();
         Ok(session)
     }
 

@@ -1,7 +1,11 @@
 //! What the hub does when it is one of several. Who is in a room is decided in Redis then; what is here is
 //! what this node's members are, and what they are told.
 
-use super::{Hub, deliver, is_seated};
+use super::{
+    Hub,
+    presence::is_seated,
+    relaying::{bytes, deliver},
+};
 use crate::{
     closing::Closing,
     cluster::{Answer, Claim, Cluster, Leaver, Out, Record, Restoration},
@@ -77,7 +81,7 @@ impl Hub {
                 let length = frame.len();
                 match session.mailbox.push_as(told.1, frame) {
                     Fit::Next => {
-                        self.metrics.bytes.inc_by(super::bytes(length));
+                        self.metrics.bytes.inc_by(bytes(length));
                     }
                     Fit::Known => {}
                     Fit::Gap => gap = true,
@@ -113,7 +117,12 @@ impl Hub {
                     self.metrics.slow.inc();
                     Closing::slow()
                 }
-                "moved" => Closing::moved(),
+                "moved" => {
+                    if let Some(cluster) = &self.cluster {
+                        cluster.gave_over();
+                    }
+                    Closing::moved()
+                }
                 _ => Closing::gone(),
             };
             self.unseat(&session, closing);

@@ -20,7 +20,7 @@ const FILE_BYTES: u64 = 1024 * 1024;
 const NOT_IN_A_FILE: [&str; 4] = ["config", "print_config", "help", "version"];
 
 /// What makes no sense without something else.
-const NEEDS: [(&str, &str); 11] = [
+const NEEDS: [(&str, &str); 16] = [
     ("turn_host", "turn"),
     ("turn_external_ips", "turn"),
     ("turn_allow", "turn"),
@@ -29,14 +29,21 @@ const NEEDS: [(&str, &str); 11] = [
     ("tls_cert", "tls_key"),
     ("tls_key", "tls_cert"),
     ("tls_names", "tls_self_signed"),
+    ("acme", "acme_cache"),
+    ("acme_cache", "acme"),
+    ("acme_email", "acme"),
+    ("acme_directory", "acme"),
+    ("acme_ca", "acme"),
     ("tls_turn_only", "turn"),
     ("auth_webhook_secret", "auth_webhook"),
     ("proxy_header", "trusted_proxies"),
 ];
 
 /// What excludes something else.
-const EXCLUDES: [(&str, &str); 3] = [
+const EXCLUDES: [(&str, &str); 5] = [
     ("tls_self_signed", "tls_cert"),
+    ("acme", "tls_cert"),
+    ("acme", "tls_self_signed"),
     ("auth_webhook", "access_secret"),
     ("auth_webhook", "token_keys"),
 ];

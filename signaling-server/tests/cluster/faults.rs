@@ -2,29 +2,37 @@
 
 use crate::{
     common::{
-        DEADLINE,
+        DEADLINE, TestServer,
         line::{Kind, Line},
     },
-    node::{Process, lonely, node, ready},
+    node::{lonely, node, process, reaches, ready},
     redis::Redis,
     service::talk,
 };
 use serde_json::json;
 use std::time::{Duration, Instant};
 
+/// Two who have met.
+async fn pair(here: &TestServer, there: &TestServer, room: &str) -> (Line, Line) {
+    let mut a = Line::enter(here, Kind::WebSocket, room).await;
+    let b = Line::enter(there, Kind::WebSocket, room).await;
+    a.expect("peer-joined").await;
+    (a, b)
+}
+
 #[tokio::test]
 async fn members_of_a_node_that_dies_go_on_at_another_one() {
     let redis = Redis::start().await;
-    let (dies, lives) = (Process::start(&redis).await, node(&redis).await);
+    let (dies, lives) = (process(&redis).await, node(&redis).await);
     let mut lines = Vec::new();
     for pair in 0..5 {
         let join = json!({ "room": format!("r{pair}") });
-        let mut a = Line::join_at(dies.address, Kind::WebSocket, join.clone())
+        let mut a = Line::join_at(dies.address(), Kind::WebSocket, join.clone())
             .await
             .unwrap();
         // Every second room is on both nodes.
         let address = if pair % 2 == 0 {
-            dies.address
+            dies.address()
         } else {
             lives.address
         };
@@ -40,7 +48,7 @@ async fn members_of_a_node_that_dies_go_on_at_another_one() {
         }
         lines.push((a, b, address));
     }
-    let there = dies.address;
+    let there = dies.address();
     dies.kill().await;
     let killed = Instant::now();
     for (a, b, address) in &mut lines {
@@ -70,10 +78,10 @@ async fn members_of_a_node_that_dies_go_on_at_another_one() {
 #[tokio::test]
 async fn the_others_are_told_that_a_node_has_died() {
     let redis = Redis::start().await;
-    let (dies, lives) = (Process::start(&redis).await, node(&redis).await);
+    let (dies, lives) = (process(&redis).await, node(&redis).await);
     let mut witness = Line::enter(&lives, Kind::WebSocket, "r").await;
     let join = json!({ "room": "r" });
-    let line = Line::join_at(dies.address, Kind::WebSocket, join)
+    let line = Line::join_at(dies.address(), Kind::WebSocket, join)
         .await
         .unwrap();
     witness.expect("peer-joined").await;
@@ -89,6 +97,8 @@ async fn the_others_are_told_that_a_node_has_died() {
     };
     let away = tokio::time::timeout(DEADLINE * 2, told).await.unwrap();
     assert_eq!(away["peer"], line.id());
+    let lost = "peerline_cluster_leases_lost_total{of=\"others\"}";
+    reaches(lives.address, lost, 1.0).await;
 }
 
 /// Redis stops for a while: rooms on one node go on, others are told to try again, nobody new comes in, and
@@ -97,12 +107,8 @@ async fn the_others_are_told_that_a_node_has_died() {
 async fn a_redis_that_does_not_answer() {
     let redis = Redis::start().await;
     let (here, there) = (node(&redis).await, node(&redis).await);
-    let mut a = Line::enter(&here, Kind::WebSocket, "local").await;
-    let mut b = Line::enter(&here, Kind::WebSocket, "local").await;
-    a.expect("peer-joined").await;
-    let mut c = Line::enter(&here, Kind::WebSocket, "wide").await;
-    let mut d = Line::enter(&there, Kind::WebSocket, "wide").await;
-    c.expect("peer-joined").await;
+    let (mut a, mut b) = pair(&here, &here, "local").await;
+    let (mut c, mut d) = pair(&here, &there, "wide").await;
     talk(&mut a, &mut b, 0..10).await;
     talk(&mut c, &mut d, 0..10).await;
 
@@ -157,16 +163,17 @@ async fn a_redis_that_does_not_answer() {
 async fn a_redis_that_stays_away() {
     let redis = Redis::start().await;
     let (here, there) = (node(&redis).await, node(&redis).await);
-    let mut a = Line::enter(&here, Kind::WebSocket, "local").await;
-    let mut b = Line::enter(&here, Kind::WebSocket, "local").await;
-    a.expect("peer-joined").await;
-    let mut c = Line::enter(&here, Kind::WebSocket, "wide").await;
-    let mut d = Line::enter(&there, Kind::WebSocket, "wide").await;
-    c.expect("peer-joined").await;
+    let (mut a, mut b) = pair(&here, &here, "local").await;
+    let (mut c, mut d) = pair(&here, &there, "wide").await;
     talk(&mut c, &mut d, 0..10).await;
     redis.pause();
     for line in [&mut c, &mut d] {
         assert_eq!(line.refusal().await, "draining");
+    }
+    for node in [&here, &there] {
+        let lost = "peerline_cluster_leases_lost_total{of=\"self\"}";
+        reaches(node.address, lost, 1.0).await;
+        reaches(node.address, "peerline_redis_up", 0.0).await;
     }
     assert_eq!(c.connect().await.err().unwrap(), "server-full");
     talk(&mut a, &mut b, 0..20).await;
@@ -185,9 +192,7 @@ async fn a_redis_that_stays_away() {
 async fn members_of_a_node_that_goes_away_in_good_order_go_on_at_another_one() {
     let redis = Redis::start().await;
     let (goes, stays) = (node(&redis).await, node(&redis).await);
-    let mut a = Line::enter(&goes, Kind::WebSocket, "r").await;
-    let mut b = Line::enter(&stays, Kind::WebSocket, "r").await;
-    a.expect("peer-joined").await;
+    let (mut a, mut b) = pair(&goes, &stays, "r").await;
     talk(&mut a, &mut b, 0..10).await;
     let stopped = goes.stop();
     a.expect("draining").await;
@@ -204,12 +209,8 @@ async fn members_of_a_node_that_goes_away_in_good_order_go_on_at_another_one() {
 async fn a_redis_that_forgets() {
     let mut redis = Redis::start().await;
     let (here, there) = (node(&redis).await, node(&redis).await);
-    let mut a = Line::enter(&here, Kind::WebSocket, "wide").await;
-    let mut b = Line::enter(&there, Kind::WebSocket, "wide").await;
-    a.expect("peer-joined").await;
-    let mut c = Line::enter(&here, Kind::WebSocket, "local").await;
-    let mut d = Line::enter(&here, Kind::WebSocket, "local").await;
-    c.expect("peer-joined").await;
+    let (mut a, mut b) = pair(&here, &there, "wide").await;
+    let (mut c, mut d) = pair(&here, &here, "local").await;
     for round in 0..4_u64 {
         let start = round * 20;
         talk(&mut a, &mut b, start..start + 10).await;

@@ -6,6 +6,8 @@
 mod common;
 
 mod faults;
+mod kills;
 mod node;
 mod redis;
 mod service;
+mod talker;

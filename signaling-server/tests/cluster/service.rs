@@ -5,7 +5,7 @@ use crate::{
         Client,
         line::{KINDS, Kind, Line},
     },
-    node::{node, node_with},
+    node::{figure, node, node_with, reaches},
     redis::Redis,
 };
 use serde_json::{Value, json};
@@ -181,6 +181,43 @@ async fn whoever_comes_back_elsewhere_takes_over() {
     again.joined["resume"] = json!(wrong);
     again.cut();
     assert_eq!(again.connect().await.err().unwrap(), "resume-failed");
+}
+
+#[tokio::test]
+async fn figures_tell_of_other_nodes_and_of_redis() {
+    let redis = Redis::start().await;
+    let (here, there) = (node(&redis).await, node(&redis).await);
+    for node in [&here, &there] {
+        reaches(node.address, "peerline_cluster_nodes", 2.0).await;
+        reaches(node.address, "peerline_redis_up", 1.0).await;
+    }
+    let mut other = Line::enter(&here, Kind::WebSocket, "r").await;
+    let mut line = Line::enter(&here, Kind::WebSocket, "r").await;
+    other.expect("peer-joined").await;
+    talk(&mut other, &mut line, 0..5).await;
+    line.address = there.address;
+    line.connect().await.unwrap();
+    talk(&mut other, &mut line, 5..10).await;
+    let moved =
+        |direction| format!("peerline_cluster_takeovers_total{{direction=\"{direction}\"}}");
+    reaches(here.address, &moved("out"), 1.0).await;
+    reaches(there.address, &moved("in"), 1.0).await;
+    for (node, script, calls) in [
+        (&here, "join", 2.0),
+        (&here, "post", 15.0),
+        (&there, "post", 5.0),
+    ] {
+        let count = format!("peerline_redis_call_seconds_count{{script=\"{script}\"}}");
+        assert!(figure(node.address, &count).await >= calls, "{count}");
+    }
+    assert!(
+        figure(here.address, "peerline_redis_failures_total")
+            .await
+            .abs()
+            < 1e-9
+    );
+    drop(there.stop().await);
+    reaches(here.address, "peerline_cluster_nodes", 1.0).await;
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 #![allow(dead_code, clippy::unwrap_used)]
 
 pub(crate) mod line;
+pub(crate) mod program;
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};

@@ -1,13 +1,16 @@
 //! `signaling-server bench`: small loads, whose figures must make sense whatever the machine does.
 
-use crate::{
-    common::TestServer,
-    program::{command, output},
+use crate::common::{
+    TestServer,
+    program::{command, output, output_within},
 };
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
-const SMALL: [&str; 14] = [
+/// All rows together take 25 s on a quiet machine.
+const LIMIT: Duration = Duration::from_secs(150);
+
+const SMALL: [&str; 16] = [
     "bench",
     "--json",
     "--idle",
@@ -22,6 +25,8 @@ const SMALL: [&str; 14] = [
     "100",
     "--seconds",
     "1",
+    "--slow",
+    "300",
 ];
 
 /// The figures by name.
@@ -45,6 +50,8 @@ fn check(figures: &BTreeMap<String, f64>) {
         ("messages", 1.0, 1e9),
         ("message_p50", 0.001, 20_000.0),
         ("messages_lost", 0.0, 0.0),
+        ("beside_slow_p99", 0.001, 5_000.0),
+        ("beside_slow_lost", 0.0, 0.0),
     ] {
         let value = figures[name];
         assert!((least..=most).contains(&value), "{name}: {value}");
@@ -53,13 +60,18 @@ fn check(figures: &BTreeMap<String, f64>) {
 
 #[tokio::test]
 async fn a_server_of_its_own_is_measured_with_what_it_takes() {
-    let (code, printed, error) = output(command(&SMALL)).await;
+    let (code, printed, error) = output_within(LIMIT, command(&SMALL)).await;
     assert_eq!(code, 0, "{error}");
     let figures = figures(&printed);
     check(&figures);
+    // All that wanted in at a full server, twice 20 a second, were told so.
+    assert!((figures["refused_server_full"] - 40.0).abs() < 1e-9);
+    assert!((0.001..5_000.0).contains(&figures["overload_p99"]));
+    assert!(figures["overload_lost"].abs() < 1e-9);
     if cfg!(target_os = "linux") {
         assert!(figures["idle_memory"] > 1.0);
         assert!(figures["cpu_per_1000"] >= 0.0);
+        assert!(figures["slow_memory"] < 100.0, "{}", figures["slow_memory"]);
     }
 }
 
@@ -68,8 +80,11 @@ async fn a_server_that_runs_is_measured_from_outside() {
     let server = TestServer::start().await;
     let url = format!("http://{}", server.address);
     let mut there = command(&SMALL);
-    there.args(["--server", &url]);
-    let (code, printed, error) = output(there).await;
+    // It is not full with so few.
+    there.args([
+        "--server", &url, "idle", "joins", "messages", "latency", "slow",
+    ]);
+    let (code, printed, error) = output_within(LIMIT, there).await;
     assert_eq!(code, 0, "{error}");
     let figures = figures(&printed);
     check(&figures);

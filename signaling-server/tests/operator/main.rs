@@ -5,10 +5,12 @@
 mod common;
 
 mod access;
+mod acme;
 mod admin;
 mod bench;
+mod commands;
 mod http;
-mod program;
 mod proxies;
+mod settings;
 mod tls;
 mod webhook;

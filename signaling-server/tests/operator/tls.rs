@@ -1,26 +1,34 @@
 //! HTTPS and WSS, certificates that change, and plain requests that went astray.
 
 use crate::{
-    common::{DEADLINE, TestServer, config},
+    common::{DEADLINE, TestServer, config, exchange},
     http::{over, request},
 };
 use futures_util::{SinkExt, StreamExt};
 use rustls::{ClientConfig, RootCertStore, pki_types::pem::PemObject};
 use serde_json::{Value, json};
 use signaling_server::{Config, Tls};
-use std::{net::SocketAddr, path::Path, sync::Arc};
-use tokio::{io::AsyncReadExt, net::TcpStream, time::timeout};
+use std::{net::SocketAddr, path::Path, process::Stdio, sync::Arc};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    process::Command,
+    time::timeout,
+};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tokio_tungstenite::{client_async, tungstenite::Message};
 
-fn secured(tls: &Tls) -> Config {
+pub(crate) fn secured(tls: &Tls) -> Config {
     let mut config = config();
     config.tls = Some(tls.clone());
     config
 }
 
 /// A connection of somebody who trusts the certificate in this directory, by the name `localhost`.
-async fn connect(address: SocketAddr, directory: &Path) -> std::io::Result<TlsStream<TcpStream>> {
+pub(crate) async fn connect(
+    address: SocketAddr,
+    directory: &Path,
+) -> std::io::Result<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
     let certificate = directory.join("cert.pem");
     roots
@@ -105,6 +113,52 @@ async fn members_meet_over_wss_and_certificates_change_under_them() {
     );
 }
 
+/// 33: what TLS itself can be misused for.
+#[tokio::test]
+async fn empty_records_and_renegotiation_end_the_connection() {
+    let directory = tempfile::tempdir().unwrap();
+    let tls = Tls::self_signed(Some(directory.path()), &[]).unwrap();
+    let mut config = secured(&tls);
+    config.limits.header_timeout = std::time::Duration::from_millis(500);
+    let server = TestServer::with_config(config).await;
+    // Handshake, alert and data records without content.
+    for kind in [0x16, 0x15, 0x17] {
+        let mut stream = server.raw().await;
+        // The first one makes it TLS.
+        let mut bytes = vec![0x16, 3, 3, 0, 0];
+        bytes.extend([kind, 3, 3, 0, 0].repeat(10_000));
+        let answer = exchange(&mut stream, &bytes).await;
+        // An alert at most.
+        assert!(answer.len() < 100, "{kind:#x}: {answer:?}");
+    }
+    // An `R` on a line of its own makes this client ask for another handshake. It is ended, or there is no TLS
+    // 1.2 in this build in the first place: 1.3 has no such thing.
+    let mut client = Command::new("openssl")
+        .args(["s_client", "-tls1_2", "-connect"])
+        .arg(server.address.to_string())
+        .arg("-CAfile")
+        .arg(directory.path().join("cert.pem"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("openssl is installed (scripts/test install)");
+    let mut input = client.stdin.take().unwrap();
+    input.write_all(b"R\n").await.unwrap();
+    // The input stays open: it is the server that ends this.
+    let output = timeout(DEADLINE, client.wait_with_output()).await;
+    let output = output.unwrap().unwrap();
+    drop(input);
+    let said = String::from_utf8_lossy(&output.stderr);
+    let refused = ["RENEGOTIATING", "protocol version"];
+    assert!(refused.iter().any(|text| said.contains(text)), "{said}");
+    assert!(!output.status.success(), "{said}");
+
+    let stream = connect(server.address, directory.path()).await.unwrap();
+    assert_eq!(over(stream, "GET /healthz", &[], "").await.status, 200);
+}
+
 #[tokio::test]
 async fn plain_http_is_sent_to_https_and_nothing_holds_the_port() {
     let tls = Tls::self_signed(None, &["server.example".to_owned()]).unwrap();
@@ -132,9 +186,7 @@ async fn plain_http_is_sent_to_https_and_nothing_holds_the_port() {
         &[22, 3, 1, 0, 0],
     ] {
         let mut stream = TcpStream::connect(server.address).await.unwrap();
-        tokio::io::AsyncWriteExt::write_all(&mut stream, first)
-            .await
-            .unwrap();
+        AsyncWriteExt::write_all(&mut stream, first).await.unwrap();
         let mut rest = Vec::new();
         // A reset is an end, too.
         let _ = timeout(DEADLINE, stream.read_to_end(&mut rest))

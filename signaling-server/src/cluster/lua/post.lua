@@ -1,6 +1,6 @@
 if a.until_ and now > a.until_ then
     -- Its sender was told that it did not get through.
-    return cjson.encode({ error = 'late' })
+    return cjson.encode({ error = 'late', now = now })
 end
 load()
 local me = members[a.from]

@@ -177,6 +177,6 @@ pub(super) fn number(count: usize) -> f64 {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
-fn bytes(count: u64) -> f64 {
+pub(super) fn bytes(count: u64) -> f64 {
     count as f64
 }

@@ -1,9 +1,21 @@
 //! One client of the server that is measured.
 
-use super::frames::{self, Kind};
+use super::{
+    dialect::{Dialect, End, Reply},
+    frames::{self, Kind},
+    template::find,
+};
 use anyhow::{Context, Result, bail, ensure};
-use serde_json::Value;
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use signaling_protocol::limits::MESSAGES_PER_SECOND;
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 use tokio::{net::TcpStream, time::timeout};
 
 /// How long a connection may take to be in its room. A server that takes longer is not loaded but lost.
@@ -21,6 +33,35 @@ pub(super) struct Target {
     pub(super) address: SocketAddr,
     /// For the `Host` header.
     pub(super) host: String,
+    pub(super) dialect: Dialect,
+}
+
+impl Target {
+    pub(super) async fn connect(&self) -> Result<TcpStream> {
+        let stream = TcpStream::connect(self.address).await?;
+        stream.set_nodelay(true)?;
+        // Tens of thousands of ports would otherwise rest for a minute behind every run.
+        socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO))?;
+        Ok(stream)
+    }
+
+    /// The request for a WebSocket.
+    pub(super) fn upgrade(&self, end: &End) -> String {
+        let path = self.dialect.path(end);
+        format!(
+            "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+            self.host
+        )
+    }
+}
+
+/// What became of somebody who wanted to join.
+#[derive(Debug)]
+pub(super) enum Attempt {
+    In(Line),
+    /// The server said no, with this code.
+    Refused(String),
 }
 
 /// A connection that is in a room.
@@ -30,32 +71,41 @@ pub(super) struct Line {
     inbox: Vec<u8>,
     /// How many messages a second it may send, as the server says.
     pub(super) per_second: u32,
+    pub(super) dialect: Dialect,
+    pub(super) end: End,
 }
 
 impl Line {
     /// Connects and joins.
     pub(super) async fn enter(target: &Target, room: &str) -> Result<Self> {
+        match Self::attempt(target, room).await? {
+            Attempt::In(line) => Ok(line),
+            Attempt::Refused(code) => bail!("not in the room: {code}"),
+        }
+    }
+
+    /// The same where a refusal is no surprise.
+    pub(super) async fn attempt(target: &Target, room: &str) -> Result<Attempt> {
         timeout(ENTRY_LIMIT, Self::open(target, room))
             .await
             .with_context(|| format!("not in a room after {ENTRY_LIMIT:?}"))?
     }
 
-    async fn open(target: &Target, room: &str) -> Result<Self> {
-        let stream = TcpStream::connect(target.address).await?;
-        stream.set_nodelay(true)?;
-        // Tens of thousands of ports would otherwise rest for a minute behind every run.
-        socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO))?;
+    async fn open(target: &Target, room: &str) -> Result<Attempt> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let stream = target.connect().await?;
+        let id = format!("{room}-{}", NEXT.fetch_add(1, Ordering::Relaxed));
         let mut line = Self {
             stream: Arc::new(stream),
             inbox: Vec::new(),
             per_second: 0,
+            dialect: target.dialect,
+            end: End {
+                room: room.to_owned(),
+                id,
+            },
         };
-        let upgrade = format!(
-            "GET /ws HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-            target.host
-        );
-        write(&line.stream, upgrade.as_bytes()).await?;
+        write(&line.stream, target.upgrade(&line.end).as_bytes()).await?;
         let end = loop {
             if let Some(end) = line.inbox.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
                 break end + 4;
@@ -70,22 +120,45 @@ impl Line {
             status.starts_with("HTTP/1.1 101 "),
             "no WebSocket: {status}"
         );
-        let join = format!(r#"{{"type":"join","room":"{room}"}}"#);
-        write(&line.stream, &frames::text(join.as_bytes())).await?;
-        while line.per_second == 0 {
-            let mut answer = None;
-            line.receive(|text| {
-                answer.get_or_insert_with(|| text.to_vec());
-            })
-            .await?;
-            let Some(answer) = answer else { continue };
-            let answer: Value = serde_json::from_slice(&answer)?;
-            ensure!(answer["type"] == "joined", "not in the room: {answer}");
-            let per_second = &answer["limits"]["messagesPerSecond"];
-            let per_second = per_second.as_u64().context("no limits in `joined`")?;
-            line.per_second = u32::try_from(per_second.max(1))?;
+        for text in target.dialect.hello(&line.end) {
+            write(&line.stream, &frames::text(text.as_bytes())).await?;
         }
-        Ok(line)
+        if target.dialect.is_silent() {
+            line.per_second = MESSAGES_PER_SECOND;
+        }
+        while line.per_second == 0 {
+            let mut reply = Reply::Other;
+            let received = line
+                .receive(|text| {
+                    if reply == Reply::Other {
+                        reply = target.dialect.reply(text);
+                    }
+                })
+                .await;
+            match reply {
+                Reply::In { per_second, id } => {
+                    line.per_second = per_second;
+                    line.end.id = id.unwrap_or(line.end.id);
+                }
+                Reply::Refused(code) => return Ok(Attempt::Refused(code)),
+                Reply::Other => {
+                    received?;
+                }
+            }
+        }
+        Ok(Attempt::In(line))
+    }
+
+    /// Says of a text whether it is a message of the other end.
+    pub(super) fn hears(&self) -> impl Fn(&[u8]) -> bool + Send + 'static {
+        let echo = self.dialect.echo(&self.end);
+        move |text| {
+            let own = echo.as_ref().is_some_and(|echo| {
+                let mut parts = text.windows(echo.len());
+                parts.any(|part| part == echo.as_bytes())
+            });
+            !own && find(text).is_some()
+        }
     }
 
     /// What leads to the server, for another thread.

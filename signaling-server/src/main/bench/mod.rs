@@ -2,21 +2,26 @@
 
 mod allowance;
 mod crowd;
+mod dialect;
 mod figures;
 mod frames;
 mod line;
 mod messages;
 mod process;
+mod slow;
 mod template;
+mod trouble;
 
 use super::arguments::file_limit;
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
+use dialect::Dialect;
 use figures::Figure;
 use line::Target;
 use process::{Process, Started};
 use serde_json::json;
 use std::{net::ToSocketAddrs, time::Duration};
+use trouble::Scene;
 use url::Url;
 
 /// Load a server, and measure what it takes
@@ -31,6 +36,10 @@ pub(crate) struct Arguments {
     /// A server that runs, such as http://127.0.0.1:8787
     #[arg(long, value_name = "URL")]
     server: Option<Url>,
+
+    /// What it speaks, to measure others beside this one
+    #[arg(long, value_enum, requires = "server", default_value_t)]
+    dialect: Dialect,
 
     /// Its process, for memory and processor time, if it runs on this machine
     #[arg(long, value_name = "PID", requires = "server")]
@@ -64,6 +73,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "BYTES", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(0..=32_768))]
     size: u32,
 
+    /// Clients that are slow or broken, beside those that talk
+    #[arg(long, value_name = "COUNT", default_value_t = 5000, value_parser = clap::value_parser!(u32).range(5..=1_000_000))]
+    slow: u32,
+
     /// Seconds of each measurement
     #[arg(long, value_name = "SECONDS", default_value_t = 6, value_parser = clap::value_parser!(u64).range(1..=3600))]
     seconds: u64,
@@ -83,7 +96,14 @@ enum Row {
     Messages,
     /// How long a message takes, at a steady rate
     Latency,
+    /// The same in twenty rooms, alone and beside clients that are slow or broken
+    Slow,
+    /// The same, alone and while twice as many join as --joins, at a server that is full with --idle connections
+    Overload,
 }
+
+/// Connections beside those that are counted: those that join, and those that have just left.
+const SPARE: u32 = 5000;
 
 /// Most of those that are idle beside those that join.
 const BESIDE: u32 = 10_000;
@@ -103,7 +123,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 }
 
 async fn measure(arguments: &Arguments) -> Result<Vec<Figure>> {
-    let most = arguments.idle.max(arguments.connections);
+    let most = arguments
+        .idle
+        .max(arguments.connections)
+        .max(arguments.slow);
     crowd::check_files(file_limit(), most.try_into()?)?;
     let rows = match arguments.rows.as_slice() {
         [] => Row::value_variants(),
@@ -114,10 +137,14 @@ async fn measure(arguments: &Arguments) -> Result<Vec<Figure>> {
         figures.extend(match &arguments.server {
             Some(url) => {
                 let process = arguments.pid.map(Process);
-                measure_row(arguments, row, &target(url)?, process).await?
+                measure_row(arguments, row, &target(url, arguments.dialect)?, process).await?
             }
             None => {
-                let server = Started::new(most).await?;
+                let connections = match row {
+                    Row::Overload => full(arguments),
+                    _ => most + SPARE,
+                };
+                let server = Started::new(connections).await?;
                 let measured = measure_row(arguments, row, &server.target, server.process()).await;
                 server.stop().await?;
                 measured?
@@ -152,11 +179,26 @@ async fn measure_row(
             let window = arguments.window.try_into()?;
             messages::saturate(senders().await?, process, window, size, time).await
         }
+        Row::Slow => {
+            let count = arguments.slow.try_into()?;
+            let scene = Scene::new(target, process, arguments.rate, size, time);
+            trouble::slow(&scene, count).await
+        }
+        Row::Overload => {
+            let scene = Scene::new(target, process, arguments.rate, size, time);
+            trouble::overload(&scene, full(arguments).try_into()?, arguments.joins * 2).await
+        }
         Row::Latency => messages::pace(senders().await?, process, arguments.rate, size, time).await,
     }
 }
 
-fn target(url: &Url) -> Result<Target> {
+/// Connections with which a server is full: there is room for those that talk, twice, because the server sees
+/// their ends a moment later.
+fn full(arguments: &Arguments) -> u32 {
+    arguments.idle.max(2 * trouble::LIVE)
+}
+
+fn target(url: &Url, dialect: Dialect) -> Result<Target> {
     ensure!(
         matches!(url.scheme(), "http" | "ws"),
         "--server: only http is measured, without TLS"
@@ -169,5 +211,9 @@ fn target(url: &Url) -> Result<Target> {
         .next()
         .context("--server: no address")?;
     let host = format!("{host}:{port}");
-    Ok(Target { address, host })
+    Ok(Target {
+        address,
+        host,
+        dialect,
+    })
 }

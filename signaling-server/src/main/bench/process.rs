@@ -1,6 +1,6 @@
 //! The server's process: starting one, and what it takes, as the kernel counts it (Linux).
 
-use super::line::Target;
+use super::{dialect::Dialect, line::Target};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use std::{fs, process::Stdio, time::Duration};
@@ -14,9 +14,6 @@ use tokio_util::task::AbortOnDropHandle;
 /// How long a server takes to listen, on a machine that is busy with other things.
 const START_LIMIT: Duration = Duration::from_secs(20);
 
-/// Connections beside those that are counted: those that join, and those that have just left.
-const SPARE: u32 = 5000;
-
 /// A server that was started to be measured; it ends with this.
 #[derive(Debug)]
 pub(super) struct Started {
@@ -26,7 +23,7 @@ pub(super) struct Started {
 }
 
 impl Started {
-    /// Starts this very program on a free port, for so many connections.
+    /// Starts this very program on a free port, for at most so many connections.
     pub(super) async fn new(connections: u32) -> Result<Self> {
         let program = std::env::current_exe().context("where is this program?")?;
         let mut command = Command::new(program);
@@ -37,7 +34,7 @@ impl Started {
         }
         let mut child = command
             .args(["--listen", "127.0.0.1:0", "--json", "--max-connections"])
-            .arg((connections + SPARE).to_string())
+            .arg(connections.to_string())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -64,6 +61,7 @@ impl Started {
             target: Target {
                 address,
                 host: address.to_string(),
+                dialect: Dialect::Peerline,
             },
             _talk: AbortOnDropHandle::new(talk),
         })

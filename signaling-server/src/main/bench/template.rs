@@ -1,6 +1,10 @@
 //! A message that says when it was sent.
 
-use super::frames;
+use super::{
+    dialect::{Dialect, End},
+    frames,
+};
+use serde_json::json;
 use std::time::Duration;
 
 /// Where a message says when it was sent: in nanoseconds, in so many digits.
@@ -15,10 +19,9 @@ pub(super) struct Template {
 }
 
 impl Template {
-    pub(super) fn new(size: usize) -> Self {
-        let zeros = "0".repeat(DIGITS);
-        let filling = "x".repeat(size);
-        let text = format!(r#"{{"type":"message","payload":{{"t":"{zeros}","x":"{filling}"}}}}"#);
+    pub(super) fn new(dialect: Dialect, from: &End, to: &End, size: usize) -> Self {
+        let payload = json!({ "t": "0".repeat(DIGITS), "x": "x".repeat(size) });
+        let text = dialect.message(from, to, &payload);
         let frame = frames::text(text.as_bytes());
         let time = find(&frame).expect("it is there");
         Self { frame, time }
@@ -46,14 +49,18 @@ pub(super) fn stamped(message: &[u8]) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::ValueEnum;
 
     #[test]
     fn a_message_says_when_it_was_sent() {
-        let mut template = Template::new(1024);
-        for nanos in [0, 1, 123_456_789_012_345] {
-            let time = Duration::from_nanos(nanos);
-            template.stamp(time);
-            assert_eq!(stamped(&template.frame), Some(time));
+        for dialect in Dialect::value_variants() {
+            let end = End::default();
+            let mut template = Template::new(*dialect, &end, &end, 1024);
+            for nanos in [0, 1, 123_456_789_012_345] {
+                let time = Duration::from_nanos(nanos);
+                template.stamp(time);
+                assert_eq!(stamped(&template.frame), Some(time));
+            }
         }
         assert_eq!(stamped(br#"{"type":"peer-joined"}"#), None);
         assert_eq!(stamped(br#"{"t":"12"#), None);

@@ -1,104 +1,9 @@
-//! The program: settings from everywhere, signals, tokens, and the administrator's commands.
+//! Settings from everywhere, wrong ones, and those that change while the server runs.
 
 use crate::{
-    common::{Client, DEADLINE},
-    http::{bearer, request},
+    commands::{ADMIN, joins, write},
+    common::program::{Running, command, output},
 };
-use serde_json::{Value, json};
-use std::{net::SocketAddr, path::Path, process::Stdio};
-use tokio::{
-    io::{AsyncBufReadExt, BufReader},
-    process::{Child, ChildStderr, Command},
-    time::timeout,
-};
-
-const ADMIN: &str = "a token of an administrator";
-
-pub(crate) fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_signaling-server"));
-    command
-        .args(arguments)
-        .stdin(Stdio::null())
-        .kill_on_drop(true);
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("PEERLINE_")) {
-        command.env_remove(name);
-    }
-    command
-}
-
-/// What a command wrote on stdout and stderr, and how it ended.
-pub(crate) async fn output(mut command: Command) -> (i32, String, String) {
-    let output = timeout(DEADLINE, command.output()).await.unwrap().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    (
-        output.status.code().unwrap(),
-        text(output.stdout),
-        text(output.stderr),
-    )
-}
-
-/// A server that runs, what it said first, and the rest of what it says.
-struct Running {
-    child: Child,
-    event: Value,
-    stderr: BufReader<ChildStderr>,
-}
-
-impl Running {
-    async fn start(mut command: Command) -> Self {
-        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-        let mut stderr = BufReader::new(child.stderr.take().unwrap());
-        let event = serde_json::from_str(&line(&mut stderr).await).unwrap();
-        Self {
-            child,
-            event,
-            stderr,
-        }
-    }
-
-    fn address(&self) -> SocketAddr {
-        self.event["address"].as_str().unwrap().parse().unwrap()
-    }
-
-    #[cfg(unix)]
-    fn signal(&self, signal: rustix::process::Signal) {
-        let pid = i32::try_from(self.child.id().unwrap()).unwrap();
-        let pid = rustix::process::Pid::from_raw(pid).unwrap();
-        rustix::process::kill_process(pid, signal).unwrap();
-    }
-
-    /// Reads what it logs until this comes.
-    async fn says(&mut self, text: &str) -> String {
-        loop {
-            let line = line(&mut self.stderr).await;
-            if line.contains(text) {
-                return line;
-            }
-        }
-    }
-}
-
-async fn line(stderr: &mut BufReader<ChildStderr>) -> String {
-    let mut line = String::new();
-    let read = timeout(DEADLINE, stderr.read_line(&mut line))
-        .await
-        .unwrap();
-    assert_ne!(read.unwrap(), 0, "it has ended");
-    line
-}
-
-async fn joins(address: SocketAddr, token: Option<&str>) -> bool {
-    let mut client = Client::connect(address, "/ws").await;
-    client
-        .send(json!({ "type": "join", "room": "r", "token": token }))
-        .await;
-    client.next().await["type"] == "joined"
-}
-
-fn write(path: &Path, text: &str) -> String {
-    std::fs::write(path, text).unwrap();
-    path.to_str().unwrap().to_owned()
-}
 
 #[tokio::test]
 async fn flags_come_before_the_environment_before_the_file_before_the_defaults() {
@@ -167,6 +72,7 @@ async fn whatever_is_wrong_is_one_line_and_exit_code_2() {
         write(&path(&format!("{number}.toml")), text)
     };
     let missing = path("missing").to_str().unwrap().to_owned();
+    let kept = path("kept").to_str().unwrap().to_owned();
     let rows: Vec<(Vec<String>, &str)> = [
         (format!("--config {missing}"), "cannot read it"),
         (
@@ -213,6 +119,20 @@ async fn whatever_is_wrong_is_one_line_and_exit_code_2() {
         (
             format!("--tls-cert {public} --tls-key {missing} --tls-self-signed"),
             "exclude each other",
+        ),
+        ("--acme a.example".into(), "--acme needs --acme-cache"),
+        ("--acme-email a@b".into(), "--acme-email needs --acme"),
+        (
+            format!("--acme a.example --acme-cache {missing} --tls-self-signed"),
+            "exclude each other",
+        ),
+        (
+            format!("--acme a.example --acme-cache {short}"),
+            "cannot keep certificates",
+        ),
+        (
+            format!("--acme a.example --acme-cache {kept} --acme-directory http://ca.example/"),
+            "has to be https",
         ),
         ("--tls-name x".into(), "--tls-name needs --tls-self-signed"),
         ("--tls-turn-only".into(), "--tls-turn-only needs --turn"),
@@ -338,131 +258,5 @@ async fn a_hangup_reads_settings_and_certificates_again() {
     server.says("the old certificate stays in use").await;
     assert!(joins(server.address(), Some("a secret for everybody")).await);
     server.signal(Signal::TERM);
-    let status = timeout(DEADLINE, server.child.wait())
-        .await
-        .unwrap()
-        .unwrap();
-    assert_eq!(status.code(), Some(0));
-}
-
-#[tokio::test]
-async fn tokens_are_made_and_the_server_takes_them() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = |name: &str| directory.path().join(name);
-    // The pair of RFC 8410 section 10.
-    let private = write(
-        &path("private"),
-        "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n-----END PRIVATE KEY-----\n",
-    );
-    let public = write(
-        &path("public"),
-        "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n",
-    );
-    let secret = write(&path("secret"), "0123456789abcdef0123456789abcdef\n");
-    let keys = format!("p=EdDSA:{public},s=HS256:{secret}");
-    let mut start = command(&["--listen", "127.0.0.1:0", "--json"]);
-    start.env("PEERLINE_TOKEN_KEYS", &keys);
-    let server = Running::start(start).await;
-    assert!(!joins(server.address(), None).await);
-    for (key, room, good) in [
-        (format!("p=EdDSA:{private}"), "r", true),
-        (format!("s=HS256:{secret}"), "*", true),
-        (format!("p=EdDSA:{private}"), "another", false),
-        (format!("x=EdDSA:{private}"), "r", false),
-    ] {
-        let words = [
-            "token",
-            "create",
-            "--key",
-            &key,
-            "--room",
-            room,
-            "--lifetime",
-            "5m",
-        ];
-        let (code, token, error) = output(command(&words)).await;
-        assert_eq!((code, error.as_str()), (0, ""));
-        assert_eq!(token.lines().count(), 1, "nothing but the token");
-        assert_eq!(
-            joins(server.address(), Some(token.trim())).await,
-            good,
-            "{key} {room}"
-        );
-    }
-    let words = [
-        "token",
-        "create",
-        "--room",
-        "r",
-        "--key",
-        &format!("p=EdDSA:{public}"),
-    ];
-    let (code, token, error) = output(command(&words)).await;
-    assert_eq!((code, token.as_str()), (2, ""));
-    assert!(error.contains("no Ed25519 private key"), "{error}");
-}
-
-#[tokio::test]
-async fn the_administrators_commands() {
-    let mut start = command(&[
-        "--listen",
-        "127.0.0.1:0",
-        "--json",
-        "-vv",
-        "--drain-grace",
-        "20",
-    ]);
-    start.env("PEERLINE_ADMIN_TOKEN", ADMIN);
-    let mut server = Running::start(start).await;
-    let url = format!("http://{}", server.address());
-    let admin = async |token: &str, words: &[&str]| {
-        let mut command = command(&[&["admin", "--server", &url], words].concat());
-        // As the server's own process has it.
-        command.env("PEERLINE_ADMIN_TOKEN", token);
-        output(command).await
-    };
-    let mut member = Client::connect(server.address(), "/ws").await;
-    let join = json!({ "type": "join", "room": "lion-den", "name": "Ann\u{202e}", "token": "what I know" });
-    member.send(join).await;
-    let own = member.expect("joined").await["self"].clone();
-    let (code, rooms, error) = admin(ADMIN, &["rooms"]).await;
-    assert_eq!((code, error.as_str()), (0, ""));
-    assert!(rooms.starts_with("room\tmembers\t"), "{rooms}");
-    assert!(rooms.contains("\nlion-den\t1\t0\t16\ttrue\t"), "{rooms}");
-    let (_, peers, _) = admin(ADMIN, &["peers", "--room", "lion-den", "--json"]).await;
-    let peers: Value = serde_json::from_str(&peers).unwrap();
-    assert_eq!(peers["peers"][0]["id"], own);
-    let (code, _, error) = admin("wrong", &["rooms"]).await;
-    assert_eq!(
-        (code, error.contains("not the admin token")),
-        (1, true),
-        "{error}"
-    );
-    let page = request(server.address(), "GET /admin", &[], "").await;
-    assert!(page.status == 200 && page.head.contains("content-security-policy"));
-    let own = own.as_str().unwrap();
-    let (_, kicked, _) = admin(ADMIN, &["kick", "--room", "lion-den", "--peer", own]).await;
-    assert_eq!(kicked, "1 thrown out\n");
-    member.refused("unauthorized", 4401).await;
-    let metrics = request(server.address(), "GET /metrics", &[bearer(ADMIN)], "").await;
-    assert!(metrics.body.ends_with("# EOF\n"), "{}", metrics.body);
-    let (code, said, _) = admin(ADMIN, &["drain"]).await;
-    assert_eq!((code, said.as_str()), (0, "the server goes away\n"));
-    let status = timeout(DEADLINE, server.child.wait())
-        .await
-        .unwrap()
-        .unwrap();
-    assert_eq!(status.code(), Some(0));
-    // Nothing of a peer or a secret is in the log, and all of it is JSON.
-    let mut log = String::new();
-    tokio::io::AsyncReadExt::read_to_string(&mut server.stderr, &mut log)
-        .await
-        .unwrap();
-    assert!(log.contains("draining"), "{log}");
-    for line in log.lines() {
-        serde_json::from_str::<Value>(line).unwrap();
-    }
-    for secret in [ADMIN, "what I know", "Ann", "lion-den", own, "127.0.0.1"] {
-        assert!(!log.contains(secret), "{secret} in {log}");
-    }
+    assert_eq!(server.ended().await.0, Some(0));
 }
