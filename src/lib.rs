@@ -63,6 +63,7 @@
 //! | [`channel`] | messages and byte streams with backpressure over a session |
 //! | [`device`] | devices that know each other and need no code |
 //! | [`transfer`] | files and directories: complete and verified, or not there at all |
+//! | [`chat`] | what several say to each other: each message shown once, in order, across interruptions |
 //! | [`tunnel`] | byte streams between what two sides read and write, many over one channel |
 //! | [`media`] | tracks of sound and pictures: sources, packets, recordings |
 //! | [`bench`](mod@bench) | how good a line is: throughput and round trips |
@@ -83,7 +84,9 @@
 
 pub mod bench;
 pub mod channel;
+pub mod chat;
 pub mod device;
+mod display;
 pub mod media;
 pub mod net;
 pub mod pairing;

@@ -3,6 +3,7 @@
 use std::io;
 
 use peerline::bench::BenchError;
+use peerline::chat::ChatError;
 use peerline::device::IntroductionError;
 use peerline::media::MediaError;
 use peerline::pairing::{ByeCode, PairingError};
@@ -319,6 +320,32 @@ fn stopped_by_peer(code: Code, error: &TransferError) -> Failure {
         Code::Protocol => (Exit::Bug, "peer-protocol", UPDATE),
     };
     failure(exit, kind, &error, hint, error.retry())
+}
+
+impl From<&ChatError> for Failure {
+    fn from(error: &ChatError) -> Self {
+        use ChatError as E;
+        let (exit, kind, hint, retry) = match error {
+            E::Closed => (Exit::Interrupted, "closed", AGAIN, true),
+            E::Protocol(_) => (Exit::Bug, "protocol", UPDATE, false),
+            E::Silent => (
+                Exit::Interrupted,
+                "silent",
+                "run peer-cli chat on the other side",
+                true,
+            ),
+            E::Full => (
+                Exit::Declined,
+                "room-full",
+                "somebody must leave before you can come",
+                true,
+            ),
+            E::GivenUp => (Exit::Interrupted, "too-slow", AGAIN, true),
+            E::TooLong => (Exit::Usage, "too-long", "say it in several messages", false),
+            _ => (Exit::Bug, "chat", UPDATE, false),
+        };
+        failure(exit, kind, error, hint, retry)
+    }
 }
 
 impl From<&MediaError> for Failure {

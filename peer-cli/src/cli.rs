@@ -12,7 +12,8 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 #[cfg(target_os = "linux")]
 use crate::commands::lab;
 use crate::commands::{
-    bench, call, completions, connect, expose, pair, pipe, receive_file, send_file, transfers,
+    bench, call, chat, completions, connect, doctor, expose, pair, pipe, receive_file, send_file,
+    transfers,
 };
 use crate::exit::Failure;
 use crate::ui::Audience;
@@ -39,9 +40,11 @@ pub(crate) enum Command {
     Pair(pair::Arguments),
     Transfers(transfers::Arguments),
     Call(call::Arguments),
+    Chat(chat::Arguments),
     Pipe(pipe::Arguments),
     Expose(expose::Arguments),
     Connect(connect::Arguments),
+    Doctor(doctor::Arguments),
     Bench(bench::Arguments),
     #[cfg(target_os = "linux")]
     Lab(lab::Arguments),
@@ -57,9 +60,11 @@ impl Command {
             Self::Pair(arguments) => arguments.common(),
             Self::Transfers(arguments) => arguments.common(),
             Self::Call(arguments) => Some(&arguments.common),
+            Self::Chat(arguments) => Some(&arguments.common),
             Self::Pipe(arguments) => Some(&arguments.common),
             Self::Expose(arguments) => Some(&arguments.common),
             Self::Connect(arguments) => Some(&arguments.common),
+            Self::Doctor(arguments) => Some(&arguments.common),
             Self::Bench(arguments) => Some(&arguments.common),
             Self::Completions(_) => None,
             #[cfg(target_os = "linux")]

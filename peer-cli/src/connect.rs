@@ -87,7 +87,7 @@ fn too_late(limit: Duration) -> Failure {
 
 /// Whether both sides may be on this host: only then may loopback addresses be used, since to anybody
 /// else they would mean another machine.
-fn is_on_this_host(server: &ServerUrl) -> bool {
+pub(crate) fn is_on_this_host(server: &ServerUrl) -> bool {
     match Url::parse(server.page())
         .ok()
         .and_then(|url| url.host().map(|host| host.to_owned()))

@@ -236,6 +236,7 @@ fn fits(ours: Intent, theirs: Intent) -> Result<(), Failure> {
         Intent::Expose => "it must run peer-cli expose",
         Intent::Connect => "it must run peer-cli connect",
         Intent::Pipe => "it must run peer-cli pipe",
+        Intent::Chat => "it must run peer-cli chat, or open the link of one",
         _ => "both sides must run commands that belong together",
     };
     Err(Failure::usage(message).hint(hint))
@@ -262,7 +263,9 @@ mod tests {
 
     #[test]
     fn two_that_want_the_same_do_not_fit() {
-        use Intent::{Any, Bench, Call, Connect, Expose, Pair, Pipe, ReceiveFiles, SendFiles};
+        use Intent::{
+            Any, Bench, Call, Chat, Connect, Expose, Pair, Pipe, ReceiveFiles, SendFiles,
+        };
         for (ours, theirs, fit) in [
             (SendFiles, ReceiveFiles, true),
             (ReceiveFiles, SendFiles, true),
@@ -283,6 +286,9 @@ mod tests {
             (Connect, Connect, false),
             (Pipe, Pipe, true),
             (Pipe, Connect, false),
+            (Chat, Chat, true),
+            (Chat, Any, true),
+            (Chat, Pipe, false),
         ] {
             let result = fits(ours, theirs);
             assert_eq!(result.is_ok(), fit, "{ours:?} {theirs:?}");

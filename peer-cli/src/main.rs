@@ -78,9 +78,11 @@ fn main() -> ExitCode {
         | Command::Pair(_)
         | Command::Transfers(_)
         | Command::Call(_)
+        | Command::Chat(_)
         | Command::Pipe(_)
         | Command::Expose(_)
         | Command::Connect(_)
+        | Command::Doctor(_)
         | Command::Bench(_) => run(command, &arguments),
     }
 }

@@ -236,7 +236,10 @@ impl Signaling {
 }
 
 /// Asks to be let in, as one who may come back.
-async fn ask(transport: &mut impl Transport, mut join: Join) -> Result<Joined, SignalingError> {
+pub(super) async fn ask(
+    transport: &mut impl Transport,
+    mut join: Join,
+) -> Result<Joined, SignalingError> {
     join.resumable = true;
     transport
         .send(None, &ClientMessage::Join(join))

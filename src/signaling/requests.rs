@@ -41,6 +41,8 @@ pub(super) struct Requests {
     hearing: Hearing,
     /// Streams do not come through here.
     polls: bool,
+    /// Whether polls may take the place of a stream.
+    may_poll: bool,
 }
 
 #[derive(Clone)]
@@ -82,6 +84,23 @@ impl Requests {
             connection: None,
             hearing: Hearing::Nothing,
             polls: false,
+            may_poll: true,
+        }
+    }
+
+    /// As [`new`](Self::new), without trying streams.
+    pub(super) fn polling(server: ServerUrl) -> Self {
+        Self {
+            polls: true,
+            ..Self::new(server)
+        }
+    }
+
+    /// As [`new`](Self::new), without polls.
+    pub(super) fn streaming(server: ServerUrl) -> Self {
+        Self {
+            may_poll: false,
+            ..Self::new(server)
         }
     }
 
@@ -214,6 +233,7 @@ impl Requests {
         if !self.polls {
             match timeout(FIRST_EVENT, self.open_stream(greet)).await {
                 Ok(result) => return result,
+                Err(_) if !self.may_poll => return Err(Lost::Silent),
                 Err(_) => {
                     tracing::info!("the network holds event streams back; polling");
                     self.polls = true;

@@ -15,9 +15,60 @@
 //! assert_eq!(incoming.channel.recv().await, Some(peerline::channel::Message::Text("hello".into())));
 //! # Ok(()) }
 //! ```
+//!
+//! # Testing your own program
+//!
+//! `cargo test` of your crate needs no server and no network: a [`Network`] has everything between the two sides. This is a
+//! whole test, of something that asks and something that answers, on a network that loses a fifth of all datagrams and is
+//! cut in the middle. With the same seed it loses the same ones.
+//!
+//! ```
+//! use peerline::channel::{Channel, Delivery, Message};
+//! use peerline::session::{Connectivity, Session};
+//! use peerline::testing::Network;
+//!
+//! /// What is tested: answers each question until the other side has no more.
+//! async fn answer(mut session: Session) {
+//!     while let Some(incoming) = session.accept().await {
+//!         let mut channel: Channel = incoming.channel;
+//!         while let Some(Message::Text(question)) = channel.recv().await {
+//!             if channel.send_text(question.to_uppercase()).await.is_err() {
+//!                 break;
+//!             }
+//!         }
+//!     }
+//! }
+//!
+//! # type Result = std::result::Result<(), Box<dyn std::error::Error>>;
+//! #[tokio::main] // in a test: #[tokio::test]
+//! async fn main() -> Result {
+//!     let (pair, wire) = Network::lossy(0.2).seed(7).pair().await?;
+//!     let answering = tokio::spawn(answer(pair.host));
+//!     let mut channel = pair.guest.open("questions", "", Delivery::Reliable).await?;
+//!     channel.send_text("what".into()).await?;
+//!     assert_eq!(channel.recv().await, Some(Message::Text("WHAT".into())));
+//!
+//!     // The session heals by itself, and what was asked meanwhile is answered.
+//!     wire.cut();
+//!     channel.send_text("and then".into()).await?;
+//!     let lost = |state: &Connectivity| matches!(state, Connectivity::Interrupted(_));
+//!     pair.guest.connectivity().wait_for(lost).await?;
+//!     wire.mend();
+//!     assert_eq!(channel.recv().await, Some(Message::Text("AND THEN".into())));
+//!     drop((channel, pair.guest));
+//!     answering.await?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! [`room_of`] connects a host with several guests.
+
+mod network;
+
+pub use network::{Network, Room, Wire, pair, room_of};
 
 use crate::net::link::LinkConfig;
-use crate::net::{EmulatedLink, Network};
+use crate::net::{self, EmulatedLink};
 use crate::pairing::{Code, SharedCode};
 use crate::session::{Caller, Session, SessionConfig, SessionError, Switchboard};
 use crate::signaling::SignalingError;
@@ -57,8 +108,8 @@ impl PairConfig {
                 ..condition.clone()
             })
         });
-        self.host.network = Network::Emulated(links[0].clone());
-        self.guest.network = Network::Emulated(links[1].clone());
+        self.host.network = net::Network::Emulated(links[0].clone());
+        self.guest.network = net::Network::Emulated(links[1].clone());
         links
     }
 }

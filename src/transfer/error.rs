@@ -4,8 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::display::display_name;
 use super::manifest::ManifestError;
+use crate::display::display_name;
 
 /// A stable name for a failure: the codes of `cancel` messages, and `declined` and `closed`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

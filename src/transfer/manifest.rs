@@ -5,9 +5,9 @@ use std::collections::hash_map;
 
 use sha2::{Digest as _, Sha256};
 
-use super::display::display_name;
 use super::message::Offer;
 use super::safe_path::{PathError, SafePath, fold};
+use crate::display::display_name;
 
 /// Files and directories, those that paths only imply included.
 pub(super) const MAX_ENTRIES: usize = 100_000;

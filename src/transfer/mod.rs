@@ -7,7 +7,6 @@
 //! side, or watches the clock for silence: a session that loses its peer closes its channels.
 
 mod digest;
-mod display;
 mod error;
 mod event;
 mod holes;
@@ -27,8 +26,8 @@ mod swarm;
 mod throttle;
 mod wire;
 
+pub use crate::display::display_name;
 pub use digest::Digest;
-pub use display::display_name;
 pub use error::{Code, Fault, TransferError};
 pub use event::{Event, Summary};
 pub use label::{CONTROL_PROTOCOL, LANE_PROTOCOL, Label, TransferId};

@@ -8,7 +8,7 @@ use std::fmt;
 
 use unicode_normalization::UnicodeNormalization;
 
-use super::display::{display_name, is_bidi_control};
+use crate::display::{display_name, is_bidi_control};
 
 const MAX_PATH: usize = 4096;
 const MAX_DEPTH: usize = 64;

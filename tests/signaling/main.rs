@@ -5,6 +5,7 @@ mod networks;
 mod resume;
 mod rooms;
 mod servers;
+mod survey;
 
 use peerline::signaling::{Lost, Signaling};
 use signaling_protocol::{Join, ServerMessage};

@@ -13,49 +13,7 @@ import type { Delivery, Sink } from "../src/sdk/files/sink.js";
 import { sourceOfFiles } from "../src/sdk/files/source.js";
 import { BlobStore } from "../src/sdk/files/store-blob.js";
 import type { Session } from "../src/sdk/session.js";
-
-type Message = string | ArrayBuffer;
-/** Changes or drops (`undefined`) a message on its way. */
-type Meddle = (message: Message, label: string) => Message | undefined;
-
-/** As much of a data channel as `Channel` uses; messages take one turn of the event loop. */
-class Wire {
-  readyState: RTCDataChannelState = "open";
-  bufferedAmount = 0;
-  bufferedAmountLowThreshold = 0;
-  binaryType = "arraybuffer";
-  onmessage?: (event: { data: Message }) => void;
-  onclose?: () => void;
-  other: Wire | undefined;
-  constructor(
-    readonly label: string,
-    readonly protocol: string,
-    private readonly meddle: Meddle,
-  ) {}
-
-  send(data: string | ArrayBufferView<ArrayBuffer>): void {
-    const copy = typeof data === "string" ? data : data.buffer.slice(data.byteOffset, data.byteOffset + data.byteLength);
-    const message = this.meddle(copy, this.label);
-    setImmediate(() => message !== undefined && this.other?.onmessage?.({ data: message }));
-  }
-
-  close(): void {
-    for (const end of [this, this.other]) {
-      setImmediate(() => {
-        if (end === undefined || end.readyState === "closed") return;
-        end.readyState = "closed";
-        end.onclose?.();
-      });
-    }
-  }
-}
-
-function wires(label: string, protocol: string, meddle: Meddle): [Channel, Channel] {
-  const [a, b] = [new Wire(label, protocol, meddle), new Wire(label, protocol, (message) => message)];
-  [a.other, b.other] = [b, a];
-  const channel = (wire: Wire): Channel => new Channel(wire as unknown as RTCDataChannel, () => undefined);
-  return [channel(a), channel(b)];
-}
+import { type Meddle, wires } from "./wires.js";
 
 interface Run {
   readonly outgoing: OutgoingTransfer;

@@ -323,3 +323,18 @@ fn services() {
     };
     check(&Failure::from(&error), Exit::Usage, "denied");
 }
+
+#[test]
+fn rooms() {
+    use ChatError as E;
+    for (error, exit, kind) in [
+        (E::Closed, Exit::Interrupted, "closed"),
+        (E::Protocol("x"), Exit::Bug, "protocol"),
+        (E::Silent, Exit::Interrupted, "silent"),
+        (E::Full, Exit::Declined, "room-full"),
+        (E::GivenUp, Exit::Interrupted, "too-slow"),
+        (E::TooLong, Exit::Usage, "too-long"),
+    ] {
+        check(&Failure::from(&error), exit, kind);
+    }
+}

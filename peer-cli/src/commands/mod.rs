@@ -2,8 +2,10 @@
 
 pub(crate) mod bench;
 pub(crate) mod call;
+pub(crate) mod chat;
 pub(crate) mod completions;
 pub(crate) mod connect;
+pub(crate) mod doctor;
 pub(crate) mod expose;
 #[cfg(target_os = "linux")]
 pub(crate) mod lab;
@@ -40,9 +42,11 @@ pub(crate) async fn run(
         Command::Pair(arguments) => arguments.run(ui, stop).await,
         Command::Transfers(arguments) => arguments.resume(ui, stop).await,
         Command::Call(arguments) => call::run(&arguments, ui, stop).await,
+        Command::Chat(arguments) => chat::run(&arguments, ui, stop).await,
         Command::Pipe(arguments) => pipe::run(&arguments, ui, stop).await,
         Command::Expose(arguments) => expose::run(&arguments, ui, stop).await,
         Command::Connect(arguments) => connect::run(&arguments, ui, stop).await,
+        Command::Doctor(arguments) => doctor::run(&arguments, ui, stop).await,
         Command::Bench(arguments) => bench::run(&arguments, ui, stop).await,
         Command::Completions(_) => Err(Failure::bug("completions open no line")),
         #[cfg(target_os = "linux")]

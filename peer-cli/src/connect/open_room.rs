@@ -21,7 +21,7 @@ pub(crate) struct InRoom {
 }
 
 impl InRoom {
-    /// As [`Line::verify`](line::Line::verify); without a code the server is trusted, unless somebody compares the words.
+    /// As [`Line::verify`](crate::line::Line::verify); without a code the server is trusted, unless somebody compares the words.
     pub(crate) async fn verify(&self, context: &Context<'_>) -> Result<(), Failure> {
         let ended = async { Failure::from(&*self.session.ended().await) };
         line::verify(context, self.session.phrase(), ended).await

@@ -13,8 +13,7 @@ use futures_util::stream::FuturesUnordered;
 use peerline::signaling::ServerUrl;
 use tokio::time::{Instant, sleep_until};
 
-pub(crate) use mdns::Announcement;
-use mdns::Listener;
+pub(crate) use mdns::{Announcement, Listener};
 pub(crate) use probe::is_peerline;
 use search::{Action, Input, Search};
 

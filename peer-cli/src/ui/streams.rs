@@ -35,6 +35,11 @@ impl Streams {
         }
     }
 
+    /// Writes elsewhere from now on.
+    pub(super) fn redirect(&mut self, out: Box<dyn Write + Send>, talk: Box<dyn Write + Send>) {
+        (self.out, self.talk) = (out, talk);
+    }
+
     /// Flushes stdout and tells what went wrong on it, now or before.
     pub(super) fn close(&mut self) -> Option<io::Error> {
         let flushed = self.out.flush();

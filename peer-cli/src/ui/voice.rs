@@ -138,6 +138,13 @@ impl Ui {
             // The bar ends before the last line is said.
             drop(self.streams().progress.take());
         }
+        if self.audience != Audience::Scripts {
+            match event {
+                Event::Message(message) => return self.heard(message),
+                Event::Check(check) => return self.result(&check.shown(self.out_palette())),
+                _ => {}
+            }
+        }
         match self.audience {
             Audience::Scripts => self.result(&match &self.receiver {
                 None => event.json(),
@@ -167,6 +174,36 @@ impl Ui {
                 self.talk_about(event);
             }
         }
+    }
+
+    /// What somebody else said: the result of a chat, in colour where a terminal shows it.
+    fn heard(&self, message: &event::Message) {
+        let rings = message.bell && self.surroundings.stdout_is_terminal;
+        let bell = if rings { "\x07" } else { "" };
+        self.result(&format!("{bell}{}", message.shown(self.out_palette())));
+    }
+
+    /// The colours of stdout.
+    fn out_palette(&self) -> Palette {
+        match self.surroundings.screen {
+            Some(palette) if self.surroundings.stdout_is_terminal => palette,
+            _ => Palette::Plain,
+        }
+    }
+
+    /// Speaks on these from now on: there is an editor on the terminal, which prints above the line that is typed.
+    pub(crate) fn redirect(&self, out: Box<dyn Write + Send>, talk: Box<dyn Write + Send>) {
+        self.streams().redirect(out, talk);
+    }
+
+    /// Speaks on the streams of this process again.
+    pub(crate) fn redirect_to_process(&self) {
+        self.redirect(Box::new(io::stdout()), Box::new(io::stderr()));
+    }
+
+    /// Takes away the line that somebody was typing, and turns off the marking of pasted text.
+    pub(crate) fn clear_line(&self) {
+        self.streams().write_talk("\x1b[?2004l\r\x1b[J");
     }
 
     /// Reports why the command failed.

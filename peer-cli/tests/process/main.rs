@@ -7,7 +7,9 @@
 
 mod bench;
 mod calls;
+mod chat;
 mod devices;
+mod doctor;
 mod embedded;
 #[cfg(target_os = "linux")]
 mod faults;

@@ -20,6 +20,12 @@ use super::frame::Frame;
 use std::io;
 use tokio::sync::mpsc;
 
+/// Whether this machine seems to have a camera or, for [`Kind::Audio`], a microphone. That it can be used shows only when
+/// it is.
+pub fn has_device(kind: Kind) -> bool {
+    program::Device::of(kind, None).is_ok()
+}
+
 /// Frames that are read ahead.
 const AHEAD: usize = 8;
 

@@ -1,7 +1,8 @@
 /** The page: a link or a person starts a line, and the views follow its events. */
-import { Line, PeerlineError, type FailureCode, type Hello, type Intent, type LineOptions, type SourceEntry, parseCode } from "peerline";
+import { CHAT_LABEL, CHAT_PROTOCOL, type Channel, Line, PeerlineError, type FailureCode, type Hello, type Intent, type LineOptions, type SourceEntry, parseCode } from "peerline";
 import { Activity } from "./activity.js";
 import { CallView } from "./call.js";
+import { ChatView } from "./chat.js";
 import { chooser } from "./chooser.js";
 import { ConnectionCard } from "./connection.js";
 import { button, focusOn, h, swap, uniqueId } from "./dom.js";
@@ -30,7 +31,7 @@ function show(...content: readonly HTMLElement[]): void {
 
 function start(): void {
   current = undefined;
-  view.replaceChildren(home({ send: host, join, invite: () => host([]), call: () => host([], "call") }));
+  view.replaceChildren(home({ send: host, join, invite: () => host([]), call: () => host([], "call"), chat: () => host([], "chat") }));
 }
 
 function host(entries: SourceEntry[], intent: Intent = entries.length > 0 ? "send-files" : "receive-files"): void {
@@ -105,6 +106,8 @@ class LineView {
   used = false;
   /** Whether the last transfer ended because a person of either side wanted it to. */
   #wanted = false;
+  #chat: ChatView | undefined;
+  #early: Channel | undefined;
 
   constructor(
     private readonly line: Line,
@@ -124,6 +127,13 @@ class LineView {
       this.#welcome(peer, entries);
       if (entries.length > 0) this.#send(entries);
     });
+    line.on("channel", (channel) => {
+      if (channel.protocol !== CHAT_PROTOCOL || line.role !== "host") return channel.close();
+      // It may overtake what says that the line is there.
+      if (line.peer !== undefined && this.#chat === undefined) return channel.close();
+      if (this.#chat === undefined) this.#early ??= channel;
+      else this.#chat.attach(channel, line.role);
+    });
     line.on("transfer", (transfer) => {
       this.#wanted = false;
       this.#hint.textContent = "";
@@ -134,6 +144,7 @@ class LineView {
   /** The line is gone; what was transferred stays on the screen. */
   close(error: PeerlineError | undefined): void {
     this.#hint.textContent = "";
+    this.#chat?.close();
     const told = error === undefined || (this.#wanted && NO_NEWS.includes(error.code));
     const end = told ? h("div", { class: "actions" }, button("primary", "Start again", start)) : failure(error);
     swap(this.#chooser, end, end);
@@ -141,6 +152,9 @@ class LineView {
 
   #welcome(peer: Hello, entries: readonly SourceEntry[]): void {
     const { call } = this.line;
+    const chats = peer.intent === "chat" || this.intent === "chat";
+    if (chats || peer.engine === "browser") this.#openChat(chats);
+    if (chats) return;
     if ((peer.intent === "call" || this.intent === "call") && call !== undefined) {
       this.element.classList.replace("narrow", "wide");
       this.#transfers.before(new CallView(this.line, call).element);
@@ -151,6 +165,16 @@ class LineView {
     else if (entries.length === 0 && takesFiles) this.#hint.textContent = "The other side is ready for your files.";
     else if (!takesFiles) this.#hint.textContent = "The other side did not come for files; this page cannot help it.";
     if (takesFiles) this.#chooser.replaceChildren(this.#chooserOf());
+  }
+
+  /** The guest of the session opens the channel. */
+  #openChat(open: boolean): void {
+    this.#chat = new ChatView(open);
+    // What is offered comes before what is folded away.
+    if (open) this.#transfers.before(this.#chat.element);
+    else this.#transfers.after(this.#chat.element);
+    if (this.#early !== undefined) this.#chat.attach(this.#early, "host");
+    if (this.line.role === "guest") this.#chat.attach(this.line.open(CHAT_LABEL, { protocol: CHAT_PROTOCOL }), "guest");
   }
 
   #chooserOf(): HTMLElement {

@@ -11,12 +11,14 @@ export interface HomeOptions {
   readonly invite: () => void;
   /** Show a code for a call. */
   readonly call: () => void;
+  /** Show a code for a chat. */
+  readonly chat: () => void;
 }
 
 const MOST_COMPLETIONS = 8;
 
 /** The start view. */
-export function home({ send, join, invite, call }: HomeOptions): HTMLElement {
+export function home({ send, join, invite, call, chat }: HomeOptions): HTMLElement {
   const trouble = h("p", { class: "trouble", role: "alert" });
   return h(
     "div",
@@ -43,6 +45,7 @@ export function home({ send, join, invite, call }: HomeOptions): HTMLElement {
         codeForm(join),
         h("p", { class: "aside" }, "No code yet? ", button("quiet", "Show one to the sender", invite)),
         h("p", { class: "aside" }, "To see and hear each other: ", button("quiet", "Start a call", call)),
+        h("p", { class: "aside" }, "To write to each other: ", button("quiet", "Start a chat", chat)),
       ),
     ),
   );

@@ -8,6 +8,8 @@ export { type Code, completeCode, findWord, formatCode, linkOf, parseCode } from
 export { PeerlineError, type FailureCode } from "./errors.js";
 export { Events } from "./events.js";
 export { Channel, type ChannelData, type ChannelEvents } from "./channel.js";
+export { Chat, type ChatEvents, type ChatPeople, type ChatSaid, chatName } from "./chat/chat.js";
+export { type ChatKind, LABEL as CHAT_LABEL, PROTOCOL as CHAT_PROTOCOL } from "./chat/messages.js";
 export { Call, type CallEvents, type Kind, type Quality } from "./call.js";
 export type { Engine, Hello, Intent } from "./control.js";
 export type { Role } from "./keys.js";

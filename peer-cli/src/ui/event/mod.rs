@@ -8,8 +8,10 @@
 
 mod bench;
 mod call;
+mod chat;
 mod connection;
 mod device;
+mod doctor;
 mod failure;
 #[cfg(target_os = "linux")]
 mod lab;
@@ -27,8 +29,10 @@ use super::palette::Palette;
 
 pub(crate) use bench::{Direction, Latency, Measured, RoundTrips, Throughput, Unmeasured};
 pub(crate) use call::{CallDone, Flow, Flows, Media, Recorded, Stats, Track};
+pub(crate) use chat::{Chatted, Entered, Member, Message};
 pub(crate) use connection::{Connected, Interrupted, Reconnected, Route};
 pub(crate) use device::{Device, Paired, Removed, Renamed};
+pub(crate) use doctor::{Check, Checked};
 pub(crate) use failure::{Error, Failed};
 #[cfg(target_os = "linux")]
 pub(crate) use lab::{Cell, Matrix, Network};
@@ -107,6 +111,14 @@ events! {
     Measured,
     #[serde(rename = "done")]
     Piped,
+    Entered,
+    Message,
+    Member,
+    #[serde(rename = "done")]
+    Chatted,
+    Check,
+    #[serde(rename = "done")]
+    Checked,
     Exposed,
     Forward,
     Connection,
@@ -145,6 +157,7 @@ impl Event {
                 | Self::Measured(_)
                 | Self::Piped(_)
                 | Self::Tunnelled(_)
+                | Self::Chatted(_)
                 | Self::Failed(_)
                 | Self::Error(_)
         )

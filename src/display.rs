@@ -55,7 +55,7 @@ fn prints(c: char) -> bool {
 
 /// Whether this character changes the direction of text: names that hold one can pretend to end in
 /// another extension.
-pub(super) fn is_bidi_control(c: char) -> bool {
+pub(crate) fn is_bidi_control(c: char) -> bool {
     matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{200E}' | '\u{200F}' | '\u{061C}')
 }
 
