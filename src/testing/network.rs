@@ -96,8 +96,7 @@ impl Network {
         config.emulate(&self.condition);
         let sessions = connect_many(guests, config.host, config.guest).await?;
         let (host, guests) = sessions.into_iter().unzip();
-        let wire = Wire { links };
-        Ok(Room { host, guests, wire })
+        Ok(Room { host, guests })
     }
 }
 
