@@ -6,11 +6,9 @@ use std::net::{IpAddr, SocketAddr, UdpSocket as StdSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rtc_stun::attributes::ATTR_CHANGE_REQUEST;
-use rtc_stun::message::{
-    BINDING_REQUEST, BINDING_SUCCESS, Getter as _, Message, Setter, TransactionId,
-};
-use rtc_stun::xoraddr::XorMappedAddress;
+use stun_types::attribute::{AttributeType, RawAttribute, XorMappedAddress};
+use stun_types::message::{BINDING, Message, MessageClass, MessageWriteVec, TransactionId};
+use stun_types::prelude::{MessageWrite as _, MessageWriteExt as _};
 use tokio::net::UdpSocket;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -34,7 +32,8 @@ const V4: [IpAddr; 2] = [IpAddr::V4(SIGNAL), IpAddr::V4(SECOND)];
 const V6: [IpAddr; 2] = [IpAddr::V6(SIGNAL_V6), IpAddr::V6(SECOND_V6)];
 const PORTS: [u16; 2] = [3478, 3479];
 
-/// CHANGE-REQUEST (RFC 5780 section 7.2): answer from the other port, or from the other address as well.
+/// Answer from the other port, or from the other address as well (RFC 5780 section 7.2).
+const CHANGE_REQUEST: AttributeType = AttributeType::new(0x0003);
 const OTHER_PORT: [u8; 4] = [0, 0, 0, 2];
 const OTHER_BOTH: [u8; 4] = [0, 0, 0, 6];
 
@@ -137,8 +136,7 @@ impl Client {
         change: Option<[u8; 4]>,
         limit: Duration,
     ) -> io::Result<Option<SocketAddr>> {
-        let id = TransactionId::new();
-        let request = request(id, change)?;
+        let (id, request) = request(change)?;
         let mut buffer = [0; MESSAGE];
         let mut again = tokio::time::interval(REPEAT);
         let answered = async {
@@ -163,22 +161,18 @@ impl Client {
 
 /// What an answer to this question tells.
 fn mapped(answer: &[u8], id: TransactionId) -> Option<SocketAddr> {
-    let mut message = Message::new();
-    message.raw = answer.to_vec();
-    message.decode().ok()?;
-    let mut mapped = XorMappedAddress::default();
-    mapped.get_from(&message).ok()?;
-    (message.transaction_id == id).then(|| SocketAddr::new(mapped.ip, mapped.port))
+    let message = Message::from_bytes(answer).ok()?;
+    let mapped = message.attribute::<XorMappedAddress>().ok()?;
+    (message.transaction_id() == id).then(|| mapped.addr(id))
 }
 
-fn request(id: TransactionId, change: Option<[u8; 4]>) -> io::Result<Vec<u8>> {
-    let mut message = Message::new();
-    let setters: [Box<dyn Setter>; 2] = [Box::new(id), Box::new(BINDING_REQUEST)];
-    message.build(&setters).map_err(io::Error::other)?;
+fn request(change: Option<[u8; 4]>) -> io::Result<(TransactionId, Vec<u8>)> {
+    let mut request = Message::builder_request(BINDING, MessageWriteVec::new());
     if let Some(change) = change {
-        message.add(ATTR_CHANGE_REQUEST, &change);
+        let change = RawAttribute::new(CHANGE_REQUEST, &change);
+        request.add_attribute(&change).map_err(io::Error::other)?;
     }
-    Ok(message.raw)
+    Ok((request.transaction_id(), request.finish()))
 }
 
 fn bind(place: SocketAddr) -> io::Result<StdSocket> {
@@ -204,25 +198,16 @@ async fn answer(sockets: Arc<[UdpSocket]>, index: usize) {
 /// The socket that is to answer what `from` asked the one of this index, and what it says. Sockets of the same
 /// address are beside each other.
 fn response(request: &[u8], from: SocketAddr, index: usize) -> Option<(usize, Vec<u8>)> {
-    let mut asked = Message::new();
-    asked.raw = request.to_vec();
-    asked.decode().ok()?;
-    if asked.typ != BINDING_REQUEST {
+    let asked = Message::from_bytes(request).ok()?;
+    if !asked.has_class(MessageClass::Request) || !asked.has_method(BINDING) {
         return None;
     }
-    let change = asked.get(ATTR_CHANGE_REQUEST).unwrap_or_default();
-    let flags = change.last().copied().unwrap_or_default();
+    let change = asked.raw_attribute(CHANGE_REQUEST);
+    let flags = change.and_then(|change| change.value.last().copied());
+    let flags = flags.unwrap_or_default();
     let (port, address) = (usize::from(flags & 2 != 0), usize::from(flags & 4 != 0));
-    let mapped = XorMappedAddress {
-        ip: from.ip(),
-        port: from.port(),
-    };
-    let mut answer = Message::new();
-    let setters: [Box<dyn Setter>; 3] = [
-        Box::new(asked.transaction_id),
-        Box::new(BINDING_SUCCESS),
-        Box::new(mapped),
-    ];
-    answer.build(&setters).ok()?;
-    Some((index ^ port ^ (address << 1), answer.raw))
+    let mut answer = Message::builder_success(&asked, MessageWriteVec::new());
+    let mapped = XorMappedAddress::new(from, asked.transaction_id());
+    answer.add_attribute(&mapped).ok()?;
+    Some((index ^ port ^ (address << 1), answer.finish()))
 }
