@@ -20,6 +20,16 @@ pub(super) struct Meeting {
 }
 
 impl Meeting {
+    /// The code that was given, if the other side made it.
+    pub(super) fn target(&self) -> Option<&Target> {
+        self.target.as_ref()
+    }
+
+    /// The code to use instead of a new one.
+    pub(super) fn code(&self) -> Option<Code> {
+        self.code.clone()
+    }
+
     /// Whether the other side made the code. Exactly one of the two sides was given one.
     pub(super) fn has_target(&self) -> bool {
         self.target.is_some()

@@ -12,6 +12,9 @@ use crate::{
 use serde_json::json;
 use std::time::{Duration, Instant};
 
+/// How long Redis stays away in the longest outage here: twice a lease.
+const OUTAGE: Duration = Duration::from_secs(20);
+
 /// Two who have met.
 async fn pair(here: &TestServer, there: &TestServer, room: &str) -> (Line, Line) {
     let mut a = Line::enter(here, Kind::WebSocket, room).await;
@@ -167,6 +170,7 @@ async fn a_redis_that_stays_away() {
     let (mut c, mut d) = pair(&here, &there, "wide").await;
     talk(&mut c, &mut d, 0..10).await;
     redis.pause();
+    let paused = Instant::now();
     for line in [&mut c, &mut d] {
         assert_eq!(line.refusal().await, "draining");
     }
@@ -177,6 +181,7 @@ async fn a_redis_that_stays_away() {
     }
     assert_eq!(c.connect().await.err().unwrap(), "server-full");
     talk(&mut a, &mut b, 0..20).await;
+    tokio::time::sleep_until((paused + OUTAGE).into()).await;
     redis.go_on();
     for node in [&here, &there] {
         ready(node.address, 200).await;

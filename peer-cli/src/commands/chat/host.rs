@@ -28,8 +28,13 @@ pub(super) async fn run(
     (chat, mut events): (Chat, Events),
     screen: &Screen,
 ) -> Result<Outcome, Failure> {
-    let mut gathering =
-        Gathering::open(context, arguments.code.clone(), "chat", PEERS_PER_ROOM - 1).await?;
+    let mut gathering = Gathering::open(
+        context,
+        arguments.meeting.code(),
+        "chat",
+        PEERS_PER_ROOM - 1,
+    )
+    .await?;
     context
         .ui
         .note("Everybody who has the code can come, until you leave with Ctrl-D.");

@@ -14,14 +14,13 @@ use std::env;
 use std::time::Instant;
 
 use peerline::chat::{Chat, Name};
-use peerline::pairing::Code;
 use peerline::session::Intent;
 use tokio_util::sync::CancellationToken;
 
+use super::meeting::Meeting;
 use crate::cli::Common;
 use crate::connect::Context;
 use crate::exit::Failure;
-use crate::invitation::Target;
 use crate::ui::{Ui, event};
 use screen::Screen;
 use talk::{Ending, Outcome};
@@ -34,13 +33,8 @@ use talk::{Ending, Outcome};
 /// stdout has one line for each message of the others.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// The code or link of the room; without it, this side makes one
-    #[arg(value_name = "CODE|LINK")]
-    target: Option<Target>,
-
-    /// Use this code instead of a new one, and wait under it
-    #[arg(long, value_name = "CODE", conflicts_with = "target")]
-    code: Option<Code>,
+    #[command(flatten)]
+    meeting: Meeting,
 
     /// What the others call you [default: the name of your account]
     #[arg(long, value_name = "NAME", value_parser = name)]
@@ -74,7 +68,7 @@ pub(super) async fn run(
     let name = arguments.name.clone().unwrap_or_else(own_name);
     let screen = Screen::new(ui, name.clone(), arguments.bell);
     let started = Instant::now();
-    let outcome = match &arguments.target {
+    let outcome = match arguments.meeting.target() {
         Some(target) => {
             let (chat, events) = Chat::guest(name);
             guest::run(&context, arguments, target, (chat, events), &screen).await?
