@@ -1,0 +1,192 @@
+//! The last flight of a handshake, until it is answered.
+
+use super::record::Seen;
+use std::time::{Duration, Instant};
+
+/// When a flight is repeated first; each time after that it takes twice as long. Browsers begin at 50 ms.
+const FIRST: Duration = Duration::from_millis(100);
+
+/// How often a flight is repeated: for 6 s in all. The engine gives up after 8 s, and a session after 15 s.
+const REPEATS: u32 = 6;
+
+/// Datagrams of a flight. The largest, with a certificate of a few kilobytes, has four.
+const MOST_DATAGRAMS: usize = 8;
+
+/// Datagrams of one flight leave together; what leaves later is the engine's own repetition.
+const TOGETHER: Duration = Duration::from_millis(50);
+
+/// What was sent last, and whether it was answered.
+#[derive(Debug)]
+pub(super) struct Flights<W> {
+    datagrams: Vec<(W, Vec<u8>)>,
+    sent: Option<Instant>,
+    /// Something of the handshake came since then: what is sent next is another flight.
+    answered: bool,
+    is_client: bool,
+    repeats: u32,
+    pub(super) next: Option<Instant>,
+}
+
+impl<W> Default for Flights<W> {
+    fn default() -> Self {
+        Self {
+            datagrams: Vec::new(),
+            sent: None,
+            answered: false,
+            is_client: false,
+            repeats: 0,
+            next: None,
+        }
+    }
+}
+
+impl<W> Flights<W> {
+    /// Sees a datagram of the handshake leave.
+    pub(super) fn sending(
+        &mut self,
+        now: Instant,
+        seen: Seen,
+        datagram: &[u8],
+        way: impl FnOnce() -> W,
+    ) {
+        let repeated = self.sent.is_some_and(|sent| now - sent > TOGETHER);
+        if self.answered || repeated {
+            self.datagrams.clear();
+            // The engine's own repetition does not begin the wait anew.
+            self.repeats = if self.answered { 0 } else { self.repeats };
+        }
+        self.answered = false;
+        self.is_client |= seen.client_hello;
+        self.sent = Some(now);
+        // overflow: not repeated here; the engine repeats it.
+        if self.datagrams.len() < MOST_DATAGRAMS {
+            self.datagrams.push((way(), datagram.to_vec()));
+        }
+        self.wait(now);
+    }
+
+    /// Whether that was the end.
+    pub(super) fn received(&mut self, seen: Seen) -> bool {
+        self.answered |= seen.handshake;
+        // The server's last flight ends it for the client, whose data end it for the server.
+        let over =
+            seen.application_data || seen.alert || seen.encrypted_handshake && self.is_client;
+        if over {
+            *self = Self::default();
+        }
+        over
+    }
+
+    /// What must be sent again now.
+    pub(super) fn due(&mut self, now: Instant) -> &[(W, Vec<u8>)] {
+        if self.next.is_none_or(|next| now < next) {
+            return &[];
+        }
+        self.repeats += 1;
+        self.wait(now);
+        &self.datagrams
+    }
+
+    fn wait(&mut self, now: Instant) {
+        self.next = (self.repeats < REPEATS).then(|| now + FIRST * (1 << self.repeats));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::record::tests::{hello, last_flight, record};
+    use super::super::record::{ALERT, APPLICATION_DATA, CLIENT_HELLO, HANDSHAKE};
+    use super::*;
+
+    fn send(flights: &mut Flights<()>, now: Instant, datagram: &[u8]) {
+        flights.sending(now, Seen::of(datagram), datagram, || ());
+    }
+
+    fn receive(flights: &mut Flights<()>, datagram: &[u8]) -> bool {
+        flights.received(Seen::of(datagram))
+    }
+
+    fn repeated(flights: &mut Flights<()>, now: Instant) -> Vec<Vec<u8>> {
+        let due = flights.due(now).iter();
+        due.map(|(_, datagram)| datagram.clone()).collect()
+    }
+
+    #[test]
+    fn a_flight_is_repeated_less_and_less_often_until_it_is_given_up() {
+        let begin = Instant::now();
+        let mut flights = Flights::default();
+        send(&mut flights, begin, &hello());
+        let mut times = Vec::new();
+        for ms in 0..10_000 {
+            let now = begin + Duration::from_millis(ms);
+            if !repeated(&mut flights, now).is_empty() {
+                times.push(ms);
+            }
+        }
+        assert_eq!(times, [100, 300, 700, 1500, 3100, 6300]);
+    }
+
+    #[test]
+    fn what_leaves_after_an_answer_is_another_flight() {
+        let begin = Instant::now();
+        let at = |ms| begin + Duration::from_millis(ms);
+        let mut flights = Flights::default();
+        send(&mut flights, at(0), &hello());
+        receive(&mut flights, &record(HANDSHAKE, 0, &[3]));
+        let second = [&hello()[..], b""].concat();
+        send(&mut flights, at(10), &second);
+        send(&mut flights, at(10), &last_flight());
+        assert_eq!(repeated(&mut flights, at(110)), [second, last_flight()]);
+    }
+
+    #[test]
+    fn the_engines_own_repetition_takes_the_place_of_what_it_repeats() {
+        let begin = Instant::now();
+        let mut flights = Flights::default();
+        send(&mut flights, begin, &hello());
+        let now = begin + Duration::from_secs(1);
+        flights.due(now);
+        let again = record(HANDSHAKE, 0, &[CLIENT_HELLO, 1]);
+        send(&mut flights, now, &again);
+        assert_eq!(repeated(&mut flights, now + FIRST), Vec::<Vec<u8>>::new());
+        assert_eq!(repeated(&mut flights, now + 2 * FIRST), [again]);
+    }
+
+    #[test]
+    fn a_client_is_done_with_the_servers_last_flight_and_a_server_with_the_first_data() {
+        let now = Instant::now();
+        for (first, ends) in [
+            (hello(), [true, true, true]),
+            (record(HANDSHAKE, 0, &[2]), [false, true, true]),
+        ] {
+            let got = [
+                last_flight(),
+                record(APPLICATION_DATA, 1, &[0]),
+                record(ALERT, 0, &[0]),
+            ];
+            for (datagram, ends) in got.iter().zip(ends) {
+                let mut flights = Flights::default();
+                send(&mut flights, now, &first);
+                assert_eq!(
+                    receive(&mut flights, datagram),
+                    ends,
+                    "{datagram:?} after {first:?}"
+                );
+                assert_eq!(repeated(&mut flights, now + FIRST).is_empty(), ends);
+            }
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn anything_may_arrive(datagrams in proptest::collection::vec(proptest::collection::vec(0u8.., 0..80), 0..20)) {
+            let now = Instant::now();
+            let mut flights = Flights::default();
+            for datagram in &datagrams {
+                send(&mut flights, now, datagram);
+                proptest::prop_assert!(flights.datagrams.len() <= MOST_DATAGRAMS);
+                receive(&mut flights, datagram);
+            }
+        }
+    }
+}
