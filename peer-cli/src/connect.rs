@@ -40,6 +40,24 @@ pub(crate) struct Context<'a> {
     pub(crate) codecs: Vec<Codec>,
 }
 
+impl<'a> Context<'a> {
+    /// For a command that has nothing to do with sound and pictures.
+    pub(crate) fn new(
+        ui: &'a Ui,
+        common: &'a Common,
+        stop: &'a CancellationToken,
+        intent: Intent,
+    ) -> Self {
+        Self {
+            ui,
+            common,
+            stop,
+            intent,
+            codecs: Vec::new(),
+        }
+    }
+}
+
 impl Context<'_> {
     /// `connecting` until it is done, `--timeout` is over, or Ctrl-C is pressed.
     pub(crate) async fn limited<T>(

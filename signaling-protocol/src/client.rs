@@ -6,6 +6,7 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::fmt;
 
 /// A message from a client to the server.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -65,6 +66,11 @@ pub enum ClientMessage {
         /// Any JSON.
         payload: Value,
     },
+    /// Which way the packets of a connection go that was made in this room, for the server's figures; nobody else hears of it.
+    Path {
+        /// Directly or through a relay.
+        kind: PathKind,
+    },
     /// Leaves the room and closes.
     Leave,
     /// Answered by `pong`.
@@ -74,6 +80,35 @@ pub enum ClientMessage {
         /// The number of the last message that arrived.
         seq: u64,
     },
+}
+
+/// Which way packets go between two peers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PathKind {
+    /// From peer to peer.
+    Direct,
+    /// Through a TURN server, which sees ciphertext only.
+    Relayed,
+}
+
+impl PathKind {
+    /// Every kind.
+    pub const ALL: [Self; 2] = [Self::Direct, Self::Relayed];
+
+    /// Its name on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Relayed => "relayed",
+        }
+    }
+}
+
+impl fmt::Display for PathKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 /// The content of a `join`.
@@ -111,7 +146,7 @@ pub struct Join {
 }
 
 impl ClientMessage {
-    pub(crate) const TYPES: [&'static str; 10] = [
+    pub(crate) const TYPES: [&'static str; 11] = [
         "join",
         "offer",
         "answer",
@@ -119,6 +154,7 @@ impl ClientMessage {
         "sealed",
         "chat",
         "message",
+        "path",
         "leave",
         "ping",
         "ack",
@@ -143,7 +179,7 @@ impl ClientMessage {
             | Self::Chat { to, .. }
             | Self::Message { to, .. } => to.as_ref(),
             Self::Sealed { to, .. } => Some(to),
-            Self::Join(_) | Self::Leave | Self::Ping | Self::Ack { .. } => None,
+            Self::Join(_) | Self::Path { .. } | Self::Leave | Self::Ping | Self::Ack { .. } => None,
         }
     }
 
@@ -151,7 +187,9 @@ impl ClientMessage {
     /// connection itself does not.
     pub fn is_numbered(&self) -> bool {
         match self {
-            Self::Join(_) | Self::Leave | Self::Ping | Self::Ack { .. } => false,
+            Self::Join(_) | Self::Path { .. } | Self::Leave | Self::Ping | Self::Ack { .. } => {
+                false
+            }
             Self::Offer { .. }
             | Self::Answer { .. }
             | Self::IceCandidate { .. }
@@ -170,7 +208,9 @@ impl ClientMessage {
             Self::Sealed { data, .. } => ServerMessage::Sealed { from, data },
             Self::Chat { content, .. } => ServerMessage::Chat { from, content },
             Self::Message { payload, .. } => ServerMessage::Message { from, payload },
-            Self::Join(_) | Self::Leave | Self::Ping | Self::Ack { .. } => return None,
+            Self::Join(_) | Self::Path { .. } | Self::Leave | Self::Ping | Self::Ack { .. } => {
+                return None;
+            }
         })
     }
 }

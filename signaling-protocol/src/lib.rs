@@ -27,7 +27,7 @@ mod parse;
 mod secret;
 mod server;
 
-pub use client::{ClientMessage, Join};
+pub use client::{ClientMessage, Join, PathKind};
 pub use error::ErrorCode;
 pub use ice::{IceCandidate, IceServer};
 pub use names::{NameError, PeerId, PeerName, RoomName};

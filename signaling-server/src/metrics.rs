@@ -17,7 +17,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 use serde::Serialize;
-use signaling_protocol::ErrorCode;
+use signaling_protocol::{ErrorCode, PathKind};
 use std::{
     fmt,
     time::{Duration, Instant},
@@ -39,6 +39,7 @@ pub(crate) struct Metrics {
     resumes: Counters,
     questions: Counters,
     messages: Counters,
+    paths: Counters,
     pub(crate) pairings: Counter,
     pub(crate) slow: Counter,
     pub(crate) bytes: Counter,
@@ -83,6 +84,8 @@ pub(crate) struct Statistics {
     joins: u64,
     refused: u64,
     pairings: u64,
+    paths_direct: u64,
+    paths_relayed: u64,
     resumes: u64,
     messages: u64,
     bytes: u64,
@@ -132,6 +135,7 @@ impl Metrics {
         let resumes = labelled("outcome", ["resumed", "failed"]);
         let questions = labelled("outcome", ["allowed", "refused", "unavailable"]);
         let messages = labelled("type", TYPES);
+        let paths = labelled("kind", PathKind::ALL.map(PathKind::as_str));
         let turn_bytes = Counters::default();
         let direction = |name| turn_bytes.get_or_create_owned(&[("direction", name)]);
         let (turn_up, turn_down) = (direction("to-peers"), direction("to-clients"));
@@ -180,6 +184,11 @@ impl Metrics {
             &questions,
         );
         add("messages", "Messages to be relayed", &messages);
+        add(
+            "paths",
+            "Connections between peers, as each of the two reports its own",
+            &paths,
+        );
         registry.register_with_unit(
             "turn",
             "Payload relayed by the TURN server",
@@ -219,6 +228,7 @@ impl Metrics {
             resumes,
             questions,
             messages,
+            paths,
             pairings,
             slow,
             bytes,
@@ -254,6 +264,10 @@ impl Metrics {
 
     pub(crate) fn message(&self, kind: &'static str) {
         self.messages.get_or_create(&[("type", kind)]).inc();
+    }
+
+    pub(crate) fn path(&self, kind: PathKind) {
+        self.paths.get_or_create(&[("kind", kind.as_str())]).inc();
     }
 
     pub(crate) fn paired(&self, took: Duration) {
@@ -295,6 +309,8 @@ impl Metrics {
                 &ErrorCode::ALL.map(ErrorCode::as_str),
             ),
             pairings: self.pairings.get(),
+            paths_direct: sum(&self.paths, "kind", &[PathKind::Direct.as_str()]),
+            paths_relayed: sum(&self.paths, "kind", &[PathKind::Relayed.as_str()]),
             resumes: sum(&self.resumes, "outcome", &["resumed"]),
             messages: sum(&self.messages, "type", &TYPES),
             bytes: self.bytes.get(),
@@ -367,6 +383,7 @@ mod tests {
         metrics.joined(Way::Plain);
         metrics.resumed(true);
         metrics.message("sealed");
+        metrics.path(PathKind::Relayed);
         metrics.paired(Duration::from_millis(3));
         metrics.shook_hands(Duration::from_secs(100));
         for script in Script::ALL {
@@ -384,6 +401,8 @@ mod tests {
             "peerline_refused_total{code=\"unauthorized\"} 1",
             "peerline_joins_total{transport=\"plain\"} 1",
             "peerline_joins_total{transport=\"websocket\"} 0",
+            "peerline_paths_total{kind=\"direct\"} 0",
+            "peerline_paths_total{kind=\"relayed\"} 1",
             "peerline_pairings_total 1",
             "peerline_pairing_seconds_bucket{le=\"0.004\"} 1",
             "peerline_handshake_seconds_bucket{le=\"+Inf\"} 1",

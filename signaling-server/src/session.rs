@@ -213,6 +213,10 @@ impl Session {
                 self.mailbox.push_aside(&ServerMessage::Pong);
                 Ok(())
             }
+            ClientMessage::Path { kind } => {
+                hub.metrics().path(kind);
+                Ok(())
+            }
             ClientMessage::Ack { seq } if self.is_resumable() => self.mailbox.acknowledge(seq),
             ClientMessage::Ack { .. } => Err(Refusal::new(
                 ErrorCode::BadMessage,

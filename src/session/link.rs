@@ -2,7 +2,7 @@
 
 use crate::pairing::{AbortReason, Opener, Record, SealError, SealedMessage, Sealer};
 use crate::signaling::Signaling;
-use signaling_protocol::{ClientMessage, Joined, LeaveReason, PeerId, ServerMessage};
+use signaling_protocol::{ClientMessage, Joined, LeaveReason, PathKind, PeerId, ServerMessage};
 use std::time::Instant;
 
 /// Others in a room of whom one may be the peer. Rooms have 16 places.
@@ -120,6 +120,14 @@ impl Link {
             self.send_record(&record).await;
         }
         Ok(())
+    }
+
+    /// Tells the server which way packets go, for its figures.
+    pub(crate) async fn report(&mut self, kind: PathKind) {
+        if self.usable {
+            // A server that is gone is reported by `next`, and this is not worth saying again.
+            let _ = self.signaling.send(ClientMessage::Path { kind }).await;
+        }
     }
 
     /// Tells the peer that it stops here because somebody interferes, and never uses the server again.

@@ -12,6 +12,7 @@
 //! | `switchboard` | task | one place in a room for a conversation with each of the others |
 //! | `description`, `candidates`, `privacy` | pure | what of the peer's words reaches the engine, and of ours the peer |
 //! | `negotiation` | pure | offers, answers and glare |
+//! | `descriptions` | edge | performs both with the engine |
 //! | `watchdog`, `healing` | pure | every limit in time, and when to restart ICE |
 //! | `lanes`, `lane` | task each | extra connections for bulk |
 //! | `plain` | task | a call in an open room, without a code |
@@ -24,6 +25,7 @@ mod connect;
 mod control;
 mod control_line;
 mod description;
+mod descriptions;
 mod driver;
 mod engine;
 mod error;

@@ -1,5 +1,6 @@
 //! How the peers reach each other.
 
+pub use signaling_protocol::PathKind;
 use std::fmt;
 use std::time::Duration;
 
@@ -35,24 +36,6 @@ impl fmt::Display for RelayTransport {
             Self::Udp => "udp",
             Self::Tcp => "tcp",
             Self::Tls => "tls",
-        })
-    }
-}
-
-/// Whether packets go directly.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PathKind {
-    /// From peer to peer.
-    Direct,
-    /// Through a TURN server, which sees ciphertext only.
-    Relayed,
-}
-
-impl fmt::Display for PathKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Direct => "direct",
-            Self::Relayed => "relayed",
         })
     }
 }

@@ -8,18 +8,17 @@
 //! Whoever joined later offers (protocol 3.1), but never to a plain peer: such a page calls by itself.
 
 use super::candidates::Candidates;
-use super::description::{Description, wishes};
+use super::descriptions::{Descriptions, Negotiated, Outgoing};
 use super::driver::Command;
 use super::engine::{Engine, EngineEvent, EngineState};
-use super::negotiation::{Action, Input, Manners, Negotiation};
+use super::negotiation::{Input, Manners, Negotiation};
 use super::{IncomingTracks, Path, SessionConfig, SessionError, Tracks};
 use crate::media::track::{Board, MAX_TRACKS};
 use crate::media::{Codec, IncomingTrack, Kind, OutgoingTrack};
 use crate::net::packet;
-use crate::pairing::{Fingerprint, Phrase};
+use crate::pairing::Phrase;
 use crate::signaling::{SendError, Signaling, SignalingError};
 use signaling_protocol::{ClientMessage, IceCandidate, Joined, PeerId, ServerMessage};
-use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Instant;
@@ -57,17 +56,17 @@ impl PlainSession {
         let (ready, connected) = oneshot::channel();
         let engine = Engine::new(&config, &servers, packet::BASE).await?;
         let mut actor = Actor {
-            candidates: Candidates::new(config.candidate_rules()),
+            descriptions: Descriptions::new(
+                Negotiation::new(Manners::Polite),
+                Candidates::new(config.candidate_rules()),
+            ),
             engine,
             signaling,
             server_is_there: true,
             board: Board::new(&config.codecs, tracks_tx),
             config,
-            negotiation: Negotiation::new(Manners::Polite),
             partner: None,
             early: Vec::new(),
-            local: None,
-            remote: None,
             offered_first: false,
             commands: queue,
             ready: Some(ready),
@@ -141,13 +140,10 @@ struct Actor {
     /// A call that is connected goes on without it.
     server_is_there: bool,
     board: Board,
-    negotiation: Negotiation,
-    candidates: Candidates,
+    descriptions: Descriptions,
     partner: Option<PeerId>,
     /// Candidates of somebody who has not described anything yet.
     early: Vec<(PeerId, IceCandidate)>,
-    local: Option<Fingerprint>,
-    remote: Option<Fingerprint>,
     offered_first: bool,
     commands: mpsc::Receiver<Command>,
     ready: Option<oneshot::Sender<Result<Phrase, SessionError>>>,
@@ -294,7 +290,7 @@ impl Actor {
             }
             ServerMessage::Answer { from, sdp } if self.partner.as_ref() == Some(&from) => {
                 // Tutorial pages answer twice, or to everybody.
-                match self.negotiation.awaits_answer() {
+                match self.descriptions.awaits_answer() {
                     true => self.negotiate(Input::Answer(sdp)).await,
                     false => Ok(()),
                 }
@@ -317,25 +313,12 @@ impl Actor {
     ) -> Result<(), SessionError> {
         match &self.partner {
             None if self.early.len() < EARLY => self.early.push((from, candidate)),
-            Some(partner) if *partner == from => self.take_candidate(candidate).await,
+            Some(partner) if *partner == from => {
+                self.descriptions.trickled(candidate, &self.engine).await
+            }
             _ => {}
         }
         Ok(())
-    }
-
-    async fn take_candidate(&mut self, candidate: IceCandidate) {
-        self.engine.heard_of(&candidate.candidate);
-        match self.candidates.trickled(candidate) {
-            Ok(Some(candidate)) => self.add_candidate(candidate).await,
-            Ok(None) => {}
-            Err(reason) => tracing::debug!(%reason, "dropped a remote candidate"),
-        }
-    }
-
-    async fn add_candidate(&self, candidate: IceCandidate) {
-        if let Err(error) = self.engine.add_candidate(candidate).await {
-            tracing::debug!(%error, "the engine refused a remote candidate");
-        }
     }
 
     async fn state_changed(&mut self, state: EngineState) -> Result<(), SessionError> {
@@ -344,8 +327,11 @@ impl Actor {
             EngineState::IceConnected => self.lost = self.lost.filter(|_| !self.connected),
             EngineState::Connected => {
                 self.lost = None;
-                self.connected = true;
+                let is_new = !std::mem::replace(&mut self.connected, true);
                 self.engine.set_up_finished();
+                if let Some(Path { kind, .. }) = self.engine.path().await.filter(|_| is_new) {
+                    self.say(ClientMessage::Path { kind }).await?;
+                }
                 if let Some(ready) = self.ready.take() {
                     let _ = ready.send(Ok(self.phrase()?));
                 }
@@ -365,7 +351,7 @@ impl Actor {
     }
 
     fn phrase(&self) -> Result<Phrase, SessionError> {
-        let (Some(local), Some(remote)) = (self.local, self.remote) else {
+        let (Some(local), Some(remote)) = self.descriptions.fingerprints() else {
             return Err(SessionError::Protocol("it connected without a description"));
         };
         Ok(match self.offered_first {
@@ -375,86 +361,25 @@ impl Actor {
     }
 
     async fn negotiate(&mut self, input: Input) -> Result<(), SessionError> {
-        let mut inputs = VecDeque::from([input]);
-        while let Some(input) = inputs.pop_front() {
-            let actions = self
-                .negotiation
-                .handle(input)
-                .map_err(|_| SessionError::Protocol("it answered an offer that was never made"))?;
-            for action in actions {
-                inputs.extend(self.perform(action).await?);
-            }
+        let Negotiated {
+            outgoing,
+            described,
+        } = self
+            .descriptions
+            .negotiate(input, &self.engine, &mut self.board)
+            .await?;
+        for description in outgoing {
+            let to = self.partner.clone();
+            self.say(match description {
+                Outgoing::Offer(sdp) => ClientMessage::Offer { to, sdp },
+                Outgoing::Answer(sdp) => ClientMessage::Answer { to, sdp },
+            })
+            .await?;
         }
-        Ok(())
-    }
-
-    async fn perform(&mut self, action: Action) -> Result<Option<Input>, SessionError> {
-        Ok(match action {
-            Action::MakeOffer { restart } => {
-                let offer = self.engine.make_offer(restart).await?;
-                self.described_ourselves(&offer)?;
-                Some(Input::OfferMade(offer))
-            }
-            Action::Rollback => {
-                self.engine.rollback().await?;
-                None
-            }
-            Action::MakeAnswer(sdp) => {
-                let offer = Description::parse(&sdp)?;
-                self.engine.apply_offer(offer.sdp.clone()).await?;
-                self.described(offer).await?;
-                let answer = self.engine.make_answer().await?;
-                self.described_ourselves(&answer)?;
-                self.board.settle(self.engine.connection()).await;
-                Some(Input::AnswerMade(answer))
-            }
-            Action::ApplyAnswer(sdp) => {
-                let answer = Description::parse(&sdp)?;
-                self.engine.apply_answer(answer.sdp.clone()).await?;
-                self.described(answer).await?;
-                self.board.settle(self.engine.connection()).await;
-                Some(Input::AnswerApplied)
-            }
-            Action::SendOffer(sdp) => {
-                let to = self.partner.clone();
-                self.say(ClientMessage::Offer { to, sdp }).await?;
-                None
-            }
-            Action::SendAnswer(sdp) => {
-                let to = self.partner.clone();
-                self.say(ClientMessage::Answer { to, sdp }).await?;
-                None
-            }
-        })
-    }
-
-    fn described_ourselves(&mut self, sdp: &str) -> Result<(), SessionError> {
-        if self.local.is_none() {
-            self.local = Some(Description::parse(sdp)?.fingerprint);
-        }
-        Ok(())
-    }
-
-    async fn described(&mut self, description: Description) -> Result<(), SessionError> {
-        if *self.remote.get_or_insert(description.fingerprint) != description.fingerprint {
-            return Err(SessionError::Tampered(
-                "the other side changed its certificate",
-            ));
-        }
-        self.board.described(wishes(&description.sdp));
-        for candidate in &description.candidates {
-            self.engine.heard_of(candidate);
-        }
-        let usable = self
-            .candidates
-            .described(&description.ufrag, description.candidates);
-        for candidate in usable {
-            self.add_candidate(candidate).await;
-        }
-        let partner = self.partner.clone();
-        for (from, candidate) in std::mem::take(&mut self.early) {
-            if Some(from) == partner {
-                self.take_candidate(candidate).await;
+        if described {
+            let early = std::mem::take(&mut self.early).into_iter();
+            for (_, candidate) in early.filter(|(from, _)| Some(from) == self.partner.as_ref()) {
+                self.descriptions.trickled(candidate, &self.engine).await;
             }
         }
         Ok(())

@@ -8,7 +8,8 @@ use webrtc::peer_connection::crypto::RTCCryptoProvider;
 use webrtc::peer_connection::crypto::providers::RingProvider;
 use webrtc::peer_connection::{
     CipherSuiteId, PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler,
-    RTCIceCandidateInit, RTCPeerConnectionIceEvent, RTCPeerConnectionState, SettingEngineBuilder,
+    RTCIceCandidateInit, RTCPeerConnectionIceEvent, RTCPeerConnectionState, RTCSessionDescription,
+    SettingEngineBuilder,
 };
 
 pub(super) const LIMIT: Duration = Duration::from_secs(20);
@@ -96,13 +97,18 @@ pub(super) fn control() -> Option<RTCDataChannelInit> {
     })
 }
 
-/// Offer and answer, then candidates as they come, until both sides are connected.
-pub(super) async fn connect(left: &mut Peer, right: &mut Peer) {
-    let offer = left.connection.create_offer(None).await.unwrap();
+/// Offer and answer; `change` is what becomes of the offer on its way.
+pub(super) async fn describe(
+    left: &Peer,
+    right: &Peer,
+    change: impl FnOnce(&mut RTCSessionDescription),
+) {
+    let mut offer = left.connection.create_offer(None).await.unwrap();
     left.connection
         .set_local_description(offer.clone())
         .await
         .unwrap();
+    change(&mut offer);
     right
         .connection
         .set_remote_description(offer)
@@ -118,6 +124,11 @@ pub(super) async fn connect(left: &mut Peer, right: &mut Peer) {
         .set_remote_description(answer)
         .await
         .unwrap();
+}
+
+/// Offer and answer, then candidates as they come, until both sides are connected.
+pub(super) async fn connect(left: &mut Peer, right: &mut Peer) {
+    describe(left, right, |_| ()).await;
     let connected = |state: &RTCPeerConnectionState| *state == RTCPeerConnectionState::Connected;
     let mut states = (left.state.clone(), right.state.clone());
     let both = async {

@@ -128,33 +128,16 @@ async fn a_wrong_fingerprint_never_connects() {
         .create_data_channel("control", control())
         .await
         .unwrap();
-    let mut offer = left.connection.create_offer(None).await.unwrap();
-    left.connection
-        .set_local_description(offer.clone())
-        .await
-        .unwrap();
-    let start = offer.sdp.find("sha-256 ").unwrap() + 8;
-    let wrong = if &offer.sdp[start..=start] == "0" {
-        "1"
-    } else {
-        "0"
-    };
-    offer.sdp.replace_range(start..=start, wrong);
-    right
-        .connection
-        .set_remote_description(offer)
-        .await
-        .unwrap();
-    let answer = right.connection.create_answer(None).await.unwrap();
-    right
-        .connection
-        .set_local_description(answer.clone())
-        .await
-        .unwrap();
-    left.connection
-        .set_remote_description(answer)
-        .await
-        .unwrap();
+    describe(&left, &right, |offer| {
+        let start = offer.sdp.find("sha-256 ").unwrap() + 8;
+        let wrong = if &offer.sdp[start..=start] == "0" {
+            "1"
+        } else {
+            "0"
+        };
+        offer.sdp.replace_range(start..=start, wrong);
+    })
+    .await;
     let mut states = (left.state.clone(), right.state.clone());
     let mut right_candidates = right.candidates;
     let connecting = async {

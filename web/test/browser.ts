@@ -23,6 +23,7 @@ export class Server {
     readonly url: string,
     /** Address and port of its TURN server, if it has one. */
     readonly turn: string,
+    private readonly metrics: string,
     private readonly front: Front | undefined,
   ) {}
 
@@ -35,12 +36,20 @@ export class Server {
     assert.ok(binary !== undefined && existsSync(binary), "SIGNALING_SERVER must name the signaling-server binary");
     const child = spawn(binary, ["--json", ...(words.includes("--listen") ? [] : ["--listen", "127.0.0.1:0"]), ...words], { stdio: ["ignore", "ignore", "pipe"] });
     for await (const line of createInterface({ input: child.stderr })) {
-      const event = JSON.parse(line) as { event?: string; url?: string; turn?: string[] };
+      const event = JSON.parse(line) as { event?: string; url?: string; turn?: string[]; metrics?: string };
       if (event.event !== "listening" || event.url === undefined) continue;
       const front = process.env["PAGE"] === "dist" ? await Front.start(new URL(event.url)) : undefined;
-      return new Server(child, front?.url ?? event.url, event.turn?.[0] ?? "", front);
+      return new Server(child, front?.url ?? event.url, event.turn?.[0] ?? "", event.metrics ?? "", front);
     }
     throw new Error("the signaling server ended before it listened");
+  }
+
+  /** The figure `name` of a server that has `--metrics-listen`. */
+  async figure(name: string): Promise<number> {
+    const text = await (await fetch(`http://${this.metrics}/metrics`)).text();
+    const line = text.split("\n").find((found) => found.startsWith(`${name} `));
+    assert.ok(line !== undefined, `${name} in ${text}`);
+    return Number(line.slice(name.length));
   }
 
   /** Ends it as a crash would. */

@@ -94,7 +94,7 @@ describe("Chromium and the TURN server inside", { timeout: 4 * LIMIT_MS }, () =>
     withFolder(async (folder) => {
       const { chain, options } = certificate(folder);
       const turn = await Server.start("--turn", "127.0.0.1:0", "--turn-secret", SECRET, ...options);
-      const server = await Server.start("--turn-secret", SECRET, "--turn-uri", `turns:${turn.turn}?transport=tcp`);
+      const server = await Server.start("--metrics-listen", "127.0.0.1:0", "--turn-secret", SECRET, "--turn-uri", `turns:${turn.turn}?transport=tcp`);
       const browser = await launch(TRUSTING, ...NO_UDP);
       process.env["SSL_CERT_FILE"] = chain;
       try {
@@ -114,6 +114,7 @@ describe("Chromium and the TURN server inside", { timeout: 4 * LIMIT_MS }, () =>
         await complete(page);
         assert.equal((await cli.ends()).exit, 0);
         assert.equal(await sha256(got.path), await sha256(file));
+        assert.equal(await server.figure('peerline_paths_total{kind="relayed"}'), 2, "both sides have said so");
         assert.deepEqual(troubles, []);
         console.log(`terminal and page, TURN over TLS only: connected in ${Math.round(took)} ms`);
         assert.ok(took < CONNECTED_MS, `${took} ms`);

@@ -23,7 +23,7 @@ test("unknown fields are ignored and unknown types are known to be unknown", () 
 test("what this client sends is in the golden samples", () => {
   const golden = repositoryJson<Golden<ClientMessage>[]>("signaling-protocol/golden/client.json");
   const known = new Set(golden.map(({ message }) => message.type));
-  for (const type of ["join", "sealed", "leave"] as const) assert.ok(known.has(type));
+  for (const type of ["join", "sealed", "path", "leave"] as const) assert.ok(known.has(type));
 });
 
 const REFUSED: readonly string[] = [

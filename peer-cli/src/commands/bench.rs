@@ -54,13 +54,7 @@ pub(super) async fn run(
     stop: &CancellationToken,
 ) -> Result<(), Failure> {
     let plan = arguments.plan()?;
-    let context = Context {
-        ui,
-        common: &arguments.common,
-        stop,
-        intent: Intent::Bench,
-        codecs: Vec::new(),
-    };
+    let context = Context::new(ui, &arguments.common, stop, Intent::Bench);
     let ours = match arguments.meeting.has_target() {
         true => Side::Leader,
         false => Side::Follower,

@@ -113,13 +113,7 @@ pub(super) async fn run(
         target = asking => target?,
     };
     descriptors::raise();
-    let context = Context {
-        ui,
-        common: &arguments.common,
-        stop,
-        intent: Intent::Connect,
-        codecs: Vec::new(),
-    };
+    let context = Context::new(ui, &arguments.common, stop, Intent::Connect);
     let line = meeting::guest(&context, target).await?;
     let traffic = Traffic::new(ui);
     let result = use_services(&context, &line, arguments, &traffic).await;

@@ -60,13 +60,7 @@ pub(super) async fn run(
             address: service.place(),
         });
     }
-    let context = Context {
-        ui,
-        common: &arguments.common,
-        stop,
-        intent: Intent::Expose,
-        codecs: Vec::new(),
-    };
+    let context = Context::new(ui, &arguments.common, stop, Intent::Expose);
     let mut line = connect::host(&context, arguments.code.clone(), "connect").await?;
     let traffic = Traffic::new(ui);
     let result = serve(&context, &mut line, services, &traffic).await;

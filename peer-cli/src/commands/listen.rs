@@ -47,13 +47,7 @@ pub(super) async fn run(
         );
     }
     let unattended = ui.unattended();
-    let context = Context {
-        ui: &unattended,
-        common: &arguments.common,
-        stop,
-        intent: Intent::ReceiveFiles,
-        codecs: Vec::new(),
-    };
+    let context = Context::new(&unattended, &arguments.common, stop, Intent::ReceiveFiles);
     let server = arguments.common.server();
     let ways = if arguments.from.is_empty() {
         let doorway = Doorway::new(server, arguments.first_code()?, COMMAND)?;

@@ -126,13 +126,7 @@ impl Arguments {
         };
         super::check_verify(self.verify, ui)?;
         let identity = devices::prepare(name)?;
-        let context = Context {
-            ui,
-            common: &self.common,
-            stop,
-            intent: Intent::Pair,
-            codecs: Vec::new(),
-        };
+        let context = Context::new(ui, &self.common, stop, Intent::Pair);
         let mut line = match &self.code {
             None => connect::host(&context, None, COMMAND).await?,
             Some(target) => connect::guest(&context, target.clone()).await?,

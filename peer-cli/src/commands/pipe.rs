@@ -39,13 +39,7 @@ pub(super) async fn run(
     ui: &Ui,
     stop: &CancellationToken,
 ) -> Result<(), Failure> {
-    let context = Context {
-        ui,
-        common: &arguments.common,
-        stop,
-        intent: Intent::Pipe,
-        codecs: Vec::new(),
-    };
+    let context = Context::new(ui, &arguments.common, stop, Intent::Pipe);
     let side = match arguments.meeting.has_target() {
         true => Side::Opener,
         false => Side::Acceptor,

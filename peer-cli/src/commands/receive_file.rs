@@ -159,13 +159,7 @@ pub(super) async fn resume(
         () = stop.cancelled() => return Err(Failure::ctrl_c()),
         resolved = resolving => resolved?,
     };
-    let context = Context {
-        ui,
-        common: &arguments.common,
-        stop,
-        intent: Intent::ReceiveFiles,
-        codecs: Vec::new(),
-    };
+    let context = Context::new(ui, &arguments.common, stop, Intent::ReceiveFiles);
     let mut line = match sender {
         Sender::Code(target) => connect::guest(&context, target).await?,
         Sender::Devices(names) => known::host(&context, names).await?,

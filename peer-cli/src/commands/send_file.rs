@@ -139,13 +139,7 @@ pub(super) async fn run(
     stop: &CancellationToken,
 ) -> Result<(), Failure> {
     let plan = arguments.resolve(ui)?;
-    let context = Context {
-        ui,
-        common: &arguments.common,
-        stop,
-        intent: Intent::SendFiles,
-        codecs: Vec::new(),
-    };
+    let context = Context::new(ui, &arguments.common, stop, Intent::SendFiles);
     let is_stream = matches!(plan.what, What::Stdin(_));
     // Nobody waits for a large tree to be listed before the code is shown.
     let mut scan = spawn_blocking(move || match plan.what {

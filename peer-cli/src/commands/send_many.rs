@@ -197,13 +197,7 @@ impl<'a> Service<'a> {
         let (many, mut listed): (&'a ToMany, _) = (self.many, self.listed.clone());
         let outer: &'a Context<'a> = self.context;
         async move {
-            let context = Context {
-                ui: &ui,
-                common: outer.common,
-                stop: outer.stop,
-                intent: outer.intent,
-                codecs: Vec::new(),
-            };
+            let context = Context::new(&ui, outer.common, outer.stop, outer.intent);
             let stopped = async {
                 outer.stop.cancelled().await;
                 Err(Failure::ctrl_c())

@@ -325,3 +325,18 @@ pub(crate) fn noise(length: usize, seed: u64) -> Vec<u8> {
     bytes.truncate(length);
     bytes
 }
+
+/// Runs a command that only root may.
+pub(crate) fn root(line: &str) {
+    let words: Vec<&str> = line.split(' ').collect();
+    let output = std::process::Command::new(words[0])
+        .args(&words[1..])
+        .output();
+    let output =
+        output.unwrap_or_else(|error| panic!("`{line}`: {error}; run `scripts/test install`"));
+    assert!(
+        output.status.success(),
+        "`{line}` failed: {}; this test makes network namespaces, so it needs root, iproute2 and nftables",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}

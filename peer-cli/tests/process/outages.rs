@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::process::Command;
 
-use crate::harness::{End, Peer, Place, command, digest, noise};
+use crate::harness::{End, Peer, Place, command, digest, noise, root};
 
 /// Bytes a second that the wire between the hosts carries, and what is sent over it: enough to be in the
 /// middle when something happens.
@@ -137,21 +137,6 @@ fn unique() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let next = NEXT.fetch_add(1, Ordering::Relaxed);
     format!("{}o{next}", std::process::id())
-}
-
-/// Runs a command that only root may.
-fn root(line: &str) {
-    let words: Vec<&str> = line.split(' ').collect();
-    let output = std::process::Command::new(words[0])
-        .args(&words[1..])
-        .output();
-    let output =
-        output.unwrap_or_else(|error| panic!("`{line}`: {error}; run `scripts/test install`"));
-    assert!(
-        output.status.success(),
-        "`{line}` failed: {}; this test makes network namespaces, so it needs root, iproute2 and nftables",
-        String::from_utf8_lossy(&output.stderr)
-    );
 }
 
 /// Both said that they were interrupted and are connected again, and neither had to be started again.

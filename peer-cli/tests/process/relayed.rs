@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::process::Command;
 
-use crate::harness::{Peer, Place, command, digest, noise};
+use crate::harness::{Peer, Place, command, digest, noise, root};
 use crate::turn_servers::Turn;
 
 /// What a session through a relay takes at most, from the receiver's start.
@@ -165,21 +165,6 @@ impl Drop for Walled {
                 .status();
         }
     }
-}
-
-/// Runs a command that only root may.
-fn root(line: &str) {
-    let words: Vec<&str> = line.split(' ').collect();
-    let output = std::process::Command::new(words[0])
-        .args(&words[1..])
-        .output();
-    let output =
-        output.unwrap_or_else(|error| panic!("`{line}`: {error}; run `scripts/test install`"));
-    assert!(
-        output.status.success(),
-        "`{line}` failed: {}; this test makes network namespaces, so it needs root, iproute2 and nftables",
-        String::from_utf8_lossy(&output.stderr)
-    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

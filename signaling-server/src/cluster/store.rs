@@ -29,6 +29,9 @@ const ERA_LIFE: Duration = Duration::from_secs(3600);
 /// How long a node counts as there after its last beat.
 pub(super) const NODE_LEASE: Duration = Duration::from_secs(10);
 
+/// How often it is logged that Redis refuses what it is asked.
+const TELL_AGAIN: Duration = Duration::from_secs(10);
+
 macro_rules! script {
     ($name:literal) => {
         concat!(
@@ -113,6 +116,8 @@ struct State {
     clock: Option<(Instant, u64)>,
     mark: String,
     era: u64,
+    /// When it was last logged that Redis refuses.
+    told: Option<Instant>,
 }
 
 impl Store {
@@ -313,7 +318,7 @@ impl Store {
         match result {
             Some(Ok(answer)) => return Ok(answer),
             Some(Err(error)) if !error.is_unrecoverable_error() && !error.is_io_error() => {
-                tracing::warn!(%error, "Redis refuses");
+                self.refused(&error);
             }
             Some(Err(error)) => {
                 tracing::debug!(%error, "Redis is lost");
@@ -325,6 +330,16 @@ impl Store {
             }
         }
         Err(Unavailable)
+    }
+
+    /// A Redis that is full refuses every call: what matters is that it does, and since when.
+    fn refused(&self, error: &RedisError) {
+        let now = Instant::now();
+        let mut state = self.state();
+        if state.told.is_none_or(|told| now - told >= TELL_AGAIN) {
+            state.told = Some(now);
+            tracing::warn!(%error, "Redis refuses; `peerline_redis_failures_total` counts how often");
+        }
     }
 
     fn fail(&self, generation: u64) {

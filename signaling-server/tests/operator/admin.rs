@@ -151,6 +151,13 @@ async fn what_happens_is_counted() {
             .await;
         both[to].expect("sealed").await;
     }
+    for member in [&mut a, &mut b] {
+        member
+            .send(json!({ "type": "path", "kind": "relayed" }))
+            .await;
+        member.send(json!({ "type": "ping" })).await;
+        member.expect("pong").await;
+    }
     let mut wrong = server.client().await;
     wrong.send(json!({ "type": "chat", "content": "x" })).await;
     wrong.refused("not-joined", 4400).await;
@@ -159,6 +166,8 @@ async fn what_happens_is_counted() {
         ("peerline_members", 2.0),
         ("peerline_joins_total{transport=\"websocket\"}", 2.0),
         ("peerline_messages_total{type=\"sealed\"}", 2.0),
+        ("peerline_paths_total{kind=\"relayed\"}", 2.0),
+        ("peerline_paths_total{kind=\"direct\"}", 0.0),
         ("peerline_pairings_total", 1.0),
         ("peerline_pairing_seconds_count", 1.0),
         ("peerline_handshake_seconds_count", 2.0),

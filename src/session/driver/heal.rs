@@ -96,7 +96,7 @@ impl Driver {
         let fresh = self.sealed_offer.is_some_and(|offered| {
             now.saturating_duration_since(offered) < self.config.healing.path_failed
         });
-        if self.negotiation.awaits_answer() && fresh {
+        if self.descriptions.awaits_answer() && fresh {
             return Ok(());
         }
         tracing::info!("restarting ICE");

@@ -17,7 +17,8 @@ impl Driver {
         }
         tracing::info!("DTLS is up");
         let used = self.engine.remote_fingerprint().await;
-        if used.is_none() || used != self.announced_fingerprint {
+        let (_, announced) = self.descriptions.fingerprints();
+        if used.is_none() || used != announced {
             return Err(SessionError::Tampered(
                 "the certificate is not the one that was announced",
             ));
@@ -39,8 +40,7 @@ impl Driver {
     }
 
     fn certificates_in_use(&self) -> Result<(Fingerprint, Fingerprint), SessionError> {
-        let (Some(local), Some(remote)) = (self.local_fingerprint, self.announced_fingerprint)
-        else {
+        let (Some(local), Some(remote)) = self.descriptions.fingerprints() else {
             return Err(SessionError::Protocol("it connected without a description"));
         };
         Ok(match self.side {
@@ -80,6 +80,9 @@ impl Driver {
         self.lanes
             .verified(&hello, &self.config, &self.servers, &self.activity);
         let path = self.engine.path().await;
+        if let Some(path) = &path {
+            self.link.report(path.kind).await;
+        }
         // Only now: what fails above is told there.
         if let Some(ready) = self.ready.take() {
             let _ = ready.send(Ok(Ready {

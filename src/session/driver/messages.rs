@@ -25,7 +25,7 @@ impl Driver {
             ControlMessage::Ping { id } => self.control.send(&ControlMessage::Pong { id })?,
             ControlMessage::Offer { sdp } => self.negotiate(Input::Offer(sdp)).await?,
             ControlMessage::Answer { sdp } => self.negotiate(Input::Answer(sdp)).await?,
-            ControlMessage::IceCandidate { candidate } => self.remote_candidate(candidate).await?,
+            ControlMessage::IceCandidate { candidate } => self.remote_candidate(candidate).await,
             ControlMessage::LaneOffer { lane, packet, sdp } => {
                 if let Some(refusal) = self.lanes.offered(lane, packet, sdp)? {
                     self.control.send(&refusal)?;
@@ -82,7 +82,10 @@ impl Driver {
                 self.meet(engine);
                 self.negotiate(Input::Answer(sdp)).await
             }
-            SealedMessage::IceCandidate { candidate } => self.remote_candidate(candidate).await,
+            SealedMessage::IceCandidate { candidate } => {
+                self.remote_candidate(candidate).await;
+                Ok(())
+            }
             // It waited for the same thing in vain.
             SealedMessage::Bye {
                 code: ByeCode::Timeout,

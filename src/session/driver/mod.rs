@@ -18,12 +18,12 @@ mod tracks;
 use super::candidates::Candidates;
 use super::control::{self, ControlMessage};
 use super::control_line::ControlLine;
-use super::description::Description;
+use super::descriptions::Descriptions;
 use super::engine::{Engine, EngineEvent, EngineState};
 use super::lane::FromLane;
 use super::lanes::Lanes;
 use super::link::{Link, LinkEvent};
-use super::negotiation::{Action, Input, Manners, Negotiation};
+use super::negotiation::{Input, Manners, Negotiation};
 use super::ports::Ports;
 use super::watchdog::{Due, Wait, Watchdog};
 use super::{Connectivity, Hello, IncomingChannel, Path, SessionConfig, SessionError};
@@ -32,7 +32,7 @@ use crate::channel::port::Activity;
 use crate::device::Known;
 use crate::media::IncomingTrack;
 use crate::media::track::Board;
-use crate::pairing::{AbortReason, Binding, CertificateKeys, Fingerprint};
+use crate::pairing::{AbortReason, Binding, CertificateKeys};
 use signaling_protocol::IceServer;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -83,8 +83,7 @@ pub(crate) struct Driver {
     certificates: CertificateKeys,
     /// Who must be there, if it is a device that is known.
     known: Option<Known>,
-    negotiation: Negotiation,
-    candidates: Candidates,
+    descriptions: Descriptions,
     watchdog: Watchdog,
     activity: Activity,
     control: ControlLine,
@@ -96,8 +95,6 @@ pub(crate) struct Driver {
     commands: mpsc::Receiver<Command>,
     outlets: Outlets,
     ready: Option<oneshot::Sender<Result<Ready, SessionError>>>,
-    local_fingerprint: Option<Fingerprint>,
-    announced_fingerprint: Option<Fingerprint>,
     greeted: bool,
     state: EngineState,
     next_ping: u64,
@@ -152,7 +149,11 @@ impl Driver {
             negotiation,
             offer,
         } = parts;
-        let local = offer.map(|sdp| Description::parse(&sdp)).transpose()?;
+        let candidates = Candidates::new(config.candidate_rules());
+        let mut descriptions = Descriptions::new(negotiation, candidates);
+        if let Some(offer) = offer {
+            descriptions.described_ourselves(&offer)?;
+        }
         let activity = Activity::default();
         let healing = config.healing;
         let mut driver = Self {
@@ -165,8 +166,7 @@ impl Driver {
             link,
             certificates,
             known,
-            negotiation,
-            candidates: Candidates::new(config.candidate_rules()),
+            descriptions,
             config,
             watchdog: Watchdog::new(Instant::now(), healing),
             control: ControlLine::new(),
@@ -177,8 +177,6 @@ impl Driver {
             commands,
             outlets,
             ready: Some(ready),
-            local_fingerprint: local.map(|description| description.fingerprint),
-            announced_fingerprint: None,
             greeted: false,
             state: EngineState::Checking,
             next_ping: 0,

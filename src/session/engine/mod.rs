@@ -181,12 +181,14 @@ impl Engine {
             .map(|der| Fingerprint::of_certificate(der))
     }
 
-    /// The peer named a candidate. A session that must not be relayed does not hear a relay, even if that asks
-    /// first.
+    /// The peer named a candidate. A relay takes in less at once than we can send; and a session that must not be
+    /// relayed does not hear one, even if that asks first.
     pub(crate) fn heard_of(&self, candidate: &str) {
-        if self.policy == PathPolicy::DirectOnly
-            && let Some(address) = relay_address(candidate)
-        {
+        let Some(address) = relay_address(candidate) else {
+            return;
+        };
+        self.pacing.relay(address);
+        if self.policy == PathPolicy::DirectOnly {
             self.servers.block(address);
         }
     }

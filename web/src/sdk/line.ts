@@ -425,6 +425,7 @@ export class Line extends Events<LineEvents> {
     session.on("interrupted", () => this.#become("interrupted"));
     session.on("resumed", () => this.#become("connected"));
     session.on("path", (path) => {
+      if (this.#path === undefined) this.#signaling?.send({ type: "path", kind: path.kind });
       this.#path = path;
       this.emit("path", path);
     });

@@ -45,7 +45,7 @@ const HARMLESS = ["no-such-peer", "bad-type"];
 const PASSING = ["idle-timeout", "hello-timeout", "server-full", "draining", "internal"];
 
 /** What is about the connection itself. */
-const UNNUMBERED: readonly string[] = ["join", "leave", "ping", "ack"] satisfies ClientMessage["type"][];
+const UNNUMBERED: readonly string[] = ["join", "path", "leave", "ping", "ack"] satisfies ClientMessage["type"][];
 
 type ServerError = Extract<ServerMessage, { type: "error" }>;
 /** What came of an attempt to come back. */

@@ -37,6 +37,7 @@ export type ClientMessage =
   | { readonly type: "ice-candidate"; readonly to?: string; readonly candidate: RTCIceCandidateInit | null }
   | { readonly type: "chat"; readonly to?: string; readonly content: string }
   | { readonly type: "message"; readonly to?: string; readonly payload: unknown }
+  | { readonly type: "path"; readonly kind: "direct" | "relayed" }
   | { readonly type: "leave" }
   | { readonly type: "ping" }
   | { readonly type: "ack"; readonly seq: number };

@@ -155,13 +155,12 @@ impl Room<'_> {
     ) -> Result<(), Failure> {
         // People are told who is here, not how each line does.
         let ui = self.context.ui.unattended();
-        let context = Context {
-            ui: &ui,
-            common: self.context.common,
-            stop: self.context.stop,
-            intent: self.context.intent,
-            codecs: Vec::new(),
-        };
+        let context = Context::new(
+            &ui,
+            self.context.common,
+            self.context.stop,
+            self.context.intent,
+        );
         let session = tokio::select! {
             session = greeting => session?,
             () = self.leaving.cancelled() => return Ok(()),

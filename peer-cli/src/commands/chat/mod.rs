@@ -58,13 +58,7 @@ pub(super) async fn run(
     ui: &Ui,
     stop: &CancellationToken,
 ) -> Result<(), Failure> {
-    let context = Context {
-        ui,
-        common: &arguments.common,
-        stop,
-        intent: Intent::Chat,
-        codecs: Vec::new(),
-    };
+    let context = Context::new(ui, &arguments.common, stop, Intent::Chat);
     let name = arguments.name.clone().unwrap_or_else(own_name);
     let screen = Screen::new(ui, name.clone(), arguments.bell);
     let started = Instant::now();

@@ -47,13 +47,7 @@ pub(super) async fn run(
     ui: &Ui,
     stop: &CancellationToken,
 ) -> Result<(), Failure> {
-    let context = Context {
-        ui,
-        common: &arguments.common,
-        stop,
-        intent: Intent::Any,
-        codecs: Vec::new(),
-    };
+    let context = Context::new(ui, &arguments.common, stop, Intent::Any);
     let named = arguments.common.server();
     let embedded = match named {
         None => Some(Embedded::start()?),

@@ -26,6 +26,7 @@ const FIGURES = [
   ["TURN allocations", (now) => now.turnAllocations, whole],
   ["TURN a second", rate("turnBytes"), bytes],
   ["Pairings so far", (now) => now.pairings, whole],
+  ["Relayed paths so far", (now) => now.pathsRelayed / (now.pathsDirect + now.pathsRelayed || 1), percent],
   ["Slow readers so far", (now) => now.slowConsumers, whole],
   ["Memory", (now) => now.residentBytes, bytes],
   ["Running for", (now) => now.uptimeSeconds, age],
@@ -37,6 +38,10 @@ function rate(name) {
 
 function whole(number) {
   return new Intl.NumberFormat(undefined, { maximumFractionDigits: number < 10 ? 1 : 0 }).format(number);
+}
+
+function percent(share) {
+  return new Intl.NumberFormat(undefined, { style: "percent" }).format(share);
 }
 
 function bytes(number) {
