@@ -78,6 +78,7 @@ fn main() -> ExitCode {
         | Command::Pair(_)
         | Command::Transfers(_)
         | Command::Call(_)
+        | Command::Forward(_)
         | Command::Chat(_)
         | Command::Pipe(_)
         | Command::Expose(_)

@@ -7,6 +7,7 @@ pub(crate) mod completions;
 pub(crate) mod connect;
 pub(crate) mod doctor;
 pub(crate) mod expose;
+pub(crate) mod forward;
 #[cfg(target_os = "linux")]
 pub(crate) mod lab;
 mod listen;
@@ -42,6 +43,7 @@ pub(crate) async fn run(
         Command::Pair(arguments) => arguments.run(ui, stop).await,
         Command::Transfers(arguments) => arguments.resume(ui, stop).await,
         Command::Call(arguments) => call::run(&arguments, ui, stop).await,
+        Command::Forward(arguments) => forward::run(&arguments, ui, stop).await,
         Command::Chat(arguments) => chat::run(&arguments, ui, stop).await,
         Command::Pipe(arguments) => pipe::run(&arguments, ui, stop).await,
         Command::Expose(arguments) => expose::run(&arguments, ui, stop).await,

@@ -147,10 +147,12 @@ pub(super) struct Described {
     /// By payload type. The engine knows them too, but a description that is applied while it tells us of a new
     /// track makes it forget (rtc 0.21.1: `start_rtp` resets what the track's first packet settled).
     pub(super) codecs: Vec<(u8, Codec)>,
+    /// The header extension that tells how loud a packet is (RFC 6464).
+    pub(super) level: Option<u8>,
 }
 
 impl Described {
-    fn codec(&self, payload_type: u8) -> Option<Codec> {
+    pub(super) fn codec(&self, payload_type: u8) -> Option<Codec> {
         let of_type = |known: &&(u8, Codec)| known.0 == payload_type;
         self.codecs.iter().find(of_type).map(|known| known.1)
     }
