@@ -13,7 +13,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::commands::lab;
 use crate::commands::{
     bench, call, chat, completions, connect, doctor, expose, forward, pair, pipe, receive_file,
-    send_file, transfers,
+    record, send_file, transfers,
 };
 use crate::exit::Failure;
 use crate::ui::Audience;
@@ -41,6 +41,7 @@ pub(crate) enum Command {
     Transfers(transfers::Arguments),
     Call(call::Arguments),
     Forward(forward::Arguments),
+    Record(record::Arguments),
     Chat(chat::Arguments),
     Pipe(pipe::Arguments),
     Expose(expose::Arguments),
@@ -62,6 +63,7 @@ impl Command {
             Self::Transfers(arguments) => arguments.common(),
             Self::Call(arguments) => Some(&arguments.common),
             Self::Forward(arguments) => Some(&arguments.common),
+            Self::Record(arguments) => Some(&arguments.common),
             Self::Chat(arguments) => Some(&arguments.common),
             Self::Pipe(arguments) => Some(&arguments.common),
             Self::Expose(arguments) => Some(&arguments.common),

@@ -79,6 +79,7 @@ fn main() -> ExitCode {
         | Command::Transfers(_)
         | Command::Call(_)
         | Command::Forward(_)
+        | Command::Record(_)
         | Command::Chat(_)
         | Command::Pipe(_)
         | Command::Expose(_)

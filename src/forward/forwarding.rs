@@ -1,10 +1,10 @@
 //! The task that passes one track on: it moves packets between the tracks of sessions and a [`Relay`].
 
 use super::relay::{Action, Counts, Input, Relay, Subscriber};
-use crate::media::Codec;
 use crate::media::track::{
-    Arrived, Feedback, FeedbackSink, IncomingPackets, Leaving, OutgoingPackets,
+    Arrived, Feedback, FeedbackSink, FrameTap, IncomingPackets, Leaving, OutgoingPackets,
 };
+use crate::media::{Codec, IncomingTrack};
 use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 use tokio::sync::{mpsc, watch};
@@ -16,12 +16,16 @@ const COMMANDS: usize = 64;
 /// What receivers say: a NACK each 20 ms of 64 of them would be 64 in that time.
 const FEEDBACK: usize = 512;
 
+/// The tap's number; members count from 1.
+const TAP: u64 = 0;
+
 /// Levels that wait for the room: what is not taken is old.
 pub(super) type Levels = mpsc::Sender<u8>;
 
 enum Command {
     Add(u64, OutgoingPackets),
     Remove(u64),
+    Tap(FrameTap),
 }
 
 /// A track that is passed on until it is dropped, or ends.
@@ -76,6 +80,7 @@ impl Forwarding {
             feedback,
             outgoing: HashMap::new(),
             early: HashSet::new(),
+            tap: None,
             counts: counts_tx,
         };
         Self {
@@ -101,6 +106,14 @@ impl Forwarding {
         *self.counts.borrow()
     }
 
+    /// Its frames, for somebody who does not only pass them on. There is one tap for each track.
+    pub(super) fn tap(&self) -> Option<IncomingTrack> {
+        let (tap, track) = FrameTap::new(self.codec);
+        // overflow: nothing is given; this comes before all other commands.
+        self.way.commands.try_send(Command::Tap(tap)).ok()?;
+        Some(track)
+    }
+
     /// Waits until the publisher sends it no more; what is returned names nothing of this.
     pub(super) fn ended(&self) -> impl Future<Output = ()> + Send + 'static {
         let mut counts = self.counts.clone();
@@ -117,6 +130,7 @@ struct Task {
     outgoing: HashMap<u64, Receiver>,
     /// Receivers that are ready and not here yet: what they say may overtake them.
     early: HashSet<u64>,
+    tap: Option<FrameTap>,
     counts: watch::Sender<Counts>,
 }
 
@@ -129,7 +143,8 @@ struct Receiver {
 impl Task {
     async fn run(mut self) {
         loop {
-            let deadline = self.relay.deadline();
+            let tap = self.tap.as_ref().and_then(FrameTap::deadline);
+            let deadline = [self.relay.deadline(), tap].into_iter().flatten().min();
             let due = async {
                 match deadline {
                     Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
@@ -150,6 +165,10 @@ impl Task {
             };
             if let Some(input) = input {
                 self.give(input);
+            }
+            let now = Instant::now();
+            if self.tap.as_mut().is_some_and(|tap| tap.poll(now)) {
+                self.give(Input::KeyWanted(Subscriber(TAP)));
             }
         }
     }
@@ -180,7 +199,13 @@ impl Task {
         });
     }
 
-    fn send(&self, to: Subscriber, leaving: Leaving) {
+    fn send(&mut self, to: Subscriber, leaving: Leaving) {
+        if let (TAP, Some(tap)) = (to.0, &mut self.tap) {
+            return match leaving {
+                Leaving::Packet(packet) => tap.packet(Instant::now(), packet),
+                Leaving::Report { moment, timestamp } => tap.report(moment, timestamp),
+            };
+        }
         if let Some(receiver) = self.outgoing.get(&to.0) {
             receiver.track.send(leaving);
         }
@@ -223,6 +248,14 @@ impl Task {
                     true => self.said(who, Feedback::Ready),
                     false => None,
                 }
+            }
+            Command::Tap(tap) => {
+                self.tap = Some(tap);
+                Some(Input::Subscribe {
+                    who: Subscriber(TAP),
+                    sequence: 0,
+                    timestamp: 0,
+                })
             }
             Command::Remove(who) => {
                 self.early.remove(&who);

@@ -30,5 +30,5 @@ mod roster;
 pub mod speaker;
 
 pub use relay::{Action, Counts, Input, Relay, Subscriber};
-pub use room::{Event, ForwardedRoom};
+pub use room::{Event, ForwardedRoom, Tapped};
 pub use speaker::Speakers;

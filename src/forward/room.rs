@@ -8,8 +8,8 @@ use super::forwarding::{Forwarding, Way};
 use super::relay::Counts;
 use super::roster::{Change, MemberKey, Roster, TrackKey};
 use super::speaker::Speakers;
-use crate::media::Codec;
 use crate::media::track::{Form, IncomingPackets};
+use crate::media::{Codec, IncomingTrack};
 use crate::session::{Member, OpenRoom, PlainSession, SessionConfig};
 use crate::signaling::{Lost, Signaling};
 use signaling_protocol::{Joined, PeerId, PeerInfo};
@@ -27,6 +27,9 @@ const REPORTS: usize = 256;
 /// What a member's task has to do: the tracks of a full room, added and removed a few times. A member that is further
 /// behind than this is hung up on.
 const ORDERS: usize = 512;
+
+/// Tracks that wait for whoever takes their frames.
+const TAPPED: usize = 64;
 
 /// How long hanging up on everybody may take.
 const CLOSE_LIMIT: Duration = Duration::from_secs(4);
@@ -53,6 +56,15 @@ pub enum Event {
     Lost(Lost),
 }
 
+/// A track as frames.
+#[derive(Debug)]
+pub struct Tapped {
+    /// Whose it is.
+    pub member: PeerInfo,
+    /// The largest layer, if there are several.
+    pub frames: IncomingTrack,
+}
+
 /// How much was done.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Totals {
@@ -76,6 +88,26 @@ pub struct ForwardedRoom {
 impl ForwardedRoom {
     /// Forwards in a room that was joined as [`FORWARDER`](crate::session::FORWARDER).
     pub fn open(signaling: Signaling, joined: Joined, config: SessionConfig) -> Self {
+        Self::open_with(signaling, joined, config, None)
+    }
+
+    /// As [`open`](Self::open), and gives away every track as frames as well.
+    pub fn open_tapped(
+        signaling: Signaling,
+        joined: Joined,
+        config: SessionConfig,
+    ) -> (Self, mpsc::Receiver<Tapped>) {
+        let (tapped, tracks) = mpsc::channel(TAPPED);
+        let room = Self::open_with(signaling, joined, config, Some(tapped));
+        (room, tracks)
+    }
+
+    fn open_with(
+        signaling: Signaling,
+        joined: Joined,
+        config: SessionConfig,
+        tapped: Option<mpsc::Sender<Tapped>>,
+    ) -> Self {
         let (events_tx, events) = mpsc::channel(EVENTS);
         let (stop, stopped) = mpsc::channel(1);
         let (reports_tx, reports) = mpsc::channel(REPORTS);
@@ -97,6 +129,7 @@ impl ForwardedRoom {
             reports: (reports_tx, reports),
             levels: (levels_tx, levels),
             past: Counts::default(),
+            tapped,
             totals: totals_tx,
         };
         let task = tokio::spawn(hub.run(stopped));
@@ -185,6 +218,7 @@ struct Hub {
     ),
     /// Of tracks that have ended.
     past: Counts,
+    tapped: Option<mpsc::Sender<Tapped>>,
     totals: watch::Sender<Totals>,
 }
 
@@ -305,6 +339,15 @@ impl Hub {
             tokio::join!(heard, ended);
             let _ = reports.send((member, Report::Unpublished(track))).await;
         });
+        if let Some(tapped) = &self.tapped
+            && let Some(frames) = forwarding.tap()
+        {
+            let member = self.members[&member].info.clone();
+            // overflow: its owner takes no more tracks; this one goes nowhere else.
+            if tapped.try_send(Tapped { member, frames }).is_err() {
+                tracing::warn!("a track is not recorded");
+            }
+        }
         let published = Published { member, forwarding };
         self.tracks.insert(track, published);
         self.tell(Event::Started(id, codec));

@@ -8,6 +8,7 @@ pub(crate) mod connect;
 pub(crate) mod doctor;
 pub(crate) mod expose;
 pub(crate) mod forward;
+mod hub;
 #[cfg(target_os = "linux")]
 pub(crate) mod lab;
 mod listen;
@@ -17,6 +18,7 @@ pub(crate) mod pair;
 pub(crate) mod pipe;
 mod policy;
 pub(crate) mod receive_file;
+pub(crate) mod record;
 pub(crate) mod send_file;
 mod send_many;
 mod target;
@@ -44,6 +46,7 @@ pub(crate) async fn run(
         Command::Transfers(arguments) => arguments.resume(ui, stop).await,
         Command::Call(arguments) => call::run(&arguments, ui, stop).await,
         Command::Forward(arguments) => forward::run(&arguments, ui, stop).await,
+        Command::Record(arguments) => record::run(&arguments, ui, stop).await,
         Command::Chat(arguments) => chat::run(&arguments, ui, stop).await,
         Command::Pipe(arguments) => pipe::run(&arguments, ui, stop).await,
         Command::Expose(arguments) => expose::run(&arguments, ui, stop).await,

@@ -10,6 +10,7 @@ mod outgoing;
 mod packets;
 
 pub(crate) use board::{Board, MAX_TRACKS, Outlet, Wish, Wishes};
+pub(crate) use incoming::FrameTap;
 pub use incoming::{IncomingCounts, IncomingTrack, Received, SenderClock};
 pub use outgoing::{OutgoingCounts, OutgoingTrack, Sending};
 pub use packets::{Arrived, Feedback, IncomingPackets};

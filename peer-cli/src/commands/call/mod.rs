@@ -18,13 +18,14 @@ use peerline::session::{Intent, SessionError};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+pub(in crate::commands) use arguments::APP;
 pub(crate) use arguments::Arguments;
 use arguments::{Meeting, Plan};
 use controls::{Controls, Wish};
 use end::End;
 use figures::Figures;
 use line::Call;
-use receiving::Receiver;
+pub(in crate::commands) use receiving::Receiver;
 use sending::{Report, Senders};
 use view::View;
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::Wording;
 use crate::ui::clean::clean;
 use crate::ui::palette::Palette;
-use crate::ui::size::Span;
+use crate::ui::size::{Bytes, Span};
 
 /// A member of the room was connected, or is gone.
 #[derive(Clone, Debug, Serialize)]
@@ -46,6 +46,18 @@ pub(crate) struct ForwardDone {
     pub(crate) key_requests: u64,
     /// Receivers that got another layer of a picture.
     pub(crate) switches: u64,
+}
+
+/// A recording of a room is over.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct RecordDone {
+    /// Since the room was entered.
+    pub(crate) seconds: f64,
+    /// Members that were recorded; one that came back counts twice.
+    pub(crate) participants: usize,
+    /// Recordings, and their size.
+    pub(crate) files: usize,
+    pub(crate) bytes: u64,
 }
 
 impl ForwardDone {
@@ -96,6 +108,18 @@ impl Wording for ForwardDone {
     }
 }
 
+impl Wording for RecordDone {
+    fn line(&self, _: Palette) -> Option<String> {
+        Some(format!(
+            "Recorded for {}: {} participants, {} files, {}",
+            Span::of(self.seconds),
+            self.participants,
+            self.files,
+            Bytes(self.bytes),
+        ))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -120,6 +144,16 @@ mod tests {
             participant(None, "failed", Some("no path")),
             json!({"event": "participant", "id": "p1", "state": "failed", "message": "no path"}),
             Some("p1 failed: no path"),
+        );
+        said(
+            RecordDone {
+                seconds: 3.0,
+                participants: 2,
+                files: 2,
+                bytes: 1024,
+            },
+            json!({"event": "record-done", "seconds": 3.0, "participants": 2, "files": 2, "bytes": 1024}),
+            Some("Recorded for 3.0 s: 2 participants, 2 files, 1.0 KiB"),
         );
         said(
             Speaker { id: "p1".into() },
