@@ -66,6 +66,7 @@
 //! | [`chat`] | what several say to each other: each message shown once, in order, across interruptions |
 //! | [`tunnel`] | byte streams between what two sides read and write, many over one channel |
 //! | [`media`] | tracks of sound and pictures: sources, packets, recordings |
+//! | [`forward`] | one publisher's tracks for many receivers: rooms of any size |
 //! | [`bench`](mod@bench) | how good a line is: throughput and round trips |
 //! | [`net`] | the sockets under a session; also emulated links for tests |
 //! | `testing` | two connected sessions in one process (feature `testing`) |
@@ -87,6 +88,7 @@ pub mod channel;
 pub mod chat;
 pub mod device;
 mod display;
+pub mod forward;
 pub mod media;
 pub mod net;
 pub mod pairing;

@@ -12,8 +12,8 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 #[cfg(target_os = "linux")]
 use crate::commands::lab;
 use crate::commands::{
-    bench, call, chat, completions, connect, doctor, expose, pair, pipe, receive_file, send_file,
-    transfers,
+    bench, call, chat, completions, connect, doctor, expose, forward, pair, pipe, receive_file,
+    record, send_file, transfers,
 };
 use crate::exit::Failure;
 use crate::ui::Audience;
@@ -40,6 +40,8 @@ pub(crate) enum Command {
     Pair(pair::Arguments),
     Transfers(transfers::Arguments),
     Call(call::Arguments),
+    Forward(forward::Arguments),
+    Record(record::Arguments),
     Chat(chat::Arguments),
     Pipe(pipe::Arguments),
     Expose(expose::Arguments),
@@ -60,6 +62,8 @@ impl Command {
             Self::Pair(arguments) => arguments.common(),
             Self::Transfers(arguments) => arguments.common(),
             Self::Call(arguments) => Some(&arguments.common),
+            Self::Forward(arguments) => Some(&arguments.common),
+            Self::Record(arguments) => Some(&arguments.common),
             Self::Chat(arguments) => Some(&arguments.common),
             Self::Pipe(arguments) => Some(&arguments.common),
             Self::Expose(arguments) => Some(&arguments.common),

@@ -25,7 +25,7 @@ pub(crate) use doorway::{Doorway, Visit};
 pub(crate) use gathering::Gathering;
 pub(crate) use guest::{guest, join_existing};
 pub(crate) use host::{PLACES, host, make_room};
-pub(crate) use open_room::{InRoom, room};
+pub(crate) use open_room::{Entrance, InRoom, room};
 pub(crate) use place::Place;
 
 /// What every command needs to open a line.

@@ -78,6 +78,8 @@ fn main() -> ExitCode {
         | Command::Pair(_)
         | Command::Transfers(_)
         | Command::Call(_)
+        | Command::Forward(_)
+        | Command::Record(_)
         | Command::Chat(_)
         | Command::Pipe(_)
         | Command::Expose(_)

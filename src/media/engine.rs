@@ -6,9 +6,10 @@
 //! the application unless somebody asks for it (`Tap`).
 
 use super::codec::{Codec, Kind};
+use super::track::Form;
 use rtc::interceptor::{
-    Attribute, Interceptor, NackGeneratorBuilder, NackResponderBuilder, Packet, Registry, Slot,
-    StreamInfo, TaggedPacket,
+    Attribute, AttributedPacket, Interceptor, NackGeneratorBuilder, NackResponderBuilder, Packet,
+    ReceiverReportBuilder, Registry, Slot, StreamInfo, TaggedPacket,
 };
 use rtc::peer_connection::configuration::interceptor_registry::{
     configure_rtcp_reports, configure_simulcast_extension_headers, configure_twcc_receiver_only,
@@ -16,7 +17,9 @@ use rtc::peer_connection::configuration::interceptor_registry::{
 use rtc::peer_connection::configuration::media_engine::MediaEngine;
 use rtc::rtcp::payload_feedbacks::full_intra_request::FullIntraRequest;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
+use rtc::rtcp::receiver_report::ReceiverReport;
 use rtc::rtcp::sender_report::SenderReport;
+use rtc::rtcp::transport_feedbacks::transport_layer_nack::TransportLayerNack;
 use rtc::rtp_transceiver::rtp_sender::{
     RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpHeaderExtensionCapability, RtpCodecKind,
 };
@@ -78,8 +81,9 @@ const EXTENSIONS: [(&str, &[Kind]); 11] = {
     ]
 };
 
-/// What a connection offers and understands, and what handles its RTCP.
-pub(crate) fn configure(codecs: &[Codec]) -> Result<(MediaEngine, Registry), Error> {
+/// What a connection offers and understands, and what handles its RTCP. Of packets that are only passed on, repetitions and
+/// reports of our own are left to whoever passes them on.
+pub(crate) fn configure(codecs: &[Codec], form: Form) -> Result<(MediaEngine, Registry), Error> {
     let mut engine = MediaEngine::default();
     for codec in codecs {
         let parameters = RTCRtpCodecParameters {
@@ -99,12 +103,18 @@ pub(crate) fn configure(codecs: &[Codec]) -> Result<(MediaEngine, Registry), Err
         .with_max_nacks_per_packet(NACK_TRIES)
         .build();
     let registry = Registry::new()
-        .with(Slot::NackResponder, NackResponderBuilder::new().build())
         .with(Slot::NackGenerator, generator)
-        .with(Slot::from(TAP), Tap::default());
+        .with(Slot::from(TAP), Tap::new(form));
     configure_simulcast_extension_headers(&mut engine)?;
     let registry = configure_twcc_receiver_only(registry, &mut engine)?;
-    Ok((engine, configure_rtcp_reports(registry)))
+    let registry = match form {
+        Form::Frames => {
+            let responder = NackResponderBuilder::new().build();
+            configure_rtcp_reports(registry.with(Slot::NackResponder, responder))
+        }
+        Form::Packets => registry.with(Slot::ReceiverReport, ReceiverReportBuilder::new().build()),
+    };
+    Ok((engine, registry))
 }
 
 pub(crate) fn rtp_kind(kind: Kind) -> RtpCodecKind {
@@ -153,11 +163,59 @@ fn payload_type(codec: Codec) -> u8 {
     }
 }
 
-/// Marks what the application wants to see of RTCP: key frames that are asked for, and sender reports.
-#[derive(Default)]
+/// Marks what the application wants to see of RTCP: key frames that are asked for, and sender reports; of packets that are
+/// passed on also what is missing, and receiver reports.
+///
+/// The engine gives a compound to the track of its first packet's first report, and drops it if that has none. So each
+/// packet, and each report, becomes one of its own here.
 struct Tap {
+    form: Form,
     read: VecDeque<TaggedPacket>,
     written: VecDeque<TaggedPacket>,
+}
+
+impl Tap {
+    fn new(form: Form) -> Self {
+        Self {
+            form,
+            read: VecDeque::new(),
+            written: VecDeque::new(),
+        }
+    }
+
+    fn wants(&self, packet: &dyn rtc::rtcp::Packet) -> bool {
+        let packet = packet.as_any();
+        packet.is::<PictureLossIndication>()
+            || packet.is::<FullIntraRequest>()
+            || packet.is::<SenderReport>()
+            || (self.form == Form::Packets && packet.is::<TransportLayerNack>())
+    }
+
+    /// What the application is given of a compound, each on its own.
+    fn split(&self, packets: &[Box<dyn rtc::rtcp::Packet>]) -> Vec<Box<dyn rtc::rtcp::Packet>> {
+        let mut split = Vec::new();
+        for packet in packets {
+            if self.wants(packet.as_ref()) {
+                split.push(packet.cloned());
+            }
+            if self.form == Form::Frames {
+                continue;
+            }
+            let any = packet.as_any();
+            let reports = match (any.downcast_ref::<ReceiverReport>(), any.downcast_ref()) {
+                (Some(report), _) => &report.reports,
+                (None, Some(SenderReport { reports, .. })) => reports,
+                (None, None) => continue,
+            };
+            for report in reports {
+                split.push(Box::new(ReceiverReport {
+                    reports: vec![report.clone()],
+                    ..ReceiverReport::default()
+                }));
+            }
+        }
+        split
+    }
 }
 
 impl Protocol<TaggedPacket, TaggedPacket, ()> for Tap {
@@ -167,16 +225,15 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Tap {
     type Error = Error;
     type Time = Instant;
 
-    fn handle_read(&mut self, mut message: TaggedPacket) -> Result<(), Error> {
+    fn handle_read(&mut self, message: TaggedPacket) -> Result<(), Error> {
         if let Packet::Rtcp(packets) = &message.message.packet {
-            let wanted = packets.iter().any(|packet| {
-                let packet = packet.as_any();
-                packet.is::<PictureLossIndication>()
-                    || packet.is::<FullIntraRequest>()
-                    || packet.is::<SenderReport>()
-            });
-            if wanted {
-                message.message.add(Attribute::DeliverToApplication);
+            for packet in self.split(packets) {
+                self.read.push_back(TaggedPacket {
+                    now: message.now,
+                    transport: message.transport,
+                    message: AttributedPacket::new(Packet::Rtcp(vec![packet]))
+                        .with(Attribute::DeliverToApplication),
+                });
             }
         }
         self.read.push_back(message);

@@ -111,12 +111,14 @@ pub(crate) fn wishes(sdp: &str) -> Wishes {
         let refused = head.split(' ').nth(1) == Some("0");
         let kind = head.split(' ').next().unwrap_or_default();
         let (mut mid, mut direction, mut codecs) = (None, "sendrecv", Vec::new());
+        let mut level = None;
         for attribute in lines.filter_map(|line| line.trim_end().strip_prefix("a=")) {
             match attribute {
                 "sendrecv" | "sendonly" | "recvonly" | "inactive" => direction = attribute,
                 _ => match attribute.split_once(':') {
                     Some(("mid", value)) => mid = Some(value),
                     Some(("rtpmap", value)) => codecs.extend(mapped(kind, value)),
+                    Some(("extmap", value)) => level = level.or(audio_level(value)),
                     _ => {}
                 },
             }
@@ -128,6 +130,7 @@ pub(crate) fn wishes(sdp: &str) -> Wishes {
             sends: !refused && direction.starts_with("send"),
             receives: !refused && matches!(direction, "sendrecv" | "recvonly"),
             codecs,
+            level,
         });
     }
     Wishes { sections }
@@ -139,6 +142,15 @@ fn mapped(kind: &str, rtpmap: &str) -> Option<(u8, Codec)> {
     let name = encoding.split('/').next()?;
     let codec = Codec::named(name).filter(|codec| codec.kind().to_string() == kind)?;
     Some((payload_type.parse().ok()?, codec))
+}
+
+/// The number of the header extension that tells how loud a packet is (RFC 8285 section 5, RFC 6464 section 4).
+fn audio_level(extmap: &str) -> Option<u8> {
+    let (number, uri) = extmap.split_once(' ')?;
+    let is_level = uri.split(' ').next() == Some("urn:ietf:params:rtp-hdrext:ssrc-audio-level");
+    // It may say in which direction it is used.
+    let number = number.split('/').next()?;
+    number.parse().ok().filter(|_| is_level)
 }
 
 /// The media sections in which the peer neither sends nor receives, by mid.
@@ -245,12 +257,14 @@ mod tests {
     fn payload_types_are_read_with_their_codecs() {
         let sdp = "v=0\r\nm=video 9 X 96 97 300 102\r\na=mid:1\r\na=rtpmap:96 VP8/90000\r\n\
             a=rtpmap:97 rtx/90000\r\na=rtpmap:300 VP9/90000\r\na=rtpmap:102 H264/90000\r\n\
-            m=audio 9 X 111\r\na=mid:2\r\na=rtpmap:111 opus/48000/2\r\na=rtpmap:112 VP8/90000\r\na=rtpmap:x\r\n";
+            m=audio 9 X 111\r\na=mid:2\r\na=extmap:1/recvonly urn:ietf:params:rtp-hdrext:ssrc-audio-level vad=on\r\n\
+            a=extmap:2 urn:x\r\na=rtpmap:111 opus/48000/2\r\na=rtpmap:112 VP8/90000\r\na=rtpmap:x\r\n";
         let [video, audio] = &wishes(sdp).sections[..] else {
             panic!("two sections");
         };
         assert_eq!(video.codecs, [(96, Codec::Vp8), (102, Codec::H264)]);
         assert_eq!(audio.codecs, [(111, Codec::Opus)]);
+        assert_eq!((video.level, audio.level), (None, Some(1)));
     }
 
     proptest! {

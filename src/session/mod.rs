@@ -16,6 +16,7 @@
 //! | `watchdog`, `healing` | pure | every limit in time, and when to restart ICE |
 //! | `lanes`, `lane` | task each | extra connections for bulk |
 //! | `plain` | task | a call in an open room, without a code |
+//! | `open_room` | task | one place in an open room for a call with each of the others |
 //! | `tracks` | handles | sound and pictures of a session |
 //! | `driver` | task | performs the decisions |
 //! | `engine` | edge | the `webrtc` crate |
@@ -35,6 +36,7 @@ mod lane;
 mod lanes;
 mod link;
 mod negotiation;
+mod open_room;
 mod path;
 mod plain;
 mod ports;
@@ -48,14 +50,16 @@ pub use control::{Bye, Hello, Intent};
 pub use description::DescriptionError;
 pub use error::{Fault, SessionError};
 pub use healing::{Cause, Connectivity, Healing, Interruption};
+pub use open_room::{Member, OpenRoom};
 pub use path::{Path, PathKind, PathPolicy, RelayTransport};
-pub use plain::PlainSession;
+pub use plain::{FORWARDER, PlainSession, is_forwarder};
 pub use switchboard::{Caller, Switchboard};
 pub use tracks::{IncomingTracks, Tracks};
 pub use watchdog::Wait;
 
 use crate::channel::{Channel, Delivery};
 use crate::device::PublicKey;
+use crate::media::track::Form;
 use crate::media::{Codec, IncomingTrack};
 use crate::net::Network;
 use crate::pairing::{Binding, Role};
@@ -80,6 +84,8 @@ pub struct SessionConfig {
     pub loopback: bool,
     /// What is understood of sound and pictures. Without any, the session has no tracks and takes none.
     pub codecs: Vec<Codec>,
+    /// Whether tracks are exchanged as frames, or packet by packet to be passed on.
+    pub form: Form,
     /// How long an interruption may last, and what is done about it.
     pub healing: Healing,
     /// The network under the session.
@@ -95,6 +101,7 @@ impl Default for SessionConfig {
             policy: PathPolicy::Any,
             loopback: false,
             codecs: Vec::new(),
+            form: Form::Frames,
             healing: Healing::default(),
             network: Network::Real,
         }

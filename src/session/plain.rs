@@ -5,7 +5,8 @@
 //! either, so every negotiation goes through the server, which must stay. One task owns it all; it ends when
 //! either side hangs up, leaves the room or cannot be reached any more.
 //!
-//! Whoever joined later offers (protocol 3.1), but never to a plain peer: such a page calls by itself.
+//! Whoever joined later offers (protocol 3.1), but never to a plain peer: such a page calls by itself. If there is a
+//! [forwarder](is_forwarder) in the room, it is the only one who is called.
 
 use super::candidates::Candidates;
 use super::descriptions::{Descriptions, Negotiated, Outgoing};
@@ -13,12 +14,12 @@ use super::driver::Command;
 use super::engine::{Engine, EngineEvent, EngineState};
 use super::negotiation::{Input, Manners, Negotiation};
 use super::{IncomingTracks, Path, SessionConfig, SessionError, Tracks};
-use crate::media::track::{Board, MAX_TRACKS};
+use crate::media::track::{Board, Form, IncomingPackets, MAX_TRACKS, Outlet};
 use crate::media::{Codec, IncomingTrack, Kind, OutgoingTrack};
 use crate::net::packet;
 use crate::pairing::Phrase;
 use crate::signaling::{SendError, Signaling, SignalingError};
-use signaling_protocol::{ClientMessage, IceCandidate, Joined, PeerId, ServerMessage};
+use signaling_protocol::{ClientMessage, IceCandidate, Joined, PeerId, PeerInfo, ServerMessage};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Instant;
@@ -27,13 +28,35 @@ use tokio::sync::{mpsc, oneshot, watch};
 /// Candidates of a peer that come before its description. More of them is a flood.
 const EARLY: usize = 64;
 
+/// What a member of an open room calls itself that forwards everybody's tracks to everybody else.
+pub const FORWARDER: &str = "peerline-forwarder";
+
+/// Whether a member says that it forwards.
+pub fn is_forwarder(peer: &PeerInfo) -> bool {
+    let name = peer.name.as_ref().map(|name| name.as_str());
+    name == Some(FORWARDER) && !peer.plain
+}
+
 /// A call that is connected. Dropping it hangs up.
 #[derive(Debug)]
 pub struct PlainSession {
     commands: mpsc::Sender<Command>,
     tracks: mpsc::Receiver<IncomingTrack>,
+    packets: mpsc::Receiver<IncomingPackets>,
+    forwarding: watch::Receiver<Forwarding>,
     phrase: Phrase,
     ended: watch::Receiver<Option<Arc<SessionError>>>,
+}
+
+/// What there is of forwarders in the room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Forwarding {
+    /// None.
+    No,
+    /// One that is not the other side of this call.
+    Elsewhere,
+    /// The other side of this call is one.
+    Here,
 }
 
 impl PlainSession {
@@ -52,6 +75,14 @@ impl PlainSession {
         let servers = config.usable_ice_servers(&joined.ice_servers);
         let (commands, queue) = mpsc::channel(super::connect::COMMAND_QUEUE);
         let (tracks_tx, tracks) = mpsc::channel(MAX_TRACKS);
+        let (packets_tx, packets) = mpsc::channel(MAX_TRACKS);
+        let outlet = match config.form {
+            Form::Frames => Outlet::Frames(tracks_tx),
+            Form::Packets => Outlet::Packets(packets_tx),
+        };
+        let forwarders = joined.peers.iter().filter(|peer| is_forwarder(peer));
+        let forwarders: Vec<_> = forwarders.map(|peer| peer.id.clone()).collect();
+        let (forwarding_tx, forwarding) = watch::channel(Forwarding::No);
         let (ended_tx, ended) = watch::channel(None);
         let (ready, connected) = oneshot::channel();
         let engine = Engine::new(&config, &servers, packet::BASE).await?;
@@ -63,9 +94,11 @@ impl PlainSession {
             engine,
             signaling,
             server_is_there: true,
-            board: Board::new(&config.codecs, tracks_tx),
+            board: Board::new(&config.codecs, outlet),
             config,
             partner: None,
+            forwarders,
+            forwarding: forwarding_tx,
             early: Vec::new(),
             offered_first: false,
             commands: queue,
@@ -77,13 +110,16 @@ impl PlainSession {
         for codec in sent {
             outgoing.push(actor.board.add(actor.engine.connection(), *codec).await?);
         }
-        let callee = joined.peers.iter().find(|peer| !peer.plain);
+        let forwarder = joined.peers.iter().find(|peer| is_forwarder(peer));
+        let callee = forwarder.or_else(|| joined.peers.iter().find(|peer| !peer.plain));
         // Owned by its command queue.
         tokio::spawn(actor.run(callee.map(|peer| peer.id.clone()), ended_tx));
         let phrase = connected.await.map_err(|_| SessionError::Closed)??;
         let session = Self {
             commands,
             tracks,
+            packets,
+            forwarding,
             phrase,
             ended,
         };
@@ -111,6 +147,27 @@ impl PlainSession {
     pub fn incoming_tracks(&mut self) -> IncomingTracks {
         let (_, empty) = mpsc::channel(1);
         IncomingTracks::new(std::mem::replace(&mut self.tracks, empty))
+    }
+
+    /// As [`incoming_tracks`](Self::incoming_tracks), if [`SessionConfig::form`] is packets.
+    pub(crate) fn incoming_packets(&mut self) -> mpsc::Receiver<IncomingPackets> {
+        let (_, empty) = mpsc::channel(1);
+        std::mem::replace(&mut self.packets, empty)
+    }
+
+    /// Whether the other side forwards, so that its tracks are those of several.
+    pub fn is_forwarded(&self) -> bool {
+        *self.forwarding.borrow() == Forwarding::Here
+    }
+
+    /// Waits until there is a forwarder in the room that is not the other side. The room should then be met
+    /// anew, as its other members do.
+    pub async fn forwarder_came(&self) {
+        let mut forwarding = self.forwarding.clone();
+        let came = forwarding.wait_for(|forwarding| *forwarding == Forwarding::Elsewhere);
+        if came.await.is_err() {
+            std::future::pending().await
+        }
     }
 
     /// Waits for the end and says why.
@@ -142,6 +199,9 @@ struct Actor {
     board: Board,
     descriptions: Descriptions,
     partner: Option<PeerId>,
+    /// Members that forward.
+    forwarders: Vec<PeerId>,
+    forwarding: watch::Sender<Forwarding>,
     /// Candidates of somebody who has not described anything yet.
     early: Vec<(PeerId, IceCandidate)>,
     offered_first: bool,
@@ -241,6 +301,18 @@ impl Actor {
                 let _ = reply.send(added.map_err(SessionError::from));
                 self.renegotiate(is_new).await
             }
+            Some(Command::RelayTrack {
+                codec,
+                stream,
+                feedback,
+                reply,
+            }) => {
+                let connection = self.engine.connection();
+                let added = self.board.relay(connection, codec, &stream, feedback).await;
+                let is_new = added.is_ok();
+                let _ = reply.send(added.map_err(SessionError::from));
+                self.renegotiate(is_new).await
+            }
             Some(Command::RemoveTrack { id, reply }) => {
                 let removed = self.board.remove(self.engine.connection(), id).await;
                 let is_gone = matches!(removed, Ok(true));
@@ -266,8 +338,8 @@ impl Actor {
     }
 
     async fn call(&mut self, callee: PeerId) -> Result<(), SessionError> {
-        self.partner = Some(callee);
         self.offered_first = true;
+        self.meet_with(callee);
         self.lost = Some(Instant::now());
         // What we do not send is received all the same.
         for kind in [Kind::Audio, Kind::Video] {
@@ -278,11 +350,43 @@ impl Actor {
         self.negotiate(Input::Negotiate { restart: false }).await
     }
 
+    /// The other side is known from now on, and with it who yields when both offer at once: a forwarder to everybody, we
+    /// to whoever called us, and to pages that know nothing of it.
+    fn meet_with(&mut self, partner: PeerId) {
+        let is_forwarder = self.forwarders.contains(&partner);
+        let yields = match self.config.form {
+            Form::Packets => true,
+            Form::Frames => !is_forwarder && !self.offered_first,
+        };
+        let manners = match yields {
+            true => Manners::Polite,
+            false => Manners::Impolite,
+        };
+        self.descriptions.set_manners(manners);
+        self.partner = Some(partner);
+        self.forwarders_changed();
+    }
+
+    fn forwarders_changed(&self) {
+        let here = self
+            .partner
+            .as_ref()
+            .is_some_and(|id| self.forwarders.contains(id));
+        let forwarding = match (here, self.forwarders.is_empty()) {
+            (true, _) => Forwarding::Here,
+            (false, false) if self.partner.is_some() => Forwarding::Elsewhere,
+            (false, _) => Forwarding::No,
+        };
+        self.forwarding.send_replace(forwarding);
+    }
+
     async fn heard(&mut self, message: ServerMessage) -> Result<(), SessionError> {
         match message {
             ServerMessage::Offer { from, sdp } => {
-                let caller = self.partner.get_or_insert_with(|| from.clone());
-                if *caller != from {
+                if self.partner.is_none() {
+                    self.meet_with(from.clone());
+                }
+                if self.partner.as_ref() != Some(&from) {
                     return Ok(());
                 }
                 self.lost.get_or_insert_with(Instant::now);
@@ -301,6 +405,16 @@ impl Actor {
             } => self.remote_candidate(from, candidate).await,
             ServerMessage::PeerLeft { peer, .. } if self.partner.as_ref() == Some(&peer) => {
                 Err(SessionError::Gone)
+            }
+            ServerMessage::PeerLeft { peer, .. } => {
+                self.forwarders.retain(|forwarder| *forwarder != peer);
+                self.forwarders_changed();
+                Ok(())
+            }
+            ServerMessage::PeerJoined { peer, .. } if is_forwarder(&peer) => {
+                self.forwarders.push(peer.id);
+                self.forwarders_changed();
+                Ok(())
             }
             _ => Ok(()),
         }

@@ -2,6 +2,7 @@
 
 use super::SessionError;
 use super::driver::Command;
+use crate::media::track::{FeedbackSink, OutgoingPackets};
 use crate::media::{Codec, IncomingTrack, OutgoingTrack};
 use tokio::sync::{mpsc, oneshot};
 
@@ -25,13 +26,38 @@ impl Tracks {
         added.await.map_err(|_| SessionError::Closed)?
     }
 
+    /// Begins to pass on a track of somebody else's; `stream` is what its tracks have in common.
+    ///
+    /// # Errors
+    /// As [`add`](Self::add).
+    pub(crate) async fn relay(
+        &self,
+        codec: Codec,
+        stream: String,
+        feedback: FeedbackSink,
+    ) -> Result<OutgoingPackets, SessionError> {
+        let (reply, added) = oneshot::channel();
+        self.command(Command::RelayTrack {
+            codec,
+            stream,
+            feedback,
+            reply,
+        })
+        .await?;
+        added.await.map_err(|_| SessionError::Closed)?
+    }
+
     /// Stops sending a track.
     ///
     /// # Errors
     /// The session has ended.
     pub async fn remove(&self, track: OutgoingTrack) -> Result<(), SessionError> {
+        self.stop(track.id()).await
+    }
+
+    /// Stops sending the track with this id.
+    pub(crate) async fn stop(&self, id: u64) -> Result<(), SessionError> {
         let (reply, removed) = oneshot::channel();
-        let id = track.id();
         self.command(Command::RemoveTrack { id, reply }).await?;
         removed.await.map_err(|_| SessionError::Closed)?
     }

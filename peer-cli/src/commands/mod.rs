@@ -7,6 +7,8 @@ pub(crate) mod completions;
 pub(crate) mod connect;
 pub(crate) mod doctor;
 pub(crate) mod expose;
+pub(crate) mod forward;
+mod hub;
 #[cfg(target_os = "linux")]
 pub(crate) mod lab;
 mod listen;
@@ -16,6 +18,7 @@ pub(crate) mod pair;
 pub(crate) mod pipe;
 mod policy;
 pub(crate) mod receive_file;
+pub(crate) mod record;
 pub(crate) mod send_file;
 mod send_many;
 mod target;
@@ -42,6 +45,8 @@ pub(crate) async fn run(
         Command::Pair(arguments) => arguments.run(ui, stop).await,
         Command::Transfers(arguments) => arguments.resume(ui, stop).await,
         Command::Call(arguments) => call::run(&arguments, ui, stop).await,
+        Command::Forward(arguments) => forward::run(&arguments, ui, stop).await,
+        Command::Record(arguments) => record::run(&arguments, ui, stop).await,
         Command::Chat(arguments) => chat::run(&arguments, ui, stop).await,
         Command::Pipe(arguments) => pipe::run(&arguments, ui, stop).await,
         Command::Expose(arguments) => expose::run(&arguments, ui, stop).await,

@@ -2,9 +2,9 @@
 
 use peerline::media::OutgoingTrack;
 use peerline::media::codec::Codec;
-use peerline::session::{Path, PlainSession};
+use peerline::session::{Path, PlainSession, SessionError};
 use peerline::signaling::{ServerUrl, Signaling};
-use signaling_protocol::{Join, RoomName};
+use signaling_protocol::{Join, Joined, RoomName};
 
 use super::{Context, Place};
 use crate::exit::Failure;
@@ -12,10 +12,71 @@ use crate::line;
 use crate::server::Embedded;
 use crate::ui::{Route, event};
 
+/// How often in a row the other side may leave while it is being met: members of a forwarded room that has lost its
+/// forwarder all leave and come back.
+const ATTEMPTS: u32 = 8;
+
+/// An open room, and the server that it is on.
+pub(crate) struct Entrance {
+    room: RoomName,
+    server: ServerUrl,
+    embedded: Option<Embedded>,
+}
+
+impl Entrance {
+    /// Starts the embedded server, if none was named.
+    pub(crate) fn open(context: &Context<'_>, room: RoomName) -> Result<Self, Failure> {
+        let (server, embedded) = match context.common.server() {
+            Some(named) => (named, None),
+            None => {
+                let embedded = Embedded::start()?;
+                let server = embedded.public_url().page().to_owned();
+                context.ui.say(event::Listening { server });
+                (embedded.local_url(), Some(embedded))
+            }
+        };
+        Ok(Self {
+            room,
+            server,
+            embedded,
+        })
+    }
+
+    pub(crate) fn server(&self) -> &ServerUrl {
+        &self.server
+    }
+
+    /// Enters the room under this name.
+    pub(crate) async fn join(
+        &self,
+        context: &Context<'_>,
+        name: Option<&str>,
+        place: &Place,
+    ) -> Result<(Signaling, Joined), Failure> {
+        let join = Join {
+            room: Some(self.room.clone()),
+            name: name.and_then(|name| name.parse().ok()),
+            token: context.common.token_for(&self.server),
+            ..Join::default()
+        };
+        let entered = Signaling::join(&self.server, join).await;
+        let (signaling, joined) = entered.map_err(|error| Failure::from(&error))?;
+        place.taken(&signaling);
+        Ok((signaling, joined))
+    }
+
+    /// Ends the embedded server.
+    pub(crate) async fn end(self) {
+        if let Some(embedded) = self.embedded {
+            embedded.end().await;
+        }
+    }
+}
+
 /// A call in an open room.
 pub(crate) struct InRoom {
     pub(crate) session: PlainSession,
-    embedded: Option<Embedded>,
+    entrance: Entrance,
     /// The path when it was connected.
     first: Option<Path>,
 }
@@ -33,12 +94,20 @@ impl InRoom {
         now.as_ref().or(self.first.as_ref()).into()
     }
 
+    /// Hangs up, and meets whoever is in the room now: the forwarder, if there is one.
+    pub(crate) async fn meet_again(
+        self,
+        context: &Context<'_>,
+        codecs: &[Codec],
+    ) -> Result<(Self, Vec<OutgoingTrack>), Failure> {
+        self.session.close().await;
+        meet(context, self.entrance, codecs).await
+    }
+
     /// Hangs up, and ends the embedded server.
     pub(crate) async fn end(self) {
         self.session.close().await;
-        if let Some(embedded) = self.embedded {
-            embedded.end().await;
-        }
+        self.entrance.end().await;
     }
 }
 
@@ -48,66 +117,67 @@ pub(crate) async fn room(
     room: RoomName,
     codecs: &[Codec],
 ) -> Result<(InRoom, Vec<OutgoingTrack>), Failure> {
-    let named = context.common.server();
-    let embedded = match named {
-        None => Some(Embedded::start()?),
-        Some(_) => None,
+    let entrance = Entrance::open(context, room)?;
+    meet(context, entrance, codecs).await
+}
+
+async fn meet(
+    context: &Context<'_>,
+    entrance: Entrance,
+    codecs: &[Codec],
+) -> Result<(InRoom, Vec<OutgoingTrack>), Failure> {
+    let mut attempt = 1;
+    let met = loop {
+        let place = Place::default();
+        let met = context
+            .limited(try_to_meet(context, &entrance, codecs, &place))
+            .await;
+        let met = match met {
+            Ok(Ok(met)) => Ok(met),
+            // It left while it was being called.
+            Ok(Err(SessionError::Gone)) if attempt < ATTEMPTS => {
+                attempt += 1;
+                place.left().await;
+                continue;
+            }
+            Ok(Err(error)) => Err(Failure::from(&error)),
+            Err(failure) => Err(failure),
+        };
+        place.given_back(&met).await;
+        break met;
     };
-    let place = Place::default();
-    let meeting = meet(context, named, embedded.as_ref(), room, codecs, &place);
-    let met = context.limited(meeting).await;
-    place.given_back(&met).await;
     match met {
         Ok((session, tracks)) => {
             let first = session.path().await;
             context.ui.say(line::connection(first.as_ref()));
             let room = InRoom {
                 session,
-                embedded,
+                entrance,
                 first,
             };
             Ok((room, tracks))
         }
         Err(failure) => {
-            if let Some(embedded) = embedded {
-                embedded.end().await;
-            }
+            entrance.end().await;
             Err(failure)
         }
     }
 }
 
-async fn meet(
+type Met = Result<(PlainSession, Vec<OutgoingTrack>), SessionError>;
+
+async fn try_to_meet(
     context: &Context<'_>,
-    named: Option<ServerUrl>,
-    embedded: Option<&Embedded>,
-    room: RoomName,
+    entrance: &Entrance,
     codecs: &[Codec],
     place: &Place,
-) -> Result<(PlainSession, Vec<OutgoingTrack>), Failure> {
-    let server = match (named, embedded) {
-        (Some(named), _) => named,
-        (None, Some(embedded)) => embedded.local_url(),
-        (None, None) => return Err(Failure::bug("no server to meet at")),
-    };
-    if let Some(embedded) = embedded {
-        let server = embedded.public_url().page().to_owned();
-        context.ui.say(event::Listening { server });
-    }
-    let join = Join {
-        room: Some(room.clone()),
-        token: context.common.token_for(&server),
-        ..Join::default()
-    };
-    let (signaling, joined) = Signaling::join(&server, join)
-        .await
-        .map_err(|error| Failure::from(&error))?;
-    place.taken(&signaling);
+) -> Result<Met, Failure> {
+    let (signaling, joined) = entrance.join(context, None, place).await?;
     context.ui.say(event::Waiting { devices: vec![] });
     context.ui.note(&format!(
-        "Waiting for a call in room {room}. The server is trusted to say who it is. Ctrl-C ends it."
+        "Waiting for a call in room {}. The server is trusted to say who it is. Ctrl-C ends it.",
+        entrance.room
     ));
-    let config = context.session_config(&server);
-    let met = PlainSession::meet(signaling, &joined, config, codecs).await;
-    met.map_err(|error| Failure::from(&error))
+    let config = context.session_config(entrance.server());
+    Ok(PlainSession::meet(signaling, &joined, config, codecs).await)
 }

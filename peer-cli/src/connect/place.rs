@@ -29,7 +29,12 @@ impl Place {
 
     /// Waits for it, once what holds it is dropped.
     pub(crate) async fn left(self) {
-        let left = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+        self.give_back().await;
+    }
+
+    /// As [`left`](Self::left), for whoever does not own it.
+    pub(crate) async fn give_back(&self) {
+        let left = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(left) = left {
             left.await;
         }

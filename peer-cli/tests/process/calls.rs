@@ -18,10 +18,10 @@ fn call(server: &Signaling, words: &[&str]) -> Peer {
 }
 
 /// What ffprobe says of a recording.
-struct Probed {
-    codecs: Vec<String>,
-    seconds: f64,
-    pictures: u64,
+pub(crate) struct Probed {
+    pub(crate) codecs: Vec<String>,
+    pub(crate) seconds: f64,
+    pub(crate) pictures: u64,
 }
 
 fn ffprobe(words: &[&str]) -> String {
@@ -39,7 +39,7 @@ fn ffprobe(words: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("text")
 }
 
-fn probe(path: &Path) -> Probed {
+pub(crate) fn probe(path: &Path) -> Probed {
     let path = text(path);
     let entries = "stream=codec_name:format=duration";
     let json = ffprobe(&["-show_entries", entries, "-of", "json", path]);
@@ -93,7 +93,7 @@ fn done<'a>(end: &'a End, reason: &str) -> &'a Value {
 }
 
 /// When the picture of the test clip turns white, and when its tone begins, in ms of the recording.
-fn flashes_and_tones(path: &Path) -> (Vec<f64>, Vec<f64>) {
+pub(crate) fn flashes_and_tones(path: &Path) -> (Vec<f64>, Vec<f64>) {
     let path = text(path);
     let decode = |words: &[&str]| {
         let output = Command::new("ffmpeg")

@@ -13,6 +13,7 @@ mod doctor;
 mod embedded;
 #[cfg(target_os = "linux")]
 mod faults;
+mod forwarding;
 mod guarded;
 mod harness;
 mod interruptions;
@@ -27,6 +28,7 @@ mod many;
 mod outages;
 mod pipes;
 mod piping;
+mod recording;
 mod refusals;
 mod relayed;
 mod transfers;

@@ -4,7 +4,7 @@ use super::Malformed;
 use bytes::{BufMut, BytesMut};
 
 const STAP_A: u8 = 24;
-const FU_A: u8 = 28;
+pub(super) const FU_A: u8 = 28;
 
 /// A NAL unit that came in parts.
 #[derive(Debug, Default)]

@@ -5,8 +5,11 @@
 
 mod av1;
 mod h264;
+mod key;
 mod vp8;
 mod vp9;
+
+pub use key::{KeyFrame, key_frame};
 
 use super::codec::Codec;
 use super::packet::Packet;
@@ -267,6 +270,20 @@ mod tests {
     }
 
     #[test]
+    fn a_key_frame_is_known_by_its_first_packet() {
+        for codec in Codec::ALL {
+            let size = if codec == Codec::Opus { 100 } else { 5_000 };
+            let packets = packets(codec, size);
+            let mut keys = packets
+                .iter()
+                .filter(|p| key_frame(codec, &p.payload).is_some());
+            let first = keys.next().map(|packet| packet.sequence);
+            assert_eq!(first, Some(packets[0].sequence), "{codec:?}");
+            assert!(codec == Codec::Opus || keys.all(|packet| packet.timestamp == 0));
+        }
+    }
+
+    #[test]
     fn after_a_loss_nothing_comes_before_a_key_frame() {
         for codec in VIDEO {
             let packets = packets(codec, 5_000);
@@ -328,6 +345,7 @@ mod tests {
             let mut assembler = Assembler::new(Codec::ALL[codec]);
             for (payload, marker, timestamp) in payloads {
                 let payload = Bytes::from(payload);
+                let _ = key_frame(Codec::ALL[codec], &payload);
                 let _ = assembler.push(&Packet { sequence: 0, timestamp, marker, payload });
             }
         }

@@ -2,6 +2,7 @@
 
 use super::incoming::{self, Described, IncomingTrack};
 use super::outgoing::{self, Leg, OutgoingTrack};
+use super::packets::{self, FeedbackSink, IncomingPackets, OutgoingPackets};
 use crate::media::codec::{Codec, Kind};
 use crate::media::engine::{rtp_codec, rtp_kind};
 use rtc::rtp_transceiver::rtp_sender::{RTCRtpCodingParameters, RTCRtpEncodingParameters};
@@ -39,6 +40,8 @@ pub(crate) struct Wish {
     pub(crate) refused: bool,
     /// The codecs of the section by their payload types, which are the same in both directions.
     pub(crate) codecs: Vec<(u8, Codec)>,
+    /// The header extension that tells how loud a packet is (RFC 6464).
+    pub(crate) level: Option<u8>,
 }
 
 impl Wishes {
@@ -49,12 +52,20 @@ impl Wishes {
     }
 }
 
+/// Who gets what the peer begins to send.
+pub(crate) enum Outlet {
+    /// Frames.
+    Frames(mpsc::Sender<IncomingTrack>),
+    /// Packets as they come.
+    Packets(mpsc::Sender<IncomingPackets>),
+}
+
 /// Every track of a connection. Dropping it ends their tasks.
 pub(crate) struct Board {
     codecs: Vec<Codec>,
     outgoing: Vec<Outgoing>,
     incoming: Vec<Incoming>,
-    outlet: mpsc::Sender<IncomingTrack>,
+    outlet: Outlet,
     wishes: Wishes,
     next: u64,
 }
@@ -67,6 +78,14 @@ struct Outgoing {
     _task: AbortOnDropHandle<()>,
 }
 
+/// A track of ours that the engine knows.
+struct Slot {
+    id: u64,
+    ssrc: u32,
+    track: Arc<TrackLocalStaticRTP>,
+    sender: Arc<dyn RtpSender>,
+}
+
 struct Incoming {
     track_id: String,
     described: watch::Sender<Described>,
@@ -75,7 +94,7 @@ struct Incoming {
 
 impl Board {
     /// `outlet` gets what the peer begins to send; `codecs` are those of the connection.
-    pub(crate) fn new(codecs: &[Codec], outlet: mpsc::Sender<IncomingTrack>) -> Self {
+    pub(crate) fn new(codecs: &[Codec], outlet: Outlet) -> Self {
         Self {
             codecs: codecs.to_vec(),
             outgoing: Vec::new(),
@@ -92,6 +111,33 @@ impl Board {
         connection: &Arc<dyn PeerConnection>,
         codec: Codec,
     ) -> Result<OutgoingTrack, Error> {
+        let slot = self.slot(connection, codec, STREAM).await?;
+        let (handle, leg, task) = outgoing::outgoing(slot.id, codec, slot.ssrc, slot.track.clone());
+        self.keep(codec, slot, leg, task);
+        Ok(handle)
+    }
+
+    /// As [`add`](Self::add), of somebody else's packets.
+    pub(crate) async fn relay(
+        &mut self,
+        connection: &Arc<dyn PeerConnection>,
+        codec: Codec,
+        stream: &str,
+        feedback: FeedbackSink,
+    ) -> Result<OutgoingPackets, Error> {
+        let slot = self.slot(connection, codec, stream).await?;
+        let (handle, leg, task) =
+            packets::outgoing(slot.id, slot.ssrc, slot.track.clone(), feedback);
+        self.keep(codec, slot, leg, task);
+        Ok(handle)
+    }
+
+    async fn slot(
+        &mut self,
+        connection: &Arc<dyn PeerConnection>,
+        codec: Codec,
+        stream: &str,
+    ) -> Result<Slot, Error> {
         if self.outgoing.len() == MAX_TRACKS {
             return Err(Error::Other("too many tracks are sent".into()));
         }
@@ -103,21 +149,34 @@ impl Board {
         let all: Vec<_> = [codec].into_iter().chain(others).collect();
         // The engine offers the codecs of a track's encodings, and forgets those that were not taken: so all are
         // offered, and once that is not possible any more, ours.
-        let (track, sender) = match add(connection, id, ssrc, &all).await {
+        let (track, sender) = match add(connection, stream, id, ssrc, &all).await {
             Err(Error::ErrRTPTransceiverCodecUnsupported) => {
-                add(connection, id, ssrc, &[codec]).await?
+                add(connection, stream, id, ssrc, &[codec]).await?
             }
             added => added?,
         };
-        let (handle, leg, task) = outgoing::outgoing(id, codec, ssrc, track);
-        self.outgoing.push(Outgoing {
+        Ok(Slot {
             id,
-            codec,
+            ssrc,
+            track,
             sender,
+        })
+    }
+
+    fn keep(
+        &mut self,
+        codec: Codec,
+        slot: Slot,
+        leg: watch::Sender<Leg>,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) {
+        self.outgoing.push(Outgoing {
+            id: slot.id,
+            codec,
+            sender: slot.sender,
             leg,
             _task: AbortOnDropHandle::new(tokio::spawn(task)),
         });
-        Ok(handle)
     }
 
     /// Whether a track of ours is of this kind.
@@ -154,11 +213,18 @@ impl Board {
             return;
         }
         let (described, receiver) = watch::channel(Described::default());
-        let task = incoming::follow(track, receiver, self.outlet.clone());
+        let task = match &self.outlet {
+            Outlet::Frames(outlet) => {
+                tokio::spawn(incoming::follow(track, receiver, outlet.clone()))
+            }
+            Outlet::Packets(outlet) => {
+                tokio::spawn(packets::follow(track, receiver, outlet.clone()))
+            }
+        };
         self.incoming.push(Incoming {
             track_id,
             described,
-            _task: AbortOnDropHandle::new(tokio::spawn(task)),
+            _task: AbortOnDropHandle::new(task),
         });
         self.settle(connection).await;
     }
@@ -209,6 +275,7 @@ impl Board {
                 let described = Described {
                     sends: wish.sends,
                     codecs: wish.codecs.clone(),
+                    level: wish.level,
                 };
                 incoming.described.send_if_modified(|known| {
                     let is_news = *known != described;
@@ -223,6 +290,7 @@ impl Board {
 /// Adds a track that is sent in the first of these codecs.
 async fn add(
     connection: &Arc<dyn PeerConnection>,
+    stream: &str,
     id: u64,
     ssrc: u32,
     codecs: &[Codec],
@@ -238,7 +306,7 @@ async fn add(
     };
     let label = format!("{kind}-{id}");
     let track = Arc::new(TrackLocalStaticRTP::new(MediaStreamTrack::new(
-        STREAM.into(),
+        stream.into(),
         format!("{label}-{ssrc:08x}"),
         label,
         rtp_kind(kind),

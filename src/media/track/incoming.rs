@@ -5,6 +5,7 @@ use super::super::depayload::Assembler;
 use super::super::packet::Packet;
 use super::super::reorder::{Arrival, Reorder};
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use rtc::rtcp;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
 use rtc::rtcp::sender_report::SenderReport;
@@ -147,10 +148,12 @@ pub(super) struct Described {
     /// By payload type. The engine knows them too, but a description that is applied while it tells us of a new
     /// track makes it forget (rtc 0.21.1: `start_rtp` resets what the track's first packet settled).
     pub(super) codecs: Vec<(u8, Codec)>,
+    /// The header extension that tells how loud a packet is (RFC 6464).
+    pub(super) level: Option<u8>,
 }
 
 impl Described {
-    fn codec(&self, payload_type: u8) -> Option<Codec> {
+    pub(super) fn codec(&self, payload_type: u8) -> Option<Codec> {
         let of_type = |known: &&(u8, Codec)| known.0 == payload_type;
         self.codecs.iter().find(of_type).map(|known| known.1)
     }
@@ -380,14 +383,61 @@ impl Stream {
             if report.ssrc != self.ssrc {
                 continue;
             }
-            // 32.32 fixed point seconds.
-            let nanos = (u128::from(report.ntp_time) * 1_000_000_000) >> 32;
-            let clock = SenderClock {
-                ticks: self.ticks.unwrap(report.rtp_time),
-                at: Duration::from_nanos(nanos as u64),
-            };
-            self.clock.send_replace(Some(clock));
+            self.report(report.ntp_time, report.rtp_time);
         }
+    }
+
+    fn report(&mut self, moment: u64, timestamp: u32) {
+        // 32.32 fixed point seconds.
+        let nanos = (u128::from(moment) * 1_000_000_000) >> 32;
+        let clock = SenderClock {
+            ticks: self.ticks.unwrap(timestamp),
+            at: Duration::from_nanos(nanos as u64),
+        };
+        self.clock.send_replace(Some(clock));
+    }
+}
+
+/// Makes frames of packets that somebody else numbered and passes on, as a track of the peer's.
+pub(crate) struct FrameTap(Stream);
+
+impl FrameTap {
+    /// The tap, and the track that it fills.
+    pub(crate) fn new(codec: Codec) -> (Self, IncomingTrack) {
+        let (stream, handle) = Stream::begin(codec, 0, 0, Instant::now());
+        (Self(stream), handle)
+    }
+
+    /// The next packet, in whatever order.
+    pub(crate) fn packet(&mut self, now: Instant, packet: Packet) {
+        let shared = &self.0.shared;
+        shared.packets.fetch_add(1, Relaxed);
+        shared.bytes.fetch_add(packet.payload.len() as u64, Relaxed);
+        self.0.reorder.push(now, packet);
+    }
+
+    /// What the sender says of its clock, in 2^-32 seconds.
+    pub(crate) fn report(&mut self, moment: u64, timestamp: u32) {
+        self.0.report(moment, timestamp);
+    }
+
+    /// Gives away what is whole; whether a key frame has to be asked for.
+    pub(crate) fn poll(&mut self, now: Instant) -> bool {
+        self.0.drain(now);
+        let wanted = self.0.shared.wanted.notified().now_or_never();
+        self.0.wants_key |= wanted.is_some();
+        self.0.must_ask(now)
+    }
+
+    /// When [`poll`](Self::poll) has something to do without another packet.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.0.deadline()
+    }
+}
+
+impl std::fmt::Debug for FrameTap {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FrameTap").finish_non_exhaustive()
     }
 }
 

@@ -4,6 +4,7 @@ use super::super::lanes;
 use super::super::{Bye, Path, SessionError};
 use super::Driver;
 use crate::channel::{Channel, Delivery};
+use crate::media::track::{FeedbackSink, OutgoingPackets};
 use crate::media::{Codec, OutgoingTrack};
 use crate::pairing::ByeCode;
 use tokio::sync::oneshot;
@@ -27,6 +28,13 @@ pub(crate) enum Command {
     AddTrack {
         codec: Codec,
         reply: oneshot::Sender<Result<OutgoingTrack, SessionError>>,
+    },
+    RelayTrack {
+        codec: Codec,
+        /// What the track is called together with others, such as sound and pictures of one publisher.
+        stream: String,
+        feedback: FeedbackSink,
+        reply: oneshot::Sender<Result<OutgoingPackets, SessionError>>,
     },
     RemoveTrack {
         id: u64,
@@ -67,6 +75,8 @@ impl Driver {
                 Ok(())
             }
             Some(Command::AddTrack { codec, reply }) => self.add_track(codec, reply).await,
+            // Only calls in open rooms are forwarded; whoever asks sees the reply dropped.
+            Some(Command::RelayTrack { .. }) => Ok(()),
             Some(Command::RemoveTrack { id, reply }) => self.remove_track(id, reply).await,
             Some(Command::Path(reply)) => {
                 let _ = reply.send(self.engine.path().await);

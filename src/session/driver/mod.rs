@@ -31,7 +31,7 @@ use crate::channel::Message;
 use crate::channel::port::Activity;
 use crate::device::Known;
 use crate::media::IncomingTrack;
-use crate::media::track::Board;
+use crate::media::track::{Board, Outlet};
 use crate::pairing::{AbortReason, Binding, CertificateKeys};
 use signaling_protocol::IceServer;
 use std::collections::VecDeque;
@@ -161,7 +161,7 @@ impl Driver {
             servers,
             lanes: Lanes::new(side, engine.prober().clone()),
             engine,
-            board: Board::new(&config.codecs, outlets.tracks.clone()),
+            board: Board::new(&config.codecs, Outlet::Frames(outlets.tracks.clone())),
             early_tracks: Vec::new(),
             link,
             certificates,

@@ -66,7 +66,7 @@ impl Engine {
         let clock = runtime.clock();
         let mut builder = PeerConnectionBuilder::new();
         if !config.codecs.is_empty() {
-            let (engine, registry) = media::configure(&config.codecs)?;
+            let (engine, registry) = media::configure(&config.codecs, config.form)?;
             builder = builder
                 .with_media_engine(engine)
                 .with_interceptor_registry(registry);

@@ -1,5 +1,5 @@
 /** The page: a link or a person starts a line, and the views follow its events. */
-import { CHAT_LABEL, CHAT_PROTOCOL, type Channel, Line, PeerlineError, type FailureCode, type Hello, type Intent, type LineOptions, type SourceEntry, parseCode } from "peerline";
+import { CHAT_LABEL, CHAT_PROTOCOL, type Channel, Line, Room, PeerlineError, type FailureCode, type Hello, type Intent, type LineOptions, type SourceEntry, parseCode } from "peerline";
 import { Activity } from "./activity.js";
 import { CallView } from "./call.js";
 import { ChatView } from "./chat.js";
@@ -7,6 +7,7 @@ import { chooser } from "./chooser.js";
 import { ConnectionCard } from "./connection.js";
 import { button, focusOn, h, swap, uniqueId } from "./dom.js";
 import { home } from "./home.js";
+import { RoomView } from "./room.js";
 import { refuseStrayFiles } from "./stray.js";
 import { credentials, tokenForm } from "./token.js";
 import { incomingCard, outgoingCard, type TransferWatcher } from "./transfer.js";
@@ -18,6 +19,7 @@ const main = document.querySelector("main") ?? document.body;
 const question = h("div", {});
 const view = h("div", {});
 let current: Line | undefined;
+let leaveRoom: (() => void) | undefined;
 
 /** What a person did themselves, or was told in the words of a transfer; how the line ended after that is no news. */
 const PERSONAL: readonly FailureCode[] = ["cancelled", "declined"];
@@ -64,6 +66,22 @@ function join(code: string): void {
   const lineView = new LineView(line, [], "any");
   show(lineView.element);
   use(line, lineView, () => join(code));
+}
+
+/** An open room: whoever has the address is in it. */
+function enter(name: string): void {
+  const room = Room.enter(name, credentials());
+  show(new RoomView(room).element);
+  leaveRoom = () => room.close();
+  room.on("closed", (error) => {
+    leaveRoom = undefined;
+    if (error === undefined) {
+      history.replaceState(null, "", location.pathname);
+      return start();
+    }
+    if (error.code === "unauthorized") return show(h("div", { class: "narrow" }, tokenForm(error.message, error.hint, () => enter(name), start)));
+    fail(error, button("primary", "Enter again", () => enter(name)));
+  });
 }
 
 /** `repeat` starts the same once more; `again` is offered if the line fails before there is a connection. */
@@ -248,8 +266,9 @@ function decodeURIComponentSafely(text: string): string {
 const GOODBYE_MS = 60;
 
 function leave(): void {
-  if (current === undefined) return;
-  current.close();
+  if (current === undefined && leaveRoom === undefined) return;
+  current?.close();
+  leaveRoom?.();
   const until = performance.now() + GOODBYE_MS;
   while (performance.now() < until);
 }
@@ -258,5 +277,7 @@ window.addEventListener("pagehide", leave);
 window.addEventListener("hashchange", followLink);
 refuseStrayFiles();
 main.replaceChildren(question, view);
-start();
+const asked = new URLSearchParams(location.search).get("room");
+if (asked === null) start();
+else enter(asked);
 followLink();

@@ -3,6 +3,7 @@ import type { Call, Kind, Line } from "peerline";
 import { announce } from "./announce.js";
 import { button, focusOn, h, swap, uniqueId } from "./dom.js";
 import { Devices, type Wanted, trouble } from "./devices.js";
+import { canShareScreen, toggle } from "./toggle.js";
 
 /** How often the figures under the picture change. */
 const QUALITY_MS = 2_000;
@@ -168,21 +169,4 @@ export class CallView {
     if (this.element.contains(document.activeElement)) focusOn(this.#title);
     this.element.remove();
   }
-}
-
-function canShareScreen(): boolean {
-  const devices = navigator.mediaDevices as MediaDevices | undefined;
-  return devices !== undefined && "getDisplayMedia" in devices;
-}
-
-/** A button that is on or off, and says so. */
-function toggle(label: string, change: (on: boolean) => Promise<void>): { readonly element: HTMLButtonElement; readonly show: (on: boolean) => void } {
-  const element = button("plain", label, () => {
-    element.disabled = true;
-    void change(element.getAttribute("aria-pressed") !== "true").finally(() => (element.disabled = false));
-  });
-  element.classList.add("toggle");
-  const show = (on: boolean): void => element.setAttribute("aria-pressed", String(on));
-  show(false);
-  return { element, show };
 }

@@ -11,6 +11,7 @@ export { Channel, type ChannelData, type ChannelEvents } from "./channel.js";
 export { Chat, type ChatEvents, type ChatPeople, type ChatSaid, chatName } from "./chat/chat.js";
 export { type ChatKind, LABEL as CHAT_LABEL, PROTOCOL as CHAT_PROTOCOL } from "./chat/messages.js";
 export { Call, type CallEvents, type Kind, type Quality } from "./call.js";
+export { Room, type Person, type RoomEvents, type RoomOptions } from "./room.js";
 export type { Engine, Hello, Intent } from "./control.js";
 export type { Role } from "./keys.js";
 export type { Path } from "./path.js";

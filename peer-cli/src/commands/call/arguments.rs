@@ -16,7 +16,7 @@ use crate::invitation::Target;
 use crate::ui::Ui;
 
 /// Who wrote a recording.
-const APP: &str = concat!("peer-cli ", env!("CARGO_PKG_VERSION"));
+pub(in crate::commands) const APP: &str = concat!("peer-cli ", env!("CARGO_PKG_VERSION"));
 
 /// Call somebody: sound and pictures, from a terminal to a page or to another terminal
 ///

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use peerline::media::OutgoingTrack;
+use peerline::media::codec::Codec;
 use peerline::session::{IncomingTracks, SessionError, Tracks};
 
 use crate::connect::{Context, InRoom};
@@ -42,6 +44,37 @@ impl Call {
         match self {
             Self::Line(line) => line.session.ended().await,
             Self::Room(room) => room.session.ended().await,
+        }
+    }
+
+    /// Waits until the call has to go through somebody else.
+    pub(super) async fn must_move(&self) {
+        match self {
+            Self::Line(_) => std::future::pending().await,
+            Self::Room(room) => room.session.forwarder_came().await,
+        }
+    }
+
+    /// Whether the other side is several, and the call goes on without it.
+    pub(super) fn is_forwarded(&self) -> bool {
+        match self {
+            Self::Line(_) => false,
+            Self::Room(room) => room.session.is_forwarded(),
+        }
+    }
+
+    /// Hangs up and meets whoever is in the room now.
+    pub(super) async fn meet_again(
+        self,
+        context: &Context<'_>,
+        codecs: &[Codec],
+    ) -> Result<(Self, Vec<OutgoingTrack>), Failure> {
+        match self {
+            Self::Line(_) => Err(Failure::bug("a line is met once")),
+            Self::Room(room) => {
+                let (room, tracks) = room.meet_again(context, codecs).await?;
+                Ok((Self::Room(room), tracks))
+            }
         }
     }
 

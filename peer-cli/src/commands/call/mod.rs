@@ -14,23 +14,24 @@ use std::time::{Duration, Instant};
 use peerline::media::codec::Codec;
 use peerline::media::record::Recording;
 use peerline::media::{IncomingTrack, Kind};
-use peerline::session::Intent;
+use peerline::session::{Intent, SessionError};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+pub(in crate::commands) use arguments::APP;
 pub(crate) use arguments::Arguments;
 use arguments::{Meeting, Plan};
 use controls::{Controls, Wish};
 use end::End;
 use figures::Figures;
 use line::Call;
-use receiving::Receiver;
+pub(in crate::commands) use receiving::Receiver;
 use sending::{Report, Senders};
 use view::View;
 
 use crate::connect::{self, Context};
 use crate::exit::Failure;
-use crate::ui::{Ui, event};
+use crate::ui::{Route, Ui, event};
 
 /// How often the figures under the picture change.
 const STATUS: Duration = Duration::from_secs(1);
@@ -103,50 +104,96 @@ async fn talk(
         }
     };
     tokio::pin!(deadline);
-    let reason = async {
-        senders.start(&call, ui).await?;
-        loop {
-            tokio::select! {
-                biased;
-                () = context.stop.cancelled() => return Err(Failure::ctrl_c()),
-                () = &mut deadline => return Ok(End::Duration),
-                end = call.ended() => return End::of(&end, &call),
-                track = incoming.next() => if let Some(track) = track {
-                    let receiver = receive(ui, track, recording, &mut view, &mut figures).await?;
-                    receivers.spawn(receiver.run());
-                },
-                Some(received) = receivers.join_next() => if let Ok(ended) = received {
-                    ui.say(event::Track::new("in", ended, "ended"));
-                },
-                report = senders.report() => take_report(ui, &mut senders, &call, report).await?,
-                wish = controls.next() => match wish {
-                    Wish::HangUp => return Ok(End::HungUp),
-                    Wish::Mute(how) => {
-                        let muted = how.unwrap_or(!senders.is_muted());
-                        senders.mute(muted);
-                        ui.say(event::Media { kind: "audio", on: !muted && senders.sends(Kind::Audio) });
-                    }
-                    Wish::Camera(how) => {
-                        let on = how.unwrap_or(!senders.sends(Kind::Video));
-                        senders.camera(&call, on, ui).await?;
-                        ui.say(event::Media { kind: "video", on: senders.sends(Kind::Video) });
-                    }
-                    Wish::Stats => ui.say(figures.event(begin, &senders, call.round_trip().await)),
-                },
-                _ = status.tick() => view.status(&figures.line(begin, &senders)),
+    let mut route = Route::from(None);
+    let (reason, last): (Result<End, Failure>, _) = loop {
+        let turn = async {
+            senders.start(&call, ui).await?;
+            loop {
+                tokio::select! {
+                    biased;
+                    () = context.stop.cancelled() => return Err(Failure::ctrl_c()),
+                    () = &mut deadline => return Ok(Turn::Over(End::Duration)),
+                    end = call.ended() => return match (call.is_forwarded(), &*end) {
+                        // The forwarder left, or broke down; the others are still there.
+                        (true, SessionError::Gone | SessionError::Lost) => Ok(Turn::Again),
+                        _ => End::of(&end, &call).map(Turn::Over),
+                    },
+                    () = call.must_move() => return Ok(Turn::Again),
+                    track = incoming.next() => if let Some(track) = track {
+                        let receiver = receive(ui, track, recording, &mut view, &mut figures).await?;
+                        receivers.spawn(receiver.run());
+                    },
+                    Some(received) = receivers.join_next() => if let Ok(ended) = received {
+                        ui.say(event::Track::new("in", ended, "ended"));
+                    },
+                    report = senders.report() => take_report(ui, &mut senders, &call, report).await?,
+                    wish = controls.next() => match wish {
+                        Wish::HangUp => return Ok(Turn::Over(End::HungUp)),
+                        Wish::Mute(how) => {
+                            let muted = how.unwrap_or(!senders.is_muted());
+                            senders.mute(muted);
+                            ui.say(event::Media { kind: "audio", on: !muted && senders.sends(Kind::Audio) });
+                        }
+                        Wish::Camera(how) => {
+                            let on = how.unwrap_or(!senders.sends(Kind::Video));
+                            senders.camera(&call, on, ui).await?;
+                            ui.say(event::Media { kind: "video", on: senders.sends(Kind::Video) });
+                        }
+                        Wish::Stats => ui.say(figures.event(begin, &senders, call.round_trip().await)),
+                    },
+                    _ = status.tick() => view.status(&figures.line(begin, &senders)),
+                }
             }
+        };
+        match turn.await {
+            Ok(Turn::Over(end)) => break (Ok(end), Some(call)),
+            Err(failure) => break (Err(failure), Some(call)),
+            Ok(Turn::Again) => {}
+        }
+        senders.pause().await;
+        route = call.route().await;
+        let timed = context.stop.child_token();
+        let limited = Context {
+            ui,
+            common: context.common,
+            stop: &timed,
+            intent: context.intent,
+            codecs: context.codecs.clone(),
+        };
+        let codecs = senders.codecs();
+        let mut meeting = std::pin::pin!(call.meet_again(&limited, &codecs));
+        let met = tokio::select! {
+            met = &mut meeting => met,
+            () = &mut deadline => {
+                // It leaves the room first.
+                timed.cancel();
+                let _ = meeting.await;
+                break (Ok(End::Duration), None);
+            }
+        };
+        match met {
+            Ok((next, tracks)) => {
+                call = next;
+                senders.sent_from_the_beginning(tracks);
+                incoming = call.incoming_tracks();
+            }
+            Err(failure) => break (Err(failure), None),
         }
     };
-    let reason: Result<End, Failure> = reason.await;
     drop(controls);
     view.close();
     senders.stop();
     receivers.abort_all();
     while receivers.join_next().await.is_some() {}
-    let route = call.route().await;
     let seconds = begin.elapsed().as_secs_f64();
     let figures = figures.all(&senders);
-    let result = call.end(reason).await?;
+    let result = match last {
+        Some(call) => {
+            route = call.route().await;
+            call.end(reason).await?
+        }
+        None => reason?,
+    };
     Ok(Summary {
         seconds,
         reason: result,
@@ -155,10 +202,18 @@ async fn talk(
     })
 }
 
+/// What becomes of a call.
+enum Turn {
+    /// It is over.
+    Over(End),
+    /// The room goes on without the other side, or with somebody else in between.
+    Again,
+}
+
 struct Summary {
     seconds: f64,
     reason: End,
-    route: crate::ui::Route,
+    route: Route,
     figures: figures::All,
 }
 

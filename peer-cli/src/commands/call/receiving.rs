@@ -6,14 +6,14 @@ use peerline::media::player::Player;
 use peerline::media::record::TapedTrack;
 
 /// One track, until the other side takes it back.
-pub(super) struct Receiver {
+pub(in crate::commands) struct Receiver {
     track: IncomingTrack,
     taped: Option<TapedTrack>,
     player: Option<Player>,
 }
 
 impl Receiver {
-    pub(super) fn new(
+    pub(in crate::commands) fn new(
         track: IncomingTrack,
         taped: Option<TapedTrack>,
         player: Option<Player>,
@@ -26,7 +26,7 @@ impl Receiver {
     }
 
     /// Returns what it was.
-    pub(super) async fn run(mut self) -> Codec {
+    pub(in crate::commands) async fn run(mut self) -> Codec {
         while let Some(frame) = self.track.next().await {
             let clock = self.track.clock();
             let mut needs_key = false;

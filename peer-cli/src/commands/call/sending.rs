@@ -34,6 +34,8 @@ pub(super) struct Senders {
     video: Option<Sender>,
     audio: Option<Sender>,
     muted: watch::Sender<bool>,
+    /// When the call's sources began, so that sound and pictures of one file stay together.
+    begin: Arc<OnceLock<Instant>>,
     reports: (mpsc::Sender<Report>, mpsc::Receiver<Report>),
 }
 
@@ -50,7 +52,7 @@ enum State {
     /// Opened, and not yet used.
     Ready(Box<Source>, Option<OutgoingTrack>),
     On {
-        task: AbortOnDropHandle<OutgoingTrack>,
+        task: AbortOnDropHandle<Carried>,
         stop: oneshot::Sender<()>,
         counts: watch::Receiver<OutgoingCounts>,
     },
@@ -68,6 +70,7 @@ impl Senders {
             video: Sender::open(video, Kind::Video, ui).await?,
             audio: Sender::open(audio, Kind::Audio, ui).await?,
             muted: watch::Sender::new(false),
+            begin: Arc::default(),
             reports: mpsc::channel(REPORTS),
         })
     }
@@ -105,12 +108,19 @@ impl Senders {
         if self.video.is_none() && self.audio.is_none() {
             ui.note("Nothing is sent: no camera or microphone was found. --video test sends a test picture.");
         }
-        let begin = Arc::<OnceLock<Instant>>::default();
+        let begin = self.begin.clone();
         let (muted, reports) = (self.muted.subscribe(), self.reports.0.clone());
         for sender in self.both() {
             sender.start(call, &begin, &muted, &reports).await?;
         }
         Ok(())
+    }
+
+    /// Stops, to go on with another call where this one was.
+    pub(super) async fn pause(&mut self) {
+        for sender in self.both() {
+            sender.pause().await;
+        }
     }
 
     /// Whether this kind is being sent.
@@ -232,7 +242,7 @@ impl Sender {
         let (stop, stopped) = oneshot::channel();
         let (counts_tx, counts) = watch::channel(OutgoingCounts::default());
         let carrier = Carrier {
-            source: *source,
+            source,
             track,
             begin: begin.clone(),
             // Only sound is muted; the camera is turned off.
@@ -255,11 +265,26 @@ impl Sender {
         };
         // It may have ended by itself.
         let _ = stop.send(());
-        let Ok(track) = task.await else {
+        let Ok(carried) = task.await else {
             return Err(Failure::bug("sending a track failed"));
         };
-        let removed = call.tracks().remove(track).await;
+        let removed = call.tracks().remove(carried.track).await;
         removed.map_err(|error| Failure::from(&error))
+    }
+
+    async fn pause(&mut self) {
+        self.before = self.counts();
+        self.state = match std::mem::replace(&mut self.state, State::Off) {
+            State::On { task, stop, .. } => {
+                let _ = stop.send(());
+                // The track ends with its session.
+                match task.await {
+                    Ok(Carried { source, .. }) => State::Ready(source, None),
+                    Err(_) => State::Off,
+                }
+            }
+            other => other,
+        };
     }
 
     fn counts(&self) -> OutgoingCounts {
@@ -277,9 +302,15 @@ impl Sender {
     }
 }
 
+/// What a carrier gives back.
+struct Carried {
+    source: Box<Source>,
+    track: OutgoingTrack,
+}
+
 /// Carries frames from a source to a track.
 struct Carrier {
-    source: Source,
+    source: Box<Source>,
     track: OutgoingTrack,
     /// When the call's sources began, so that sound and pictures of one file stay together.
     begin: Arc<OnceLock<Instant>>,
@@ -289,15 +320,19 @@ struct Carrier {
 }
 
 impl Carrier {
-    /// Until it is stopped; gives the track back.
-    async fn run(mut self, mut stopped: oneshot::Receiver<()>) -> OutgoingTrack {
+    /// Until it is stopped; gives back what it was given.
+    async fn run(mut self, mut stopped: oneshot::Receiver<()>) -> Carried {
         tokio::select! {
             // The sender of `stopped` is kept until the track is wanted back.
-            _ = &mut stopped => return self.track,
-            () = self.carry() => {}
+            _ = &mut stopped => {}
+            () = self.carry() => {
+                let _ = stopped.await;
+            }
         }
-        let _ = stopped.await;
-        self.track
+        Carried {
+            source: self.source,
+            track: self.track,
+        }
     }
 
     async fn carry(&mut self) {

@@ -20,6 +20,9 @@ pub(crate) struct Track {
     pub(crate) codec: &'static str,
     /// `started`; `ended`; `failed`: its source did; `refused`: the other side does not understand it.
     pub(crate) state: &'static str,
+    /// Whose it is, in a room of several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) member: Option<String>,
 }
 
 /// Sound or pictures of this side were turned off or on.
@@ -119,6 +122,7 @@ impl Track {
             kind: codec.kind().to_string(),
             codec: codec.name(),
             state,
+            member: None,
         }
     }
 }
@@ -135,7 +139,12 @@ impl From<&Part> for Recorded {
 
 impl Wording for Track {
     fn line(&self, _: Palette) -> Option<String> {
-        let Self { kind, codec, .. } = self;
+        let from = self
+            .member
+            .as_ref()
+            .map(|member| format!(" from {}", clean(member)));
+        let codec = format!("{}{}", self.codec, from.unwrap_or_default());
+        let kind = &self.kind;
         let whose = match self.direction {
             "out" => "Sending",
             _ => "Receiving",

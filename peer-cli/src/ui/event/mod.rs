@@ -13,6 +13,7 @@ mod connection;
 mod device;
 mod doctor;
 mod failure;
+mod forward;
 #[cfg(target_os = "linux")]
 mod lab;
 mod meeting;
@@ -34,6 +35,7 @@ pub(crate) use connection::{Connected, Interrupted, Reconnected, Route};
 pub(crate) use device::{Device, Paired, Removed, Renamed};
 pub(crate) use doctor::{Check, Checked};
 pub(crate) use failure::{Error, Failed};
+pub(crate) use forward::{ForwardDone, Participant, RecordDone, Speaker};
 #[cfg(target_os = "linux")]
 pub(crate) use lab::{Cell, Matrix, Network};
 pub(crate) use meeting::{Code, Listening, Peer, Phrase, Waiting};
@@ -104,6 +106,10 @@ events! {
     Stats,
     Recorded,
     CallDone,
+    Participant,
+    Speaker,
+    ForwardDone,
+    RecordDone,
     Latency,
     Throughput,
     Unmeasured,

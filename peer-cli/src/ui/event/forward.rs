@@ -1,0 +1,170 @@
+//! A room with a forwarder or a recorder in it: who is there, who speaks, and how much was done (`forward`, `record`).
+
+use peerline::forward::room::Totals;
+use serde::Serialize;
+
+use super::Wording;
+use crate::ui::clean::clean;
+use crate::ui::palette::Palette;
+use crate::ui::size::{Bytes, Span};
+
+/// A member of the room was connected, or is gone.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Participant {
+    /// Its id in the room.
+    pub(crate) id: String,
+    /// What it calls itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) name: Option<String>,
+    /// `joined`; `left`; `failed`: it could not be connected.
+    pub(crate) state: &'static str,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) message: Option<String>,
+}
+
+/// A member speaks, and is louder than the others.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Speaker {
+    /// Its id in the room.
+    pub(crate) id: String,
+}
+
+/// Forwarding is over.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct ForwardDone {
+    /// Since the room was entered.
+    pub(crate) seconds: f64,
+    /// Packets that came, each once, and those that came again or too late.
+    pub(crate) received: u64,
+    pub(crate) late: u64,
+    /// Packets that were sent, those of them that were sent again, and those that a connection took too slowly.
+    pub(crate) sent: u64,
+    pub(crate) resent: u64,
+    pub(crate) dropped: u64,
+    /// Key frames that publishers were asked for.
+    pub(crate) key_requests: u64,
+    /// Receivers that got another layer of a picture.
+    pub(crate) switches: u64,
+}
+
+/// A recording of a room is over.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct RecordDone {
+    /// Since the room was entered.
+    pub(crate) seconds: f64,
+    /// Members that were recorded; one that came back counts twice.
+    pub(crate) participants: usize,
+    /// Recordings, and their size.
+    pub(crate) files: usize,
+    pub(crate) bytes: u64,
+}
+
+impl ForwardDone {
+    pub(crate) fn new(seconds: f64, totals: Totals) -> Self {
+        let counts = totals.counts;
+        Self {
+            seconds,
+            received: counts.received,
+            late: counts.late,
+            sent: counts.sent + counts.resent,
+            resent: counts.resent,
+            dropped: counts.dropped,
+            key_requests: counts.key_requests,
+            switches: counts.switches,
+        }
+    }
+}
+
+impl Wording for Participant {
+    fn line(&self, _: Palette) -> Option<String> {
+        let Self {
+            id, name, state, ..
+        } = self;
+        let who = match name {
+            Some(name) => format!("{} ({id})", clean(name)),
+            None => id.clone(),
+        };
+        let why = self.message.as_ref().map(|why| format!(": {}", clean(why)));
+        Some(format!("{who} {state}{}", why.unwrap_or_default()))
+    }
+}
+
+impl Wording for Speaker {
+    fn line(&self, _: Palette) -> Option<String> {
+        Some(format!("{} is speaking", self.id))
+    }
+}
+
+impl Wording for ForwardDone {
+    fn line(&self, _: Palette) -> Option<String> {
+        Some(format!(
+            "Forwarded for {}: {} packets received, {} sent, {} of them again",
+            Span::of(self.seconds),
+            self.received,
+            self.sent,
+            self.resent,
+        ))
+    }
+}
+
+impl Wording for RecordDone {
+    fn line(&self, _: Palette) -> Option<String> {
+        Some(format!(
+            "Recorded for {}: {} participants, {} files, {}",
+            Span::of(self.seconds),
+            self.participants,
+            self.files,
+            Bytes(self.bytes),
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::tests::said;
+    use super::*;
+
+    #[test]
+    fn json_and_wording() {
+        let participant = |name: Option<&str>, state, message: Option<&str>| Participant {
+            id: "p1".into(),
+            name: name.map(Into::into),
+            state,
+            message: message.map(Into::into),
+        };
+        said(
+            participant(Some("Ann\u{1b}"), "joined", None),
+            json!({"event": "participant", "id": "p1", "name": "Ann\u{1b}", "state": "joined"}),
+            Some("Ann\u{fffd} (p1) joined"),
+        );
+        said(
+            participant(None, "failed", Some("no path")),
+            json!({"event": "participant", "id": "p1", "state": "failed", "message": "no path"}),
+            Some("p1 failed: no path"),
+        );
+        said(
+            RecordDone {
+                seconds: 3.0,
+                participants: 2,
+                files: 2,
+                bytes: 1024,
+            },
+            json!({"event": "record-done", "seconds": 3.0, "participants": 2, "files": 2, "bytes": 1024}),
+            Some("Recorded for 3.0 s: 2 participants, 2 files, 1.0 KiB"),
+        );
+        said(
+            Speaker { id: "p1".into() },
+            json!({"event": "speaker", "id": "p1"}),
+            Some("p1 is speaking"),
+        );
+        said(
+            ForwardDone::new(2.0, Totals::default()),
+            json!({"event": "forward-done", "seconds": 2.0, "received": 0, "late": 0, "sent": 0,
+                    "resent": 0, "dropped": 0, "key_requests": 0, "switches": 0}),
+            Some("Forwarded for 2.0 s: 0 packets received, 0 sent, 0 of them again"),
+        );
+    }
+}

@@ -1,0 +1,107 @@
+//! `forward`: terminals in an open room that see each other through it, and each other again when it leaves.
+
+use serde_json::Value;
+
+use crate::harness::{End, Peer, Signaling};
+
+fn start(server: &Signaling, command: &str, words: &[&str]) -> Peer {
+    let fixed = [command, "--room", "talk", "--server", &server.url];
+    Peer::start(&[&fixed[..], words].concat())
+}
+
+const SENDING: [&str; 4] = ["--video", "test", "--audio", "test"];
+const SILENT: [&str; 4] = ["--video", "none", "--audio", "none"];
+
+#[track_caller]
+fn frames(end: &End, direction: &str, kind: &str) -> u64 {
+    assert_eq!(end.code, Some(0), "{end:#?}");
+    assert_eq!(end.last()["event"], "call-done", "{end:#?}");
+    end.last()[direction][kind]["frames"].as_u64().unwrap()
+}
+
+async fn started(peer: &mut Peer, direction: &str, times: usize) {
+    for _ in 0..times {
+        loop {
+            let track = peer.event("track").await;
+            if track["direction"] == direction && track["state"] == "started" {
+                break;
+            }
+        }
+    }
+}
+
+fn said(end: &End, name: &str, state: &str) -> usize {
+    let matches = |event: &&Value| event["event"] == name && event["state"] == state;
+    end.events.iter().filter(matches).count()
+}
+
+#[tokio::test]
+async fn everybody_in_the_room_gets_what_the_others_send() {
+    let server = Signaling::start();
+    let mut forward = start(&server, "forward", &[]);
+    forward.event("waiting").await;
+    let mut publisher = start(&server, "call", &SENDING);
+    publisher.event("connected").await;
+    let mut first = start(&server, "call", &SENDING);
+    // Two of the other, which has two of this one by then.
+    started(&mut first, "in", 2).await;
+    started(&mut publisher, "in", 2).await;
+    let late = [&SILENT[..], &["--duration", "4"]].concat();
+    let mut late = start(&server, "call", &late);
+    started(&mut late, "in", 4).await;
+    let late = late.end().await;
+    // Both pictures and both sounds, for nearly all of the time.
+    assert!(frames(&late, "received", "video") > 150, "{late:#?}");
+    assert!(frames(&late, "received", "audio") > 250, "{late:#?}");
+    publisher.interrupt();
+    first.interrupt();
+    assert_eq!(publisher.end().await.code, Some(130));
+    assert_eq!(first.end().await.code, Some(130));
+    while forward.event("participant").await["state"] != "left" {}
+    forward.interrupt();
+    let end = forward.end().await;
+    assert_eq!(end.code, Some(0), "{end:#?}");
+    let done = end.last();
+    assert_eq!(done["event"], "forward-done");
+    assert!(done["sent"].as_u64() > done["received"].as_u64(), "{done}");
+    assert_eq!(done["dropped"], 0);
+    assert_eq!(said(&end, "participant", "joined"), 3);
+    assert_eq!(said(&end, "track", "started"), 4);
+}
+
+#[tokio::test]
+async fn a_call_goes_through_a_forwarder_that_comes_and_on_without_it_when_it_leaves() {
+    let server = Signaling::start();
+    let mut first = start(&server, "call", &SENDING);
+    first.event("waiting").await;
+    let mut second = start(&server, "call", &SENDING);
+    started(&mut first, "in", 2).await;
+    started(&mut second, "in", 2).await;
+    let mut forward = start(&server, "forward", &[]);
+    for _ in 0..2 {
+        while forward.event("participant").await["state"] != "joined" {}
+    }
+    started(&mut first, "in", 2).await;
+    started(&mut second, "in", 2).await;
+    forward.interrupt();
+    let end = forward.end().await;
+    assert_eq!(end.code, Some(0), "{end:#?}");
+    started(&mut first, "in", 2).await;
+    started(&mut second, "in", 2).await;
+    second.interrupt();
+    second.end().await;
+    let first = first.end().await;
+    assert_eq!(first.last()["reason"], "peer-hung-up", "{first:#?}");
+    assert!(frames(&first, "received", "video") > 0);
+}
+
+#[tokio::test]
+async fn a_room_has_one_forwarder() {
+    let server = Signaling::start();
+    let mut forward = start(&server, "forward", &["--duration", "60"]);
+    forward.event("waiting").await;
+    let other = start(&server, "forward", &[]).end().await;
+    other.failed(2, "forwarder-there");
+    forward.interrupt();
+    forward.end().await;
+}

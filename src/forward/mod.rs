@@ -1,0 +1,34 @@
+//! One publisher's tracks for many receivers: each is received once and sent to everybody who wants it, encoded as it
+//! came.
+//!
+//! | part | kind | what it decides |
+//! |---|---|---|
+//! | [`relay`] | pure | which packets of one track go to which receiver, under which numbers |
+//! | `numbering` | pure | sequence numbers and times that go on when the source changes (RFC 3550 section 5.1) |
+//! | `cache` | pure | what may be sent again, or to whoever comes late |
+//! | `keys` | pure | when a key frame is asked for |
+//! | `choice` | pure | which layer of a simulcast a receiver can take |
+//! | `picture` | pure | picture numbers of VP8 that go on as well |
+//! | [`speaker`] | pure | who is speaking (RFC 6464) |
+//! | `roster` | pure | which track has to go to which member of a room |
+//! | `forwarding` | task each | moves the packets of one track |
+//! | [`room`] | task | the members of a room, each with a call of its own |
+//!
+//! Only `room` knows sessions and signaling.
+
+mod cache;
+mod choice;
+mod forwarding;
+mod keys;
+mod numbering;
+mod picture;
+pub mod relay;
+#[cfg(test)]
+mod relay_tests;
+pub mod room;
+mod roster;
+pub mod speaker;
+
+pub use relay::{Action, Counts, Input, Relay, Subscriber};
+pub use room::{Event, ForwardedRoom, Tapped};
+pub use speaker::Speakers;

@@ -1,0 +1,577 @@
+//! One track of a publisher, and everybody who receives it.
+//!
+//! Pure: packets, wishes and the time go in, packets and requests come out. A packet is sent on as soon as it is here, in
+//! whatever order that is: receivers put packets in order anyway, and waiting for one that is missing would make all
+//! of them wait. Nothing is sent twice unless a receiver asks for it.
+//!
+//! A receiver begins at a key frame. If the last one is not older than [`REPLAY`], it is sent from the cache together
+//! with what came since, and the receiver has a picture at once and costs the publisher nothing. Otherwise one is asked
+//! for; since at most half a second passes between two requests, it comes within that and a round trip.
+
+use super::cache::Cache;
+use super::choice::Choice;
+use super::keys::KeyRequests;
+use super::numbering::{Number, Numbering, Place, Source, Unwrap};
+use super::picture;
+use crate::media::depayload::key_frame;
+use crate::media::{Codec, Packet};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// Layers of a track: browsers send three.
+const LAYERS: usize = 4;
+
+/// A layer that says nothing for so long is not being sent: browsers stop the larger ones when their path is bad.
+const SILENCE: Duration = Duration::from_millis(1_500);
+
+/// How old the key frame may be at which a late receiver begins. More would be a burst for its path, and a receiver that
+/// plays faster to catch up shows it.
+pub const REPLAY: Duration = Duration::from_millis(600);
+
+/// Bytes of such a burst.
+const REPLAY_BYTES: usize = 256 << 10;
+
+/// How often a packet is sent again to one receiver, and how long after the last time: what is asked for twice within a
+/// round trip is still on its way.
+const RESENDS: u8 = 5;
+const RESEND_PAUSE: Duration = Duration::from_millis(20);
+
+/// Packets of one receiver whose repetitions are counted.
+const RESENT: usize = 1024;
+
+/// Names a receiver of a track.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Subscriber(pub u64);
+
+/// What happens to a track.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// A packet of the publisher, on the stream with this SSRC.
+    Packet {
+        /// Tells layers apart.
+        ssrc: u32,
+        /// The packet.
+        packet: Packet,
+    },
+    /// Somebody wants to receive it. Its first packet shall have this sequence number and timestamp, which should be
+    /// random (RFC 3550 section 5.1).
+    Subscribe {
+        /// Its name; one that is known begins anew.
+        who: Subscriber,
+        /// Of its first packet.
+        sequence: u16,
+        /// Of its first packet.
+        timestamp: u32,
+    },
+    /// Somebody does not want it any more.
+    Unsubscribe(Subscriber),
+    /// A receiver needs a key frame (RFC 4585 section 6.3.1).
+    KeyWanted(Subscriber),
+    /// A receiver lacks packets (RFC 4585 section 6.2.1).
+    Nack(Subscriber, Vec<u16>),
+    /// A receiver lost this part, 0 to 1, of what it was sent since its last report.
+    Loss(Subscriber, f32),
+    /// A receiver wants pictures of at most so many rows; 0 is whatever there is.
+    Wish(Subscriber, u32),
+    /// The publisher says that this time of a stream is that moment of its clock, in 2^-32 seconds (RFC 3550 section
+    /// 6.4.1), which puts its sound to its pictures.
+    Report {
+        /// The stream.
+        ssrc: u32,
+        /// The moment.
+        moment: u64,
+        /// RTP time.
+        timestamp: u32,
+    },
+    /// Time has passed.
+    Tick,
+}
+
+/// What is to be done about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Send this.
+    Send {
+        /// To whom.
+        to: Subscriber,
+        /// Numbered for this receiver.
+        packet: Packet,
+    },
+    /// Tell a receiver what the publisher said of its clock.
+    Report {
+        /// Whom.
+        to: Subscriber,
+        /// As it came.
+        moment: u64,
+        /// RTP time for this receiver.
+        timestamp: u32,
+    },
+    /// Ask the publisher for a key frame of this stream.
+    AskKey {
+        /// Which.
+        ssrc: u32,
+    },
+}
+
+/// How much was done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Packets that came, each once.
+    pub received: u64,
+    /// Packets that came again or too late.
+    pub late: u64,
+    /// Packets that were sent.
+    pub sent: u64,
+    /// Packets that were sent again.
+    pub resent: u64,
+    /// Key frames that were asked for.
+    pub key_requests: u64,
+    /// Receivers that got another layer.
+    pub switches: u64,
+    /// Packets that a connection took too slowly, so that they were dropped.
+    pub dropped: u64,
+}
+
+/// One track.
+#[derive(Debug)]
+pub struct Relay {
+    codec: Codec,
+    layers: Vec<Layer>,
+    subscriptions: BTreeMap<Subscriber, Subscription>,
+    counts: Counts,
+}
+
+#[derive(Debug)]
+pub(super) struct Layer {
+    source: Source,
+    unwrap: Unwrap,
+    pub(super) cache: Cache,
+    keys: KeyRequests,
+    /// First packet and timestamp of the newest key frame.
+    key: Option<(i64, u32)>,
+    /// Of its pictures, once a key frame told it.
+    rows: u32,
+    heard: Instant,
+}
+
+#[derive(Debug)]
+struct Subscription {
+    numbering: Numbering,
+    choice: Choice,
+    wish: u32,
+    resent: BTreeMap<i64, (u8, Instant)>,
+}
+
+impl Relay {
+    /// Nothing has come yet, and nobody wants it.
+    pub fn new(codec: Codec) -> Self {
+        Self {
+            codec,
+            layers: Vec::new(),
+            subscriptions: BTreeMap::new(),
+            counts: Counts::default(),
+        }
+    }
+
+    /// Takes what happened; returns what is to be done, in this order.
+    pub fn handle(&mut self, now: Instant, input: Input) -> Vec<Action> {
+        let mut actions = Vec::new();
+        match input {
+            Input::Packet { ssrc, packet } => self.packet(now, ssrc, packet, &mut actions),
+            Input::Subscribe {
+                who,
+                sequence,
+                timestamp,
+            } => self.subscribe(now, who, (sequence, timestamp), &mut actions),
+            Input::Unsubscribe(who) => drop(self.subscriptions.remove(&who)),
+            Input::KeyWanted(who) => self.key_wanted(now, who),
+            Input::Nack(who, sequences) => self.resend(now, who, &sequences, &mut actions),
+            Input::Loss(who, lost) => {
+                let layers = self
+                    .layers
+                    .iter()
+                    .filter(|layer| layer.is_sent(now))
+                    .count();
+                if let Some(subscription) = self.subscriptions.get_mut(&who) {
+                    subscription.choice.reported(now, lost, layers);
+                }
+            }
+            Input::Wish(who, rows) => {
+                if let Some(subscription) = self.subscriptions.get_mut(&who) {
+                    subscription.wish = rows;
+                }
+            }
+            Input::Report {
+                ssrc,
+                moment,
+                timestamp,
+            } => actions.extend(self.reports(ssrc, moment, timestamp)),
+            Input::Tick => {}
+        }
+        for layer in &mut self.layers {
+            if layer.keys.must_ask(now) {
+                let ssrc = layer.source.ssrc;
+                self.counts.key_requests += 1;
+                actions.push(Action::AskKey { ssrc });
+            }
+        }
+        actions
+    }
+
+    /// When [`Input::Tick`] is due.
+    pub fn deadline(&self) -> Option<Instant> {
+        let deadlines = self.layers.iter().filter_map(|layer| layer.keys.deadline());
+        deadlines.min()
+    }
+
+    /// Whether anybody receives it.
+    pub fn is_wanted(&self) -> bool {
+        !self.subscriptions.is_empty()
+    }
+
+    /// How much was done.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// Rows of the pictures of the largest layer that is sent now; 0 if that is not known.
+    pub fn rows(&self, now: Instant) -> u32 {
+        let sent = self.layers.iter().filter(|layer| layer.is_sent(now));
+        sent.map(|layer| layer.rows).max().unwrap_or(0)
+    }
+
+    fn packet(&mut self, now: Instant, ssrc: u32, packet: Packet, actions: &mut Vec<Action>) {
+        let Some(index) = self.layer(now, ssrc) else {
+            return;
+        };
+        let layer = &mut self.layers[index];
+        let number = match layer.unwrap.number(packet.sequence) {
+            Number::Is(number) => number,
+            Number::Anew(number) => {
+                layer.source.generation += 1;
+                layer.cache = Cache::default();
+                layer.key = None;
+                number
+            }
+            Number::Stray => return,
+        };
+        if !layer.cache.insert(now, number, packet.clone()) {
+            self.counts.late += 1;
+            return;
+        }
+        self.counts.received += 1;
+        layer.heard = now;
+        let begins = match key_frame(self.codec, &packet.payload) {
+            // Sound begins anywhere; of a key frame, with its first packet.
+            Some(key) if layer.key.is_none_or(|(_, known)| known != packet.timestamp) => {
+                layer.key = Some((number, packet.timestamp));
+                layer.keys.came();
+                if let Some(size) = key.size {
+                    layer.rows = size.height;
+                }
+                true
+            }
+            _ => false,
+        };
+        let place = Place {
+            source: layer.source,
+            number,
+        };
+        let current = Sent {
+            place,
+            arrived: now,
+            packet: &packet,
+        };
+        let wanted = Wanted::of(&self.layers, now);
+        let mut is_waited_for = false;
+        for (who, subscription) in &mut self.subscriptions {
+            let follows = subscription.numbering.current() == Some(place.source);
+            if !follows && wanted.by(subscription) == Some(ssrc) {
+                if !begins {
+                    is_waited_for = true;
+                } else {
+                    let is_switch = subscription.numbering.current().is_some();
+                    self.counts.switches += u64::from(is_switch);
+                    subscription.follow(&current);
+                    let layer = &self.layers[index];
+                    self.counts.sent +=
+                        subscription.replay(*who, layer, number, self.codec, actions);
+                    continue;
+                }
+            }
+            let sent = subscription.send(*who, &current, self.codec, actions);
+            self.counts.sent += u64::from(sent);
+        }
+        if is_waited_for {
+            self.layers[index].keys.want();
+        }
+    }
+
+    fn reports(&self, ssrc: u32, moment: u64, timestamp: u32) -> impl Iterator<Item = Action> {
+        self.subscriptions.iter().filter_map(move |(to, receiver)| {
+            Some(Action::Report {
+                to: *to,
+                moment,
+                timestamp: receiver.numbering.timestamp(ssrc, timestamp)?,
+            })
+        })
+    }
+
+    /// The layer with this SSRC, which may be new; `None` if there are too many.
+    fn layer(&mut self, now: Instant, ssrc: u32) -> Option<usize> {
+        let known = self
+            .layers
+            .iter()
+            .position(|layer| layer.source.ssrc == ssrc);
+        if known.is_some() {
+            return known;
+        }
+        if self.layers.len() == LAYERS {
+            // A publisher that begins anew has other SSRCs.
+            let silent = self.layers.iter().position(|layer| !layer.is_sent(now))?;
+            self.layers.remove(silent);
+        }
+        self.layers.push(Layer {
+            source: Source {
+                ssrc,
+                generation: 0,
+            },
+            unwrap: Unwrap::default(),
+            cache: Cache::default(),
+            keys: KeyRequests::default(),
+            key: None,
+            rows: 0,
+            heard: now,
+        });
+        Some(self.layers.len() - 1)
+    }
+
+    fn subscribe(
+        &mut self,
+        now: Instant,
+        who: Subscriber,
+        (sequence, timestamp): (u16, u32),
+        actions: &mut Vec<Action>,
+    ) {
+        let mut subscription = Subscription {
+            numbering: Numbering::new(self.codec.clock_rate(), sequence, timestamp),
+            choice: Choice::default(),
+            wish: 0,
+            resent: BTreeMap::new(),
+        };
+        let wanted = Wanted::of(&self.layers, now).by(&subscription);
+        let layer = self
+            .layers
+            .iter_mut()
+            .find(|layer| Some(layer.source.ssrc) == wanted);
+        // Sound goes on with the next packet; what was said before is over.
+        if let Some(layer) = layer.filter(|_| self.codec != Codec::Opus) {
+            match layer.fresh_key(now) {
+                Some(number) => {
+                    let held = layer.cache.get(number);
+                    let first = held.map(|held| Sent {
+                        place: Place {
+                            source: layer.source,
+                            number,
+                        },
+                        arrived: held.arrived,
+                        packet: &held.packet,
+                    });
+                    if let Some(first) = first {
+                        subscription.follow(&first);
+                        self.counts.sent +=
+                            subscription.replay(who, layer, number, self.codec, actions);
+                    }
+                }
+                None => layer.keys.want(),
+            }
+        }
+        self.subscriptions.insert(who, subscription);
+    }
+
+    fn key_wanted(&mut self, now: Instant, who: Subscriber) {
+        let Some(subscription) = self.subscriptions.get(&who) else {
+            return;
+        };
+        let current = subscription.numbering.current();
+        let wanted = Wanted::of(&self.layers, now).by(subscription);
+        let ssrc = current.map(|source| source.ssrc).or(wanted);
+        let layer = self
+            .layers
+            .iter_mut()
+            .find(|layer| Some(layer.source.ssrc) == ssrc);
+        if let Some(layer) = layer {
+            layer.keys.want();
+        }
+    }
+
+    fn resend(
+        &mut self,
+        now: Instant,
+        who: Subscriber,
+        sequences: &[u16],
+        actions: &mut Vec<Action>,
+    ) {
+        let Some(subscription) = self.subscriptions.get_mut(&who) else {
+            return;
+        };
+        for sequence in sequences.iter().take(RESENT) {
+            let Some((number, place)) = subscription.numbering.meant(*sequence) else {
+                continue;
+            };
+            let layer = self
+                .layers
+                .iter()
+                .find(|layer| layer.source == place.source);
+            // What has not come is sent as soon as it does.
+            let Some(held) = layer.and_then(|layer| layer.cache.get(place.number)) else {
+                continue;
+            };
+            if !subscription.may_resend(now, number) {
+                continue;
+            }
+            if let Some(out) = subscription.numbering.out(place) {
+                self.counts.resent += 1;
+                let packet = numbered(&held.packet, out, self.codec);
+                actions.push(Action::Send { to: who, packet });
+            }
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn held(&self) -> impl Iterator<Item = usize> {
+        self.layers.iter().map(|layer| layer.cache.bytes())
+    }
+}
+
+impl Layer {
+    fn is_sent(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.heard) < SILENCE
+    }
+
+    /// The first packet of a key frame at which somebody can begin now.
+    fn fresh_key(&self, now: Instant) -> Option<i64> {
+        let (number, _) = self.key?;
+        let held = self.cache.get(number)?;
+        let is_fresh = now.saturating_duration_since(held.arrived) < REPLAY;
+        let bytes: usize = self
+            .cache
+            .since(number)
+            .map(|(_, held)| held.packet.payload.len())
+            .sum();
+        (is_fresh && bytes <= REPLAY_BYTES).then_some(number)
+    }
+}
+
+/// The layers that are sent now, from the smallest to the largest: their SSRCs and rows.
+struct Wanted(Vec<(u32, u32)>);
+
+impl Wanted {
+    fn of(layers: &[Layer], now: Instant) -> Self {
+        let sent = layers.iter().filter(|layer| layer.is_sent(now));
+        let mut sent: Vec<_> = sent.map(|layer| (layer.source.ssrc, layer.rows)).collect();
+        // Stable: of two that are the same size, the newer one is better.
+        sent.sort_by_key(|(_, rows)| *rows);
+        Self(sent)
+    }
+
+    fn by(&self, subscription: &Subscription) -> Option<u32> {
+        let Self(sent) = self;
+        let fits = |rows: u32| subscription.wish == 0 || rows <= subscription.wish;
+        // The smallest one fits always.
+        let best = sent.iter().rposition(|(_, rows)| fits(*rows)).unwrap_or(0);
+        let index = best.saturating_sub(subscription.choice.below(sent.len()));
+        sent.get(index).map(|(ssrc, _)| *ssrc)
+    }
+}
+
+/// A packet of a source as it came.
+struct Sent<'a> {
+    place: Place,
+    arrived: Instant,
+    packet: &'a Packet,
+}
+
+impl Subscription {
+    /// Follows a source from this packet on.
+    fn follow(&mut self, first: &Sent<'_>) {
+        let picture = picture::numbers(&first.packet.payload);
+        let timestamp = first.packet.timestamp;
+        self.numbering
+            .follow(first.place, first.arrived, timestamp, picture);
+    }
+
+    /// Sends what is held of a layer from this packet on.
+    fn replay(
+        &mut self,
+        who: Subscriber,
+        layer: &Layer,
+        number: i64,
+        codec: Codec,
+        actions: &mut Vec<Action>,
+    ) -> u64 {
+        let mut count = 0;
+        for (number, held) in layer.cache.since(number) {
+            let sent = Sent {
+                place: Place {
+                    source: layer.source,
+                    number,
+                },
+                arrived: held.arrived,
+                packet: &held.packet,
+            };
+            count += u64::from(self.send(who, &sent, codec, actions));
+        }
+        count
+    }
+
+    /// Sends a packet if it is of what this receiver follows, or followed.
+    fn send(
+        &mut self,
+        to: Subscriber,
+        sent: &Sent<'_>,
+        codec: Codec,
+        actions: &mut Vec<Action>,
+    ) -> bool {
+        let Some(out) = self.numbering.out(sent.place) else {
+            return false;
+        };
+        let picture = match codec {
+            Codec::Vp8 => picture::numbers(&sent.packet.payload),
+            _ => None,
+        };
+        self.numbering
+            .sent(out, sent.arrived, sent.packet.timestamp, picture);
+        let packet = numbered(sent.packet, out, codec);
+        actions.push(Action::Send { to, packet });
+        true
+    }
+
+    fn may_resend(&mut self, now: Instant, number: i64) -> bool {
+        let (times, last) = self.resent.entry(number).or_insert((0, now));
+        let is_due = *times == 0 || now.saturating_duration_since(*last) >= RESEND_PAUSE;
+        if *times == RESENDS || !is_due {
+            return false;
+        }
+        *times += 1;
+        *last = now;
+        if self.resent.len() > RESENT {
+            self.resent.pop_first();
+        }
+        true
+    }
+}
+
+/// A packet under its receiver's numbers. The payload is shared unless a picture number in it has to change.
+fn numbered(packet: &Packet, out: super::numbering::Out, codec: Codec) -> Packet {
+    let payload = match codec {
+        Codec::Vp8 => out.pictures.rewrite(&packet.payload),
+        _ => packet.payload.clone(),
+    };
+    Packet {
+        sequence: out.number as u16,
+        timestamp: out.timestamp(packet.timestamp),
+        marker: packet.marker,
+        payload,
+    }
+}

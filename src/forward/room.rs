@@ -1,0 +1,505 @@
+//! A room whose members see and hear each other through one of them.
+//!
+//! One task owns it all: [`Roster`] says what has to go where, a [`Forwarding`] for each track moves its packets, and each
+//! member has a task with its call, which adds and takes back tracks one after the other, so that a slow member makes
+//! nobody wait.
+
+use super::forwarding::{Forwarding, Way};
+use super::relay::Counts;
+use super::roster::{Change, MemberKey, Roster, TrackKey};
+use super::speaker::Speakers;
+use crate::media::track::{Form, IncomingPackets};
+use crate::media::{Codec, IncomingTrack};
+use crate::session::{Member, OpenRoom, PlainSession, SessionConfig};
+use crate::signaling::{Lost, Signaling};
+use signaling_protocol::{Joined, PeerId, PeerInfo};
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+/// Events that wait for the owner.
+const EVENTS: usize = 256;
+
+/// What members' tasks have to say; they wait.
+const REPORTS: usize = 256;
+
+/// What a member's task has to do: the tracks of a full room, added and removed a few times. A member that is further
+/// behind than this is hung up on.
+const ORDERS: usize = 512;
+
+/// Tracks that wait for whoever takes their frames.
+const TAPPED: usize = 64;
+
+/// How long hanging up on everybody may take.
+const CLOSE_LIMIT: Duration = Duration::from_secs(4);
+
+/// Levels of sound that wait; 20 ms of a full room.
+const LEVELS: usize = 256;
+
+/// What happens in the room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A member is connected.
+    Joined(PeerInfo),
+    /// It is not any more.
+    Left(PeerId),
+    /// A member could not be connected.
+    Failed(PeerId, String),
+    /// A member sends a track, which everybody else gets.
+    Started(PeerId, Codec),
+    /// It sends it no more.
+    Ended(PeerId, Codec),
+    /// This member is speaking from now on.
+    Speaker(PeerId),
+    /// The server is gone, and nobody can come or change any more.
+    Lost(Lost),
+}
+
+/// A track as frames.
+#[derive(Debug)]
+pub struct Tapped {
+    /// Whose it is.
+    pub member: PeerInfo,
+    /// The largest layer, if there are several.
+    pub frames: IncomingTrack,
+}
+
+/// How much was done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Members that are connected.
+    pub members: usize,
+    /// Tracks that are forwarded.
+    pub tracks: usize,
+    /// Of all tracks, those that have ended as well.
+    pub counts: Counts,
+}
+
+/// The room. Dropping it hangs up on everybody in the background.
+#[derive(Debug)]
+pub struct ForwardedRoom {
+    events: mpsc::Receiver<Event>,
+    stop: mpsc::Sender<()>,
+    totals: watch::Receiver<Totals>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl ForwardedRoom {
+    /// Forwards in a room that was joined as [`FORWARDER`](crate::session::FORWARDER).
+    pub fn open(signaling: Signaling, joined: Joined, config: SessionConfig) -> Self {
+        Self::open_with(signaling, joined, config, None)
+    }
+
+    /// As [`open`](Self::open), and gives away every track as frames as well.
+    pub fn open_tapped(
+        signaling: Signaling,
+        joined: Joined,
+        config: SessionConfig,
+    ) -> (Self, mpsc::Receiver<Tapped>) {
+        let (tapped, tracks) = mpsc::channel(TAPPED);
+        let room = Self::open_with(signaling, joined, config, Some(tapped));
+        (room, tracks)
+    }
+
+    fn open_with(
+        signaling: Signaling,
+        joined: Joined,
+        config: SessionConfig,
+        tapped: Option<mpsc::Sender<Tapped>>,
+    ) -> Self {
+        let (events_tx, events) = mpsc::channel(EVENTS);
+        let (stop, stopped) = mpsc::channel(1);
+        let (reports_tx, reports) = mpsc::channel(REPORTS);
+        let (levels_tx, levels) = mpsc::channel(LEVELS);
+        let (totals_tx, totals) = watch::channel(Totals::default());
+        let hub = Hub {
+            room: OpenRoom::new(signaling, joined),
+            config: SessionConfig {
+                form: Form::Packets,
+                ..config
+            },
+            roster: Roster::default(),
+            members: HashMap::new(),
+            tracks: HashMap::new(),
+            next: 0,
+            tasks: JoinSet::new(),
+            speakers: Speakers::default(),
+            events: events_tx,
+            reports: (reports_tx, reports),
+            levels: (levels_tx, levels),
+            past: Counts::default(),
+            tapped,
+            totals: totals_tx,
+        };
+        let task = tokio::spawn(hub.run(stopped));
+        Self {
+            events,
+            stop,
+            totals,
+            task,
+        }
+    }
+
+    /// What happens next; `None` once it is over.
+    pub async fn next(&mut self) -> Option<Event> {
+        self.events.recv().await
+    }
+
+    /// How much was done, of about a second ago.
+    pub fn totals(&self) -> Totals {
+        *self.totals.borrow()
+    }
+
+    /// Hangs up on everybody and leaves the room. Returns what was done.
+    pub async fn close(self) -> Totals {
+        let Self {
+            events,
+            stop,
+            totals,
+            task,
+        } = self;
+        drop((events, stop));
+        let _ = task.await;
+        *totals.borrow()
+    }
+}
+
+/// What a member's task has to say.
+enum Report {
+    Connected,
+    Published(IncomingPackets),
+    Unpublished(TrackKey),
+    /// Why it could not be connected.
+    Failed(String),
+    Gone,
+}
+
+/// What a member's task has to do.
+enum Order {
+    Carry {
+        track: TrackKey,
+        codec: Codec,
+        stream: String,
+        way: Way,
+    },
+    Drop {
+        track: TrackKey,
+    },
+}
+
+struct Connected {
+    info: PeerInfo,
+    orders: mpsc::Sender<Order>,
+}
+
+struct Published {
+    member: MemberKey,
+    forwarding: Forwarding,
+}
+
+struct Hub {
+    room: OpenRoom,
+    config: SessionConfig,
+    roster: Roster,
+    members: HashMap<MemberKey, Connected>,
+    tracks: HashMap<TrackKey, Published>,
+    next: u64,
+    tasks: JoinSet<()>,
+    speakers: Speakers<MemberKey>,
+    events: mpsc::Sender<Event>,
+    reports: (
+        mpsc::Sender<(MemberKey, Report)>,
+        mpsc::Receiver<(MemberKey, Report)>,
+    ),
+    levels: (
+        mpsc::Sender<(MemberKey, u8)>,
+        mpsc::Receiver<(MemberKey, u8)>,
+    ),
+    /// Of tracks that have ended.
+    past: Counts,
+    tapped: Option<mpsc::Sender<Tapped>>,
+    totals: watch::Sender<Totals>,
+}
+
+impl Hub {
+    async fn run(mut self, mut stopped: mpsc::Receiver<()>) {
+        let mut second = tokio::time::interval(Duration::from_secs(1));
+        let mut server_is_there = true;
+        loop {
+            tokio::select! {
+                _ = stopped.recv() => break,
+                member = self.room.next(), if server_is_there => match member {
+                    Ok(member) => self.meet(member),
+                    Err(lost) => {
+                        server_is_there = false;
+                        self.tell(Event::Lost(lost));
+                    }
+                },
+                Some((member, report)) = self.reports.1.recv() => self.reported(member, report),
+                Some((member, level)) = self.levels.1.recv() => self.heard(member, level),
+                Some(_) = self.tasks.join_next() => {}
+                _ = second.tick() => self.count(),
+            }
+        }
+        self.count();
+        self.close().await;
+    }
+
+    async fn close(self) {
+        let Self {
+            room,
+            members,
+            tracks,
+            reports,
+            mut tasks,
+            ..
+        } = self;
+        // Each member's task hangs up when it has no orders to wait for; nobody hears their reports.
+        drop((members, tracks, reports));
+        let all = async { while tasks.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(CLOSE_LIMIT, all).await;
+        drop(tasks);
+        room.close().await;
+    }
+
+    fn tell(&self, event: Event) {
+        // overflow: dropped; an owner that is so far behind has no use for it.
+        let _ = self.events.try_send(event);
+    }
+
+    fn key(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    fn meet(&mut self, member: Member) {
+        let key = self.key();
+        let (orders, queue) = mpsc::channel(ORDERS);
+        let connected = Connected {
+            info: member.info.clone(),
+            orders,
+        };
+        self.members.insert(key, connected);
+        let call = Call {
+            key,
+            reports: self.reports.0.clone(),
+            orders: queue,
+        };
+        self.tasks.spawn(call.run(member, self.config.clone()));
+    }
+
+    fn reported(&mut self, member: MemberKey, report: Report) {
+        let Some(id) = self.members.get(&member).map(|known| known.info.id.clone()) else {
+            return;
+        };
+        match report {
+            Report::Connected => {
+                let info = self.members[&member].info.clone();
+                self.tell(Event::Joined(info));
+                let changes = self.roster.joined(member);
+                self.perform(changes);
+            }
+            Report::Published(incoming) => self.publish(member, id, incoming),
+            Report::Unpublished(track) => {
+                let changes = self.roster.unpublished(member, track);
+                self.perform(changes);
+            }
+            Report::Failed(why) => {
+                self.members.remove(&member);
+                self.tell(Event::Failed(id, why));
+            }
+            Report::Gone => {
+                let changes = self.roster.left(member);
+                self.perform(changes);
+                self.members.remove(&member);
+                self.speakers.left(&member);
+                self.tell(Event::Left(id));
+            }
+        }
+    }
+
+    fn publish(&mut self, member: MemberKey, id: PeerId, incoming: IncomingPackets) {
+        let track = self.key();
+        let codec = incoming.codec();
+        let (levels_tx, mut levels) = mpsc::channel(LEVELS);
+        let forwarding = Forwarding::start(incoming, levels_tx);
+        let (all, reports, ended) = (
+            self.levels.0.clone(),
+            self.reports.0.clone(),
+            forwarding.ended(),
+        );
+        self.tasks.spawn(async move {
+            // Both end with the track.
+            let heard = async {
+                while let Some(level) = levels.recv().await {
+                    let _ = all.try_send((member, level));
+                }
+            };
+            tokio::join!(heard, ended);
+            let _ = reports.send((member, Report::Unpublished(track))).await;
+        });
+        if let Some(tapped) = &self.tapped
+            && let Some(frames) = forwarding.tap()
+        {
+            let member = self.members[&member].info.clone();
+            // overflow: its owner takes no more tracks; this one goes nowhere else.
+            if tapped.try_send(Tapped { member, frames }).is_err() {
+                tracing::warn!("a track is not recorded");
+            }
+        }
+        let published = Published { member, forwarding };
+        self.tracks.insert(track, published);
+        self.tell(Event::Started(id, codec));
+        let changes = self.roster.published(member, track);
+        self.perform(changes);
+    }
+
+    fn perform(&mut self, changes: Vec<Change>) {
+        for change in changes {
+            match change {
+                Change::Carry { track, to } => {
+                    let Some(published) = self.tracks.get(&track) else {
+                        continue;
+                    };
+                    // What a member sends belongs together.
+                    let publisher = self.members.get(&published.member);
+                    let stream = publisher.map(|member| member.info.id.to_string());
+                    let order = Order::Carry {
+                        track,
+                        codec: published.forwarding.codec(),
+                        stream: stream.unwrap_or_default(),
+                        way: published.forwarding.way(),
+                    };
+                    self.order(to, order);
+                }
+                Change::Drop { track, to } => self.order(to, Order::Drop { track }),
+                Change::End { track } => self.end(track),
+            }
+        }
+    }
+
+    fn order(&mut self, to: MemberKey, order: Order) {
+        let Some(member) = self.members.get(&to) else {
+            return;
+        };
+        // overflow: without orders to wait for, its task hangs up.
+        if member.orders.try_send(order).is_err() {
+            self.reported(to, Report::Gone);
+        }
+    }
+
+    fn end(&mut self, track: TrackKey) {
+        let Some(published) = self.tracks.remove(&track) else {
+            return;
+        };
+        let Published { member, forwarding } = published;
+        self.past = sum(self.past, forwarding.counts());
+        if let Some(member) = self.members.get(&member) {
+            self.tell(Event::Ended(member.info.id.clone(), forwarding.codec()));
+        }
+    }
+
+    fn heard(&mut self, member: MemberKey, level: u8) {
+        let Some(speaker) = self.speakers.heard(Instant::now(), &member, level) else {
+            return;
+        };
+        if let Some(member) = self.members.get(&speaker) {
+            let id = member.info.id.clone();
+            self.room
+                .say(serde_json::json!({ "type": "speaker", "peer": id }));
+            self.tell(Event::Speaker(id));
+        }
+    }
+
+    fn count(&self) {
+        let alive = self.tracks.values().map(|track| track.forwarding.counts());
+        self.totals.send_replace(Totals {
+            members: self.members.len(),
+            tracks: self.tracks.len(),
+            counts: alive.fold(self.past, sum),
+        });
+    }
+}
+
+fn sum(a: Counts, b: Counts) -> Counts {
+    Counts {
+        received: a.received + b.received,
+        late: a.late + b.late,
+        sent: a.sent + b.sent,
+        resent: a.resent + b.resent,
+        key_requests: a.key_requests + b.key_requests,
+        switches: a.switches + b.switches,
+        dropped: a.dropped + b.dropped,
+    }
+}
+
+/// The call with one member.
+struct Call {
+    key: MemberKey,
+    reports: mpsc::Sender<(MemberKey, Report)>,
+    orders: mpsc::Receiver<Order>,
+}
+
+impl Call {
+    async fn run(mut self, member: Member, config: SessionConfig) {
+        let Member {
+            signaling, joined, ..
+        } = member;
+        let met = tokio::select! {
+            met = PlainSession::meet(signaling, &joined, config, &[]) => met,
+            // Only those who are connected get orders, so this is the end.
+            _ = self.orders.recv() => return,
+        };
+        let (session, _) = match met {
+            Ok(met) => met,
+            Err(error) => return self.report(Report::Failed(error.to_string())).await,
+        };
+        self.report(Report::Connected).await;
+        self.serve(session).await;
+        self.report(Report::Gone).await;
+    }
+
+    async fn report(&self, report: Report) {
+        // A hub that is gone hears nothing.
+        let _ = self.reports.send((self.key, report)).await;
+    }
+
+    async fn serve(&mut self, mut session: PlainSession) {
+        let mut incoming = session.incoming_packets();
+        let tracks = session.tracks();
+        let mut carried: HashMap<TrackKey, (u64, Way)> = HashMap::new();
+        loop {
+            tokio::select! {
+                end = session.ended() => {
+                    tracing::info!(reason = %end, "a member is gone");
+                    break;
+                }
+                Some(track) = incoming.recv() => self.report(Report::Published(track)).await,
+                order = self.orders.recv() => match order {
+                    Some(Order::Carry { track, codec, stream, way }) => {
+                        match tracks.relay(codec, stream, way.sink(self.key)).await {
+                            Ok(outgoing) => {
+                                carried.insert(track, (outgoing.id(), way.clone()));
+                                way.add(self.key, outgoing).await;
+                            }
+                            Err(error) => tracing::warn!(%error, "a track cannot be forwarded"),
+                        }
+                    }
+                    Some(Order::Drop { track }) => {
+                        if let Some((id, way)) = carried.remove(&track) {
+                            way.remove(self.key).await;
+                            // A session that has ended says so itself.
+                            let _ = tracks.stop(id).await;
+                        }
+                    }
+                    None => break,
+                },
+            }
+        }
+        for (_, way) in carried.into_values() {
+            way.remove(self.key).await;
+        }
+        session.close().await;
+    }
+}

@@ -1,0 +1,201 @@
+//! One place in an open room, for a call with each of the others.
+//!
+//! A task owns the membership. Each other member becomes a [`Member`] with a [`Signaling`] of its own, in which nobody else
+//! is heard. The task ends, and leaves the room, when the room and all that came from it are dropped.
+
+use super::plain::is_forwarder;
+use crate::signaling::{Lost, Signaling};
+use signaling_protocol::{ClientMessage, IceServer, Joined, PeerId, PeerInfo, ServerMessage};
+use std::collections::HashMap;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+/// Messages that wait for one call, which reads at once: candidates come in bursts.
+const INBOX: usize = 128;
+
+/// Messages of all calls that wait for the server; calls wait when there are more.
+const OUTBOX: usize = 64;
+
+/// Members that wait to be taken. Rooms have no more places.
+const MEMBERS: usize = 256;
+
+/// How long leaving may take.
+const LEAVE_LIMIT: Duration = Duration::from_secs(4);
+
+/// Somebody else in the room.
+#[derive(Debug)]
+pub struct Member {
+    /// Who it is, as far as it says.
+    pub info: PeerInfo,
+    /// The conversation with it. It is over when the member leaves.
+    pub signaling: Signaling,
+    /// The room as if only this member were in it, and nobody if it is the member who calls.
+    pub joined: Joined,
+}
+
+/// The room.
+#[derive(Debug)]
+pub struct OpenRoom {
+    members: mpsc::Receiver<Result<Member, Lost>>,
+    outgoing: mpsc::Sender<ClientMessage>,
+    task: JoinHandle<()>,
+}
+
+impl OpenRoom {
+    /// Takes over a place in a room. Members that are there are called; those who come later call.
+    pub fn new(signaling: Signaling, joined: Joined) -> Self {
+        let (to_owner, members) = mpsc::channel(MEMBERS);
+        let (outgoing, to_send) = mpsc::channel(OUTBOX);
+        let porter = Porter {
+            signaling,
+            joined,
+            inboxes: HashMap::new(),
+            members: to_owner,
+            outgoing: outgoing.downgrade(),
+        };
+        // Owned by its outbox.
+        let task = tokio::spawn(porter.run(to_send));
+        Self {
+            members,
+            outgoing,
+            task,
+        }
+    }
+
+    /// Tells everybody in the room.
+    pub fn say(&self, payload: serde_json::Value) {
+        // overflow: not said; what is said here is repeated or of no consequence.
+        let _ = self
+            .outgoing
+            .try_send(ClientMessage::Message { to: None, payload });
+    }
+
+    /// Leaves the room, once every call is over that came from it.
+    pub async fn close(self) {
+        let Self { outgoing, task, .. } = self;
+        drop(outgoing);
+        let _ = timeout(LEAVE_LIMIT, task).await;
+    }
+
+    /// The next member; an error when there can be none any more, because the server is gone. Cancelled, it has
+    /// lost none.
+    pub async fn next(&mut self) -> Result<Member, Lost> {
+        self.members.recv().await.unwrap_or(Err(Lost::Closed))
+    }
+}
+
+struct Porter {
+    signaling: Signaling,
+    joined: Joined,
+    inboxes: HashMap<PeerId, mpsc::Sender<Result<ServerMessage, Lost>>>,
+    members: mpsc::Sender<Result<Member, Lost>>,
+    outgoing: mpsc::WeakSender<ClientMessage>,
+}
+
+/// Who begins a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Caller {
+    Us,
+    Them,
+}
+
+impl Porter {
+    async fn run(mut self, mut to_send: mpsc::Receiver<ClientMessage>) {
+        self.call_everybody();
+        loop {
+            tokio::select! {
+                message = to_send.recv() => match message {
+                    Some(message) => {
+                        // A server that is gone is reported by `next`.
+                        let _ = self.signaling.send(message).await;
+                    }
+                    None => return self.signaling.leave().await,
+                },
+                message = self.signaling.next() => match message {
+                    Ok(message) => self.take(message),
+                    Err(lost) => {
+                        for inbox in self.inboxes.values() {
+                            let _ = inbox.try_send(Err(lost.clone()));
+                        }
+                        let _ = self.members.try_send(Err(lost));
+                        return;
+                    }
+                },
+            }
+        }
+    }
+
+    fn call_everybody(&mut self) {
+        for peer in self.joined.peers.clone() {
+            // Plain peers call by themselves, and two forwarders have nothing to tell each other.
+            let caller = if peer.plain { Caller::Them } else { Caller::Us };
+            self.begin(peer, caller);
+        }
+    }
+
+    fn take(&mut self, message: ServerMessage) {
+        match message {
+            ServerMessage::PeerJoined { peer, ice_servers } => {
+                self.fresh(ice_servers);
+                self.begin(peer, Caller::Them);
+            }
+            // The room was entered anew: everybody has another id.
+            ServerMessage::Joined(joined) => {
+                self.joined = joined;
+                self.inboxes.clear();
+                self.call_everybody();
+            }
+            ServerMessage::PeerLeft { ref peer, .. } => {
+                if let Some(inbox) = self.inboxes.remove(peer) {
+                    // overflow: its end says the same.
+                    let _ = inbox.try_send(Ok(message));
+                }
+            }
+            ServerMessage::Offer { ref from, .. }
+            | ServerMessage::Answer { ref from, .. }
+            | ServerMessage::IceCandidate { ref from, .. } => {
+                let from = from.clone();
+                let told = self
+                    .inboxes
+                    .get(&from)
+                    .map(|inbox| inbox.try_send(Ok(message)));
+                // overflow: a call that does not read is cut off.
+                if told.is_some_and(|told| told.is_err()) {
+                    self.inboxes.remove(&from);
+                }
+            }
+            other => tracing::trace!(?other, "ignored"),
+        }
+    }
+
+    fn fresh(&mut self, ice_servers: Vec<IceServer>) {
+        if !ice_servers.is_empty() {
+            self.joined.ice_servers = ice_servers;
+        }
+    }
+
+    fn begin(&mut self, peer: PeerInfo, caller: Caller) {
+        let Some(outgoing) = self.outgoing.upgrade() else {
+            return;
+        };
+        if is_forwarder(&peer) {
+            return;
+        }
+        let (inbox, incoming) = mpsc::channel(INBOX);
+        let callee = (caller == Caller::Us).then(|| peer.clone());
+        let member = Member {
+            signaling: self.signaling.part(outgoing, incoming),
+            joined: Joined {
+                peers: callee.into_iter().collect(),
+                ..self.joined.clone()
+            },
+            info: peer.clone(),
+        };
+        // overflow: it is not called; rooms have fewer places.
+        if self.members.try_send(Ok(member)).is_ok() {
+            self.inboxes.insert(peer.id, inbox);
+        }
+    }
+}

@@ -1,0 +1,98 @@
+/** One connection of a room: to another member, or to the forwarder. */
+import type { Kind } from "./call.js";
+import type { Negotiating } from "./control.js";
+import { Negotiation } from "./negotiation.js";
+
+/** What a connection needs of its room. */
+export interface RoomLineOptions {
+  /** Whether this side makes the first offer. */
+  readonly calls: boolean;
+  /** Whether the other side forwards: it then gets pictures in several sizes, and yields when both offer. */
+  readonly forwards: boolean;
+  readonly iceServers: readonly RTCIceServer[];
+  readonly signal: (message: Negotiating) => void;
+  /** A track of the other side, and the name of its stream. */
+  readonly track: (track: MediaStreamTrack, stream: string) => void;
+  readonly connected: () => void;
+  readonly failed: () => void;
+}
+
+/** For a forwarder, which gives each receiver what it can take. The largest is last. */
+const LAYERS: readonly RTCRtpEncodingParameters[] = [
+  { rid: "q", scaleResolutionDownBy: 4, maxBitrate: 150_000 },
+  { rid: "h", scaleResolutionDownBy: 2, maxBitrate: 500_000 },
+  { rid: "f", maxBitrate: 1_700_000 },
+];
+
+/** Connected for as long as both are in the room. */
+export class RoomLine {
+  readonly connection: RTCPeerConnection;
+  readonly #negotiation: Negotiation;
+  readonly #slots = new Map<Kind, RTCRtpTransceiver>();
+  readonly #stream = new MediaStream();
+  /** Tracks that wait until the other side has offered. */
+  #waiting: Map<Kind, MediaStreamTrack> | undefined;
+
+  constructor(private readonly options: RoomLineOptions) {
+    const { calls, forwards, iceServers, signal, track, connected, failed } = options;
+    const connection = new RTCPeerConnection({ iceServers: [...iceServers], bundlePolicy: "max-bundle" });
+    this.connection = connection;
+    this.#negotiation = new Negotiation(connection, { role: calls || forwards ? "guest" : "host", send: signal, failed });
+    connection.ontrack = (event) => track(event.track, event.streams[0]?.id ?? "");
+    connection.onconnectionstatechange = () => {
+      if (connection.connectionState === "connected") connected();
+      if (connection.connectionState === "failed") failed();
+    };
+    if (!calls) {
+      this.#waiting = new Map();
+      return;
+    }
+    this.#begin();
+    // What we do not send is received all the same.
+    for (const kind of ["audio", "video"] as const) connection.addTransceiver(kind, { direction: "recvonly" });
+  }
+
+  /** Takes a description or candidate of the other side. */
+  receive(message: Negotiating): void {
+    this.#negotiation.receive(message);
+    const waiting = this.#waiting;
+    if (waiting === undefined || message.type !== "offer") return;
+    this.#waiting = undefined;
+    void this.#negotiation.settled().then(async () => {
+      this.#begin();
+      for (const [kind, track] of waiting) await this.send(kind, track);
+    });
+  }
+
+  /** Sends a track in place of the one before; `undefined` stops. */
+  async send(kind: Kind, track: MediaStreamTrack | undefined): Promise<void> {
+    if (this.#waiting !== undefined) {
+      if (track === undefined) this.#waiting.delete(kind);
+      else this.#waiting.set(kind, track);
+      return;
+    }
+    const slot = this.#slots.get(kind);
+    if (slot !== undefined) {
+      await slot.sender.replaceTrack(track ?? null);
+      slot.direction = track === undefined ? "recvonly" : "sendrecv";
+    } else if (track !== undefined) {
+      this.#slots.set(kind, this.#add(kind, track));
+    }
+  }
+
+  /** Hangs up. */
+  close(): void {
+    this.#negotiation.stop();
+    this.connection.close();
+  }
+
+  #begin(): void {
+    this.connection.onnegotiationneeded = () => this.#negotiation.offer();
+  }
+
+  #add(kind: Kind, track: MediaStreamTrack): RTCRtpTransceiver {
+    const init: RTCRtpTransceiverInit = { direction: "sendrecv", streams: [this.#stream] };
+    if (this.options.forwards && kind === "video") init.sendEncodings = LAYERS.map((layer) => ({ ...layer }));
+    return this.connection.addTransceiver(track, init);
+  }
+}

@@ -1,0 +1,271 @@
+/**
+ * An open room in which everybody sees and hears everybody (docs/protocol.md 1.4): directly, each connected to each, or
+ * through a forwarder while there is one. The server is trusted to say who is there.
+ */
+import { socketUrl } from "./address.js";
+import type { Kind } from "./call.js";
+import { PeerlineError, asFailure } from "./errors.js";
+import { Events } from "./events.js";
+import { RoomLine } from "./room-line.js";
+import { Signaling } from "./signaling.js";
+import type { Peer, ServerMessage } from "./wire.js";
+
+/** What a member calls itself that forwards everybody's tracks to everybody else. */
+const FORWARDER = "peerline-forwarder";
+
+/** Somebody else in the room. */
+export interface Person {
+  readonly id: string;
+  readonly name: string | undefined;
+  /** What they send: hand it to a video element once. */
+  readonly stream: MediaStream;
+}
+
+/** Events of a {@link Room}. */
+export interface RoomEvents {
+  /** Somebody came, left, or began or ended to send; {@link Room.people} has changed. */
+  people: undefined;
+  /** Whether what is sent goes through a forwarder from now on. */
+  forwarded: boolean;
+  /** The id of whoever speaks, as a forwarder says it. */
+  speaker: string;
+  /** The place in the room is gone; nothing follows. */
+  closed: PeerlineError | undefined;
+}
+
+/** How a room is entered. */
+export interface RoomOptions {
+  /** Address of the server; the one that this module came from, otherwise. */
+  readonly server?: string | URL;
+  readonly token?: string;
+  /** What the others shall call this person. */
+  readonly name?: string;
+}
+
+/** A place in an open room. */
+export class Room extends Events<RoomEvents> {
+  readonly #people = new Map<string, Person>();
+  readonly #lines = new Map<string, RoomLine>();
+  readonly #forwarders = new Set<string>();
+  /** Who was there before us: those are called by us, the others call. */
+  readonly #earlier = new Set<string>();
+  readonly #local = new Map<Kind, MediaStreamTrack>();
+  readonly #abort = new AbortController();
+  #signaling: Signaling | undefined;
+  #iceServers: readonly RTCIceServer[] = [];
+  #forwarded = false;
+  #closed = false;
+
+  private constructor(
+    /** Its name. */
+    readonly name: string,
+    options: RoomOptions,
+  ) {
+    super();
+    const join = { room: name, ...(options.token === undefined ? {} : { token: options.token }), ...(options.name === undefined ? {} : { name: options.name }) };
+    const url = socketUrl(options.server ?? new URL(".", import.meta.url));
+    // The caller gets to listen before the first event.
+    queueMicrotask(() => {
+      Signaling.join(url, join, this.#abort.signal).then(
+        (signaling) => this.#joined(signaling),
+        (error: unknown) => this.#end(asFailure(error, "server-unreachable")),
+      );
+    });
+  }
+
+  /** Enters a room, which is made if it is not there. Listen to `people` and `closed`. */
+  static enter(name: string, options: RoomOptions = {}): Room {
+    return new Room(name, options);
+  }
+
+  /** Everybody else, in the order in which they came. */
+  get people(): readonly Person[] {
+    return [...this.#people.values()];
+  }
+
+  /** Whether what is sent goes through a forwarder. */
+  get forwarded(): boolean {
+    return this.#forwarded;
+  }
+
+  /** The connections, for measuring. */
+  get connections(): readonly RTCPeerConnection[] {
+    return [...this.#lines.values()].map((line) => line.connection);
+  }
+
+  /** The track of ours that everybody gets, if any. */
+  sending(kind: Kind): MediaStreamTrack | undefined {
+    return this.#local.get(kind);
+  }
+
+  /** Sends this track to everybody from now on, in place of the one before; `undefined` stops. It stays yours. */
+  async send(kind: Kind, track: MediaStreamTrack | undefined): Promise<void> {
+    if (track === undefined) this.#local.delete(kind);
+    else this.#local.set(kind, track);
+    await Promise.all([...this.#lines.values()].map((line) => line.send(kind, track)));
+  }
+
+  /** Leaves. */
+  close(): void {
+    this.#end(undefined);
+  }
+
+  #joined(signaling: Signaling): void {
+    if (this.#closed) return signaling.leave();
+    this.#signaling = signaling;
+    signaling.on("message", (message) => this.#hear(message));
+    signaling.on("closed", (error) => this.#end(error));
+    this.#settle(signaling.joined);
+  }
+
+  /** The room is entered, for the first time or anew with other ids for everybody. */
+  #settle({ peers, iceServers }: { readonly peers: readonly Peer[]; readonly iceServers: readonly RTCIceServer[] }): void {
+    this.#iceServers = iceServers;
+    for (const id of [...this.#lines.keys()]) this.#drop(id);
+    this.#people.clear();
+    this.#earlier.clear();
+    this.#forwarders.clear();
+    for (const peer of peers) {
+      this.#earlier.add(peer.id);
+      this.#meet(peer);
+    }
+    this.#connect();
+    this.emit("people", undefined);
+  }
+
+  #meet({ id, name, plain }: Peer): void {
+    if (name === FORWARDER && plain !== true) this.#forwarders.add(id);
+    else this.#people.set(id, { id, name, stream: new MediaStream() });
+  }
+
+  #hear(message: ServerMessage): void {
+    switch (message.type) {
+      case "joined":
+        return this.#settle(message);
+      case "peer-joined":
+        if (message.iceServers !== undefined) this.#iceServers = message.iceServers;
+        this.#meet(message.peer);
+        return this.emit("people", undefined);
+      case "peer-left":
+        return this.#left(message.peer);
+      case "offer":
+        this.#answering(message.from)?.receive({ type: message.type, sdp: message.sdp });
+        return;
+      case "answer":
+        this.#lines.get(message.from)?.receive({ type: message.type, sdp: message.sdp });
+        return;
+      case "ice-candidate":
+        // It may overtake the offer that it belongs to, but not in a room where messages keep their order.
+        this.#lines.get(message.from)?.receive({ type: message.type, candidate: message.candidate });
+        return;
+      case "message":
+        return this.#told(message.from, message.payload);
+      default:
+    }
+  }
+
+  #told(from: string, payload: unknown): void {
+    if (!this.#forwarders.has(from) || typeof payload !== "object" || payload === null) return;
+    const { type, peer } = payload as { readonly type?: unknown; readonly peer?: unknown };
+    if (type === "speaker" && typeof peer === "string" && this.#people.has(peer)) this.emit("speaker", peer);
+  }
+
+  /** The line on which somebody may offer; `undefined` if we do not talk to them directly now. */
+  #answering(from: string): RoomLine | undefined {
+    const known = this.#lines.get(from);
+    if (known !== undefined) return known;
+    const isForwarder = this.#forwarders.has(from);
+    if (!isForwarder && (this.#forwarded || !this.#people.has(from))) return undefined;
+    return this.#open(from, false);
+  }
+
+  /** Calls whoever is ours to call. */
+  #connect(): void {
+    const [forwarder] = this.#forwarders;
+    const wanted = forwarder === undefined ? [...this.#people.keys()] : [forwarder];
+    for (const id of wanted) if (this.#earlier.has(id) && !this.#lines.has(id)) this.#open(id, true);
+  }
+
+  #open(id: string, calls: boolean): RoomLine {
+    const forwards = this.#forwarders.has(id);
+    const line = new RoomLine({
+      calls,
+      forwards,
+      iceServers: this.#iceServers,
+      signal: (message) => this.#signaling?.send({ ...message, to: id }),
+      // A forwarder calls each of its streams as the one who sends it.
+      track: (track, stream) => this.#arrived(forwards ? stream : id, track),
+      connected: () => {
+        if (forwards) this.#use(id);
+      },
+      failed: () => this.#drop(id),
+    });
+    this.#lines.set(id, line);
+    for (const [kind, track] of this.#local) void line.send(kind, track);
+    return line;
+  }
+
+  /** Everything goes through this forwarder now. */
+  #use(forwarder: string): void {
+    for (const id of [...this.#lines.keys()]) if (id !== forwarder) this.#drop(id);
+    this.#through(true);
+  }
+
+  #through(forwarded: boolean): void {
+    if (this.#forwarded === forwarded) return;
+    this.#forwarded = forwarded;
+    this.emit("forwarded", forwarded);
+  }
+
+  #arrived(id: string, track: MediaStreamTrack): void {
+    const person = this.#people.get(id);
+    if (person === undefined) return;
+    const show = (): void => {
+      if (person.stream.getTracks().includes(track)) return;
+      // The newest one of a kind is the one that counts; a track that is used again may have been somebody else's.
+      for (const { stream } of this.#people.values()) stream.removeTrack(track);
+      for (const other of person.stream.getTracks()) if (other.kind === track.kind) person.stream.removeTrack(other);
+      person.stream.addTrack(track);
+      this.emit("people", undefined);
+    };
+    const hide = (): void => {
+      if (!person.stream.getTracks().includes(track)) return;
+      person.stream.removeTrack(track);
+      this.emit("people", undefined);
+    };
+    track.onunmute = show;
+    track.onmute = hide;
+    track.onended = hide;
+    if (!track.muted) show();
+  }
+
+  #left(id: string): void {
+    this.#drop(id);
+    this.#people.delete(id);
+    this.#earlier.delete(id);
+    if (this.#forwarders.delete(id)) {
+      this.#through(false);
+      this.#connect();
+    }
+    this.emit("people", undefined);
+  }
+
+  #drop(id: string): void {
+    const line = this.#lines.get(id);
+    if (line === undefined) return;
+    this.#lines.delete(id);
+    const tracks = line.connection.getReceivers().map(({ track }) => track);
+    line.close();
+    for (const { stream } of this.#people.values()) for (const track of tracks) stream.removeTrack(track);
+    if (!this.#closed) this.emit("people", undefined);
+  }
+
+  #end(error: PeerlineError | undefined): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#abort.abort();
+    for (const id of [...this.#lines.keys()]) this.#drop(id);
+    this.#signaling?.leave();
+    this.emit("closed", error);
+  }
+}
