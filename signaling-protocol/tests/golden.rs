@@ -46,7 +46,7 @@ fn check<T>(
 fn client_messages() {
     let json = include_str!("../golden/client.json");
     let types = check(json, ClientMessage::parse, ClientMessage::to_json);
-    assert_eq!(types.len(), 10, "a sample of every type");
+    assert_eq!(types.len(), 11, "a sample of every type");
 }
 
 #[test]

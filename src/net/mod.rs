@@ -5,7 +5,7 @@
 //! times: it raises the kernel's socket buffers (the default of 208 KiB overflows under one burst of
 //! segmentation offload, which costs SCTP nine tenths of its throughput), it drops datagrams from
 //! addresses that never proved they know the ICE password (`filter`), it repeats
-//! what the DTLS handshake lost (`handshake`), it sends to browsers no faster than they
+//! what sets up a connection (`handshake`), it sends to browsers and relays no faster than they
 //! listen (`pace`), it proves which datagrams the path carries (`packet`), it carries TURN in TCP and TLS
 //! streams (`turn`), it lets the engine's clock run slower in an outage and faster after it (`clock`), and it can put an emulated
 //! [`link`] in front of the wire. This module knows nothing of sessions or signaling.

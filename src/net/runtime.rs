@@ -108,9 +108,10 @@ impl Runtime for LineRuntime {
             }
         };
         let wire = Arc::new(TurnSocket::new(wire, self.servers()));
-        let paced = Arc::new(PacedSocket::new(wire, self.pacing.clone()));
+        let paced = Arc::new(PacedSocket::new(wire.clone(), self.pacing.clone()));
         Ok(Arc::new(FilteredSocket::new(
             paced,
+            wire,
             self.filter.clone(),
             self.handshake.clone(),
             self.prober.clone(),

@@ -38,6 +38,8 @@ pub(super) fn enlarge_buffers(socket: &std::net::UdpSocket) {
 #[derive(Debug)]
 pub(super) struct FilteredSocket {
     inner: Arc<dyn AsyncUdpSocket>,
+    /// What is below `inner` and never makes anybody wait: repetitions must not take its waker away from the engine.
+    wire: Arc<dyn AsyncUdpSocket>,
     filter: Arc<Mutex<SourceFilter>>,
     handshake: Handshake,
     prober: Prober,
@@ -48,6 +50,7 @@ pub(super) struct FilteredSocket {
 impl FilteredSocket {
     pub(super) fn new(
         inner: Arc<dyn AsyncUdpSocket>,
+        wire: Arc<dyn AsyncUdpSocket>,
         filter: Arc<Mutex<SourceFilter>>,
         handshake: Handshake,
         prober: Prober,
@@ -55,6 +58,7 @@ impl FilteredSocket {
     ) -> Self {
         Self {
             inner,
+            wire,
             filter,
             handshake,
             prober,
@@ -91,7 +95,7 @@ impl AsyncUdpSocket for FilteredSocket {
             for datagram in datagrams(transmit.contents, transmit.segment_size) {
                 self.handshake.sending(datagram, || Way {
                     outlet: outlet.clone(),
-                    wire: self.inner.clone(),
+                    wire: self.wire.clone(),
                     destination: transmit.destination,
                 });
             }
@@ -212,6 +216,7 @@ mod tests {
         for (length, segment_size, expected) in cases {
             let wire = Arc::new(Wire::default());
             let socket = FilteredSocket::new(
+                wire.clone(),
                 wire.clone(),
                 Arc::default(),
                 Handshake::default(),
