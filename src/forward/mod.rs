@@ -12,6 +12,7 @@
 //! | [`speaker`] | pure | who is speaking (RFC 6464) |
 //! | `roster` | pure | which track has to go to which member of a room |
 //! | `forwarding` | task each | moves the packets of one track |
+//! | `outside` | task each | RTP of other programs, in and out |
 //! | [`room`] | task | the members of a room, each with a call of its own |
 //!
 //! Only `room` knows sessions and signaling.
@@ -21,6 +22,7 @@ mod choice;
 mod forwarding;
 mod keys;
 mod numbering;
+mod outside;
 mod picture;
 pub mod relay;
 #[cfg(test)]
@@ -29,6 +31,7 @@ pub mod room;
 mod roster;
 pub mod speaker;
 
+pub use outside::{Outside, RtpInput, RtpOutput};
 pub use relay::{Action, Counts, Input, Relay, Subscriber};
 pub use room::{Event, ForwardedRoom, Tapped};
 pub use speaker::Speakers;

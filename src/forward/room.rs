@@ -5,6 +5,7 @@
 //! nobody wait.
 
 use super::forwarding::{Forwarding, Way};
+use super::outside::{self, Outside};
 use super::relay::Counts;
 use super::roster::{Change, MemberKey, Roster, TrackKey};
 use super::speaker::Speakers;
@@ -52,6 +53,8 @@ pub enum Event {
     Ended(PeerId, Codec),
     /// This member is speaking from now on.
     Speaker(PeerId),
+    /// What programs outside the room are told to expect, as a session description; it may change.
+    Output(String),
     /// The server is gone, and nobody can come or change any more.
     Lost(Lost),
 }
@@ -88,7 +91,17 @@ pub struct ForwardedRoom {
 impl ForwardedRoom {
     /// Forwards in a room that was joined as [`FORWARDER`](crate::session::FORWARDER).
     pub fn open(signaling: Signaling, joined: Joined, config: SessionConfig) -> Self {
-        Self::open_with(signaling, joined, config, None)
+        Self::open_with(signaling, joined, config, None, Outside::default())
+    }
+
+    /// As [`open`](Self::open), with programs outside the room in the part of a member.
+    pub fn open_outside(
+        signaling: Signaling,
+        joined: Joined,
+        config: SessionConfig,
+        outside: Outside,
+    ) -> Self {
+        Self::open_with(signaling, joined, config, None, outside)
     }
 
     /// As [`open`](Self::open), and gives away every track as frames as well.
@@ -98,7 +111,8 @@ impl ForwardedRoom {
         config: SessionConfig,
     ) -> (Self, mpsc::Receiver<Tapped>) {
         let (tapped, tracks) = mpsc::channel(TAPPED);
-        let room = Self::open_with(signaling, joined, config, Some(tapped));
+        let outside = Outside::default();
+        let room = Self::open_with(signaling, joined, config, Some(tapped), outside);
         (room, tracks)
     }
 
@@ -107,13 +121,15 @@ impl ForwardedRoom {
         joined: Joined,
         config: SessionConfig,
         tapped: Option<mpsc::Sender<Tapped>>,
+        outside: Outside,
     ) -> Self {
+        let own_id = joined.own_id.clone();
         let (events_tx, events) = mpsc::channel(EVENTS);
         let (stop, stopped) = mpsc::channel(1);
         let (reports_tx, reports) = mpsc::channel(REPORTS);
         let (levels_tx, levels) = mpsc::channel(LEVELS);
         let (totals_tx, totals) = watch::channel(Totals::default());
-        let hub = Hub {
+        let mut hub = Hub {
             room: OpenRoom::new(signaling, joined),
             config: SessionConfig {
                 form: Form::Packets,
@@ -132,6 +148,9 @@ impl ForwardedRoom {
             tapped,
             totals: totals_tx,
         };
+        if outside.output.is_some() || !outside.inputs.is_empty() {
+            hub.open_outside(own_id, outside);
+        }
         let task = tokio::spawn(hub.run(stopped));
         Self {
             events,
@@ -166,17 +185,19 @@ impl ForwardedRoom {
 }
 
 /// What a member's task has to say.
-enum Report {
+pub(super) enum Report {
     Connected,
     Published(IncomingPackets),
     Unpublished(TrackKey),
+    /// What goes out of the room, as a description.
+    Output(String),
     /// Why it could not be connected.
     Failed(String),
     Gone,
 }
 
 /// What a member's task has to do.
-enum Order {
+pub(super) enum Order {
     Carry {
         track: TrackKey,
         codec: Codec,
@@ -273,6 +294,28 @@ impl Hub {
         self.next
     }
 
+    /// A member that is no peer.
+    fn open_outside(&mut self, id: PeerId, outside: Outside) {
+        let key = self.key();
+        let (orders, queue) = mpsc::channel(ORDERS);
+        let info = PeerInfo {
+            id,
+            name: None,
+            plain: false,
+            away: false,
+        };
+        self.members.insert(key, Connected { info, orders });
+        // Nothing is published yet.
+        self.roster.joined(key);
+        let member = outside::Member {
+            key,
+            outside,
+            reports: self.reports.0.clone(),
+            orders: queue,
+        };
+        self.tasks.spawn(member.run());
+    }
+
     fn meet(&mut self, member: Member) {
         let key = self.key();
         let (orders, queue) = mpsc::channel(ORDERS);
@@ -305,6 +348,7 @@ impl Hub {
                 let changes = self.roster.unpublished(member, track);
                 self.perform(changes);
             }
+            Report::Output(sdp) => self.tell(Event::Output(sdp)),
             Report::Failed(why) => {
                 self.members.remove(&member);
                 self.tell(Event::Failed(id, why));
