@@ -4,7 +4,7 @@
 //! There is neither encryption nor a word about who sends: addresses should be of this machine.
 
 use super::forwarding::Way;
-use super::room::{Order, Report};
+use super::member::{Order, Report};
 use super::roster::{MemberKey, TrackKey};
 use crate::media::track::{Arrived, Feedback, IncomingPackets, Leaving, OutgoingPackets};
 use crate::media::{Codec, Kind, Packet};

@@ -4,14 +4,15 @@
 //! member has a task with its call, which adds and takes back tracks one after the other, so that a slow member makes
 //! nobody wait.
 
-use super::forwarding::{Forwarding, Way};
+use super::forwarding::Forwarding;
+use super::member::{Call, Order, Report};
 use super::outside::{self, Outside};
 use super::relay::Counts;
 use super::roster::{Change, MemberKey, Roster, TrackKey};
 use super::speaker::Speakers;
 use crate::media::track::{Form, IncomingPackets};
 use crate::media::{Codec, IncomingTrack};
-use crate::session::{Member, OpenRoom, PlainSession, SessionConfig};
+use crate::session::{Member, OpenRoom, SessionConfig};
 use crate::signaling::{Lost, Signaling};
 use signaling_protocol::{Joined, PeerId, PeerInfo};
 use std::collections::HashMap;
@@ -184,31 +185,6 @@ impl ForwardedRoom {
     }
 }
 
-/// What a member's task has to say.
-pub(super) enum Report {
-    Connected,
-    Published(IncomingPackets),
-    Unpublished(TrackKey),
-    /// What goes out of the room, as a description.
-    Output(String),
-    /// Why it could not be connected.
-    Failed(String),
-    Gone,
-}
-
-/// What a member's task has to do.
-pub(super) enum Order {
-    Carry {
-        track: TrackKey,
-        codec: Codec,
-        stream: String,
-        way: Way,
-    },
-    Drop {
-        track: TrackKey,
-    },
-}
-
 struct Connected {
     info: PeerInfo,
     orders: mpsc::Sender<Order>,
@@ -218,6 +194,9 @@ struct Published {
     member: MemberKey,
     forwarding: Forwarding,
 }
+
+/// What comes from members, both ends.
+type Queue<T> = (mpsc::Sender<(MemberKey, T)>, mpsc::Receiver<(MemberKey, T)>);
 
 struct Hub {
     room: OpenRoom,
@@ -229,14 +208,8 @@ struct Hub {
     tasks: JoinSet<()>,
     speakers: Speakers<MemberKey>,
     events: mpsc::Sender<Event>,
-    reports: (
-        mpsc::Sender<(MemberKey, Report)>,
-        mpsc::Receiver<(MemberKey, Report)>,
-    ),
-    levels: (
-        mpsc::Sender<(MemberKey, u8)>,
-        mpsc::Receiver<(MemberKey, u8)>,
-    ),
+    reports: Queue<Report>,
+    levels: Queue<u8>,
     /// Of tracks that have ended.
     past: Counts,
     tapped: Option<mpsc::Sender<Tapped>>,
@@ -475,75 +448,5 @@ fn sum(a: Counts, b: Counts) -> Counts {
         key_requests: a.key_requests + b.key_requests,
         switches: a.switches + b.switches,
         dropped: a.dropped + b.dropped,
-    }
-}
-
-/// The call with one member.
-struct Call {
-    key: MemberKey,
-    reports: mpsc::Sender<(MemberKey, Report)>,
-    orders: mpsc::Receiver<Order>,
-}
-
-impl Call {
-    async fn run(mut self, member: Member, config: SessionConfig) {
-        let Member {
-            signaling, joined, ..
-        } = member;
-        let met = tokio::select! {
-            met = PlainSession::meet(signaling, &joined, config, &[]) => met,
-            // Only those who are connected get orders, so this is the end.
-            _ = self.orders.recv() => return,
-        };
-        let (session, _) = match met {
-            Ok(met) => met,
-            Err(error) => return self.report(Report::Failed(error.to_string())).await,
-        };
-        self.report(Report::Connected).await;
-        self.serve(session).await;
-        self.report(Report::Gone).await;
-    }
-
-    async fn report(&self, report: Report) {
-        // A hub that is gone hears nothing.
-        let _ = self.reports.send((self.key, report)).await;
-    }
-
-    async fn serve(&mut self, mut session: PlainSession) {
-        let mut incoming = session.incoming_packets();
-        let tracks = session.tracks();
-        let mut carried: HashMap<TrackKey, (u64, Way)> = HashMap::new();
-        loop {
-            tokio::select! {
-                end = session.ended() => {
-                    tracing::info!(reason = %end, "a member is gone");
-                    break;
-                }
-                Some(track) = incoming.recv() => self.report(Report::Published(track)).await,
-                order = self.orders.recv() => match order {
-                    Some(Order::Carry { track, codec, stream, way }) => {
-                        match tracks.relay(codec, stream, way.sink(self.key)).await {
-                            Ok(outgoing) => {
-                                carried.insert(track, (outgoing.id(), way.clone()));
-                                way.add(self.key, outgoing).await;
-                            }
-                            Err(error) => tracing::warn!(%error, "a track cannot be forwarded"),
-                        }
-                    }
-                    Some(Order::Drop { track }) => {
-                        if let Some((id, way)) = carried.remove(&track) {
-                            way.remove(self.key).await;
-                            // A session that has ended says so itself.
-                            let _ = tracks.stop(id).await;
-                        }
-                    }
-                    None => break,
-                },
-            }
-        }
-        for (_, way) in carried.into_values() {
-            way.remove(self.key).await;
-        }
-        session.close().await;
     }
 }
