@@ -25,7 +25,7 @@ pub(super) type Levels = mpsc::Sender<u8>;
 enum Command {
     Add(u64, OutgoingPackets),
     Remove(u64),
-    Tap(FrameTap),
+    Tap(Box<FrameTap>),
 }
 
 /// A track that is passed on until it is dropped, or ends.
@@ -110,7 +110,10 @@ impl Forwarding {
     pub(super) fn tap(&self) -> Option<IncomingTrack> {
         let (tap, track) = FrameTap::new(self.codec);
         // overflow: nothing is given; this comes before all other commands.
-        self.way.commands.try_send(Command::Tap(tap)).ok()?;
+        self.way
+            .commands
+            .try_send(Command::Tap(Box::new(tap)))
+            .ok()?;
         Some(track)
     }
 
@@ -250,7 +253,7 @@ impl Task {
                 }
             }
             Command::Tap(tap) => {
-                self.tap = Some(tap);
+                self.tap = Some(*tap);
                 Some(Input::Subscribe {
                     who: Subscriber(TAP),
                     sequence: 0,

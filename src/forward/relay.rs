@@ -4,40 +4,24 @@
 //! whatever order that is: receivers put packets in order anyway, and waiting for one that is missing would make all
 //! of them wait. Nothing is sent twice unless a receiver asks for it.
 //!
-//! A receiver begins at a key frame. If the last one is not older than [`REPLAY`], it is sent from the cache together
+//! A receiver begins at a key frame. If the last one is not older than 600 ms, it is sent from the cache together
 //! with what came since, and the receiver has a picture at once and costs the publisher nothing. Otherwise one is asked
 //! for; since at most half a second passes between two requests, it comes within that and a round trip.
 
 use super::cache::Cache;
-use super::choice::Choice;
-use super::keys::KeyRequests;
-use super::numbering::{Number, Numbering, Place, Source, Unwrap};
-use super::picture;
+use super::layer::{Layer, Wanted};
+use super::numbering::{Number, Place};
+use super::subscription::{Sent, Subscription};
 use crate::media::depayload::key_frame;
 use crate::media::{Codec, Packet};
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Layers of a track: browsers send three.
 const LAYERS: usize = 4;
 
-/// A layer that says nothing for so long is not being sent: browsers stop the larger ones when their path is bad.
-const SILENCE: Duration = Duration::from_millis(1_500);
-
-/// How old the key frame may be at which a late receiver begins. More would be a burst for its path, and a receiver that
-/// plays faster to catch up shows it.
-pub const REPLAY: Duration = Duration::from_millis(600);
-
-/// Bytes of such a burst.
-const REPLAY_BYTES: usize = 256 << 10;
-
-/// How often a packet is sent again to one receiver, and how long after the last time: what is asked for twice within a
-/// round trip is still on its way.
-const RESENDS: u8 = 5;
-const RESEND_PAUSE: Duration = Duration::from_millis(20);
-
-/// Packets of one receiver whose repetitions are counted.
-const RESENT: usize = 1024;
+/// Packets that one NACK may ask for; more are left out.
+const NACKED: usize = 1024;
 
 /// Names a receiver of a track.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -141,27 +125,6 @@ pub struct Relay {
     counts: Counts,
 }
 
-#[derive(Debug)]
-pub(super) struct Layer {
-    source: Source,
-    unwrap: Unwrap,
-    pub(super) cache: Cache,
-    keys: KeyRequests,
-    /// First packet and timestamp of the newest key frame.
-    key: Option<(i64, u32)>,
-    /// Of its pictures, once a key frame told it.
-    rows: u32,
-    heard: Instant,
-}
-
-#[derive(Debug)]
-struct Subscription {
-    numbering: Numbering,
-    choice: Choice,
-    wish: u32,
-    resent: BTreeMap<i64, (u8, Instant)>,
-}
-
 impl Relay {
     /// Nothing has come yet, and nobody wants it.
     pub fn new(codec: Codec) -> Self {
@@ -177,7 +140,7 @@ impl Relay {
     pub fn handle(&mut self, now: Instant, input: Input) -> Vec<Action> {
         let mut actions = Vec::new();
         match input {
-            Input::Packet { ssrc, packet } => self.packet(now, ssrc, packet, &mut actions),
+            Input::Packet { ssrc, packet } => self.packet(now, ssrc, &packet, &mut actions),
             Input::Subscribe {
                 who,
                 sequence,
@@ -240,7 +203,7 @@ impl Relay {
         sent.map(|layer| layer.rows).max().unwrap_or(0)
     }
 
-    fn packet(&mut self, now: Instant, ssrc: u32, packet: Packet, actions: &mut Vec<Action>) {
+    fn packet(&mut self, now: Instant, ssrc: u32, packet: &Packet, actions: &mut Vec<Action>) {
         let Some(index) = self.layer(now, ssrc) else {
             return;
         };
@@ -280,7 +243,7 @@ impl Relay {
         let current = Sent {
             place,
             arrived: now,
-            packet: &packet,
+            packet,
         };
         let wanted = Wanted::of(&self.layers, now);
         let mut is_waited_for = false;
@@ -331,18 +294,7 @@ impl Relay {
             let silent = self.layers.iter().position(|layer| !layer.is_sent(now))?;
             self.layers.remove(silent);
         }
-        self.layers.push(Layer {
-            source: Source {
-                ssrc,
-                generation: 0,
-            },
-            unwrap: Unwrap::default(),
-            cache: Cache::default(),
-            keys: KeyRequests::default(),
-            key: None,
-            rows: 0,
-            heard: now,
-        });
+        self.layers.push(Layer::new(now, ssrc));
         Some(self.layers.len() - 1)
     }
 
@@ -353,12 +305,8 @@ impl Relay {
         (sequence, timestamp): (u16, u32),
         actions: &mut Vec<Action>,
     ) {
-        let mut subscription = Subscription {
-            numbering: Numbering::new(self.codec.clock_rate(), sequence, timestamp),
-            choice: Choice::default(),
-            wish: 0,
-            resent: BTreeMap::new(),
-        };
+        let clock_rate = self.codec.clock_rate();
+        let mut subscription = Subscription::new(clock_rate, sequence, timestamp);
         let wanted = Wanted::of(&self.layers, now).by(&subscription);
         let layer = self
             .layers
@@ -415,7 +363,7 @@ impl Relay {
         let Some(subscription) = self.subscriptions.get_mut(&who) else {
             return;
         };
-        for sequence in sequences.iter().take(RESENT) {
+        for sequence in sequences.iter().take(NACKED) {
             let Some((number, place)) = subscription.numbering.meant(*sequence) else {
                 continue;
             };
@@ -427,12 +375,8 @@ impl Relay {
             let Some(held) = layer.and_then(|layer| layer.cache.get(place.number)) else {
                 continue;
             };
-            if !subscription.may_resend(now, number) {
-                continue;
-            }
-            if let Some(out) = subscription.numbering.out(place) {
+            if let Some(packet) = subscription.again(now, number, place, &held.packet, self.codec) {
                 self.counts.resent += 1;
-                let packet = numbered(&held.packet, out, self.codec);
                 actions.push(Action::Send { to: who, packet });
             }
         }
@@ -441,137 +385,5 @@ impl Relay {
     #[cfg(test)]
     pub(super) fn held(&self) -> impl Iterator<Item = usize> {
         self.layers.iter().map(|layer| layer.cache.bytes())
-    }
-}
-
-impl Layer {
-    fn is_sent(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.heard) < SILENCE
-    }
-
-    /// The first packet of a key frame at which somebody can begin now.
-    fn fresh_key(&self, now: Instant) -> Option<i64> {
-        let (number, _) = self.key?;
-        let held = self.cache.get(number)?;
-        let is_fresh = now.saturating_duration_since(held.arrived) < REPLAY;
-        let bytes: usize = self
-            .cache
-            .since(number)
-            .map(|(_, held)| held.packet.payload.len())
-            .sum();
-        (is_fresh && bytes <= REPLAY_BYTES).then_some(number)
-    }
-}
-
-/// The layers that are sent now, from the smallest to the largest: their SSRCs and rows.
-struct Wanted(Vec<(u32, u32)>);
-
-impl Wanted {
-    fn of(layers: &[Layer], now: Instant) -> Self {
-        let sent = layers.iter().filter(|layer| layer.is_sent(now));
-        let mut sent: Vec<_> = sent.map(|layer| (layer.source.ssrc, layer.rows)).collect();
-        // Stable: of two that are the same size, the newer one is better.
-        sent.sort_by_key(|(_, rows)| *rows);
-        Self(sent)
-    }
-
-    fn by(&self, subscription: &Subscription) -> Option<u32> {
-        let Self(sent) = self;
-        let fits = |rows: u32| subscription.wish == 0 || rows <= subscription.wish;
-        // The smallest one fits always.
-        let best = sent.iter().rposition(|(_, rows)| fits(*rows)).unwrap_or(0);
-        let index = best.saturating_sub(subscription.choice.below(sent.len()));
-        sent.get(index).map(|(ssrc, _)| *ssrc)
-    }
-}
-
-/// A packet of a source as it came.
-struct Sent<'a> {
-    place: Place,
-    arrived: Instant,
-    packet: &'a Packet,
-}
-
-impl Subscription {
-    /// Follows a source from this packet on.
-    fn follow(&mut self, first: &Sent<'_>) {
-        let picture = picture::numbers(&first.packet.payload);
-        let timestamp = first.packet.timestamp;
-        self.numbering
-            .follow(first.place, first.arrived, timestamp, picture);
-    }
-
-    /// Sends what is held of a layer from this packet on.
-    fn replay(
-        &mut self,
-        who: Subscriber,
-        layer: &Layer,
-        number: i64,
-        codec: Codec,
-        actions: &mut Vec<Action>,
-    ) -> u64 {
-        let mut count = 0;
-        for (number, held) in layer.cache.since(number) {
-            let sent = Sent {
-                place: Place {
-                    source: layer.source,
-                    number,
-                },
-                arrived: held.arrived,
-                packet: &held.packet,
-            };
-            count += u64::from(self.send(who, &sent, codec, actions));
-        }
-        count
-    }
-
-    /// Sends a packet if it is of what this receiver follows, or followed.
-    fn send(
-        &mut self,
-        to: Subscriber,
-        sent: &Sent<'_>,
-        codec: Codec,
-        actions: &mut Vec<Action>,
-    ) -> bool {
-        let Some(out) = self.numbering.out(sent.place) else {
-            return false;
-        };
-        let picture = match codec {
-            Codec::Vp8 => picture::numbers(&sent.packet.payload),
-            _ => None,
-        };
-        self.numbering
-            .sent(out, sent.arrived, sent.packet.timestamp, picture);
-        let packet = numbered(sent.packet, out, codec);
-        actions.push(Action::Send { to, packet });
-        true
-    }
-
-    fn may_resend(&mut self, now: Instant, number: i64) -> bool {
-        let (times, last) = self.resent.entry(number).or_insert((0, now));
-        let is_due = *times == 0 || now.saturating_duration_since(*last) >= RESEND_PAUSE;
-        if *times == RESENDS || !is_due {
-            return false;
-        }
-        *times += 1;
-        *last = now;
-        if self.resent.len() > RESENT {
-            self.resent.pop_first();
-        }
-        true
-    }
-}
-
-/// A packet under its receiver's numbers. The payload is shared unless a picture number in it has to change.
-fn numbered(packet: &Packet, out: super::numbering::Out, codec: Codec) -> Packet {
-    let payload = match codec {
-        Codec::Vp8 => out.pictures.rewrite(&packet.payload),
-        _ => packet.payload.clone(),
-    };
-    Packet {
-        sequence: out.number as u16,
-        timestamp: out.timestamp(packet.timestamp),
-        marker: packet.marker,
-        payload,
     }
 }

@@ -2,8 +2,9 @@
 
 use super::cache::BYTES;
 use super::keys::INTERVAL;
+use super::layer::REPLAY;
 use super::picture;
-use super::relay::{Action, Input, REPLAY, Relay, Subscriber};
+use super::relay::{Action, Input, Relay, Subscriber};
 use crate::media::{Codec, Packet};
 use bytes::Bytes;
 use proptest::prelude::*;

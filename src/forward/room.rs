@@ -4,13 +4,15 @@
 //! member has a task with its call, which adds and takes back tracks one after the other, so that a slow member makes
 //! nobody wait.
 
-use super::forwarding::{Forwarding, Way};
+use super::forwarding::Forwarding;
+use super::member::{Call, Order, Report};
+use super::outside::{self, Outside};
 use super::relay::Counts;
 use super::roster::{Change, MemberKey, Roster, TrackKey};
 use super::speaker::Speakers;
 use crate::media::track::{Form, IncomingPackets};
 use crate::media::{Codec, IncomingTrack};
-use crate::session::{Member, OpenRoom, PlainSession, SessionConfig};
+use crate::session::{Member, OpenRoom, SessionConfig};
 use crate::signaling::{Lost, Signaling};
 use signaling_protocol::{Joined, PeerId, PeerInfo};
 use std::collections::HashMap;
@@ -52,6 +54,8 @@ pub enum Event {
     Ended(PeerId, Codec),
     /// This member is speaking from now on.
     Speaker(PeerId),
+    /// What programs outside the room are told to expect, as a session description; it may change.
+    Output(String),
     /// The server is gone, and nobody can come or change any more.
     Lost(Lost),
 }
@@ -88,7 +92,17 @@ pub struct ForwardedRoom {
 impl ForwardedRoom {
     /// Forwards in a room that was joined as [`FORWARDER`](crate::session::FORWARDER).
     pub fn open(signaling: Signaling, joined: Joined, config: SessionConfig) -> Self {
-        Self::open_with(signaling, joined, config, None)
+        Self::open_with(signaling, joined, config, None, Outside::default())
+    }
+
+    /// As [`open`](Self::open), with programs outside the room in the part of a member.
+    pub fn open_outside(
+        signaling: Signaling,
+        joined: Joined,
+        config: SessionConfig,
+        outside: Outside,
+    ) -> Self {
+        Self::open_with(signaling, joined, config, None, outside)
     }
 
     /// As [`open`](Self::open), and gives away every track as frames as well.
@@ -98,7 +112,8 @@ impl ForwardedRoom {
         config: SessionConfig,
     ) -> (Self, mpsc::Receiver<Tapped>) {
         let (tapped, tracks) = mpsc::channel(TAPPED);
-        let room = Self::open_with(signaling, joined, config, Some(tapped));
+        let outside = Outside::default();
+        let room = Self::open_with(signaling, joined, config, Some(tapped), outside);
         (room, tracks)
     }
 
@@ -107,13 +122,15 @@ impl ForwardedRoom {
         joined: Joined,
         config: SessionConfig,
         tapped: Option<mpsc::Sender<Tapped>>,
+        outside: Outside,
     ) -> Self {
+        let own_id = joined.own_id.clone();
         let (events_tx, events) = mpsc::channel(EVENTS);
         let (stop, stopped) = mpsc::channel(1);
         let (reports_tx, reports) = mpsc::channel(REPORTS);
         let (levels_tx, levels) = mpsc::channel(LEVELS);
         let (totals_tx, totals) = watch::channel(Totals::default());
-        let hub = Hub {
+        let mut hub = Hub {
             room: OpenRoom::new(signaling, joined),
             config: SessionConfig {
                 form: Form::Packets,
@@ -132,6 +149,9 @@ impl ForwardedRoom {
             tapped,
             totals: totals_tx,
         };
+        if outside.output.is_some() || !outside.inputs.is_empty() {
+            hub.open_outside(own_id, outside);
+        }
         let task = tokio::spawn(hub.run(stopped));
         Self {
             events,
@@ -165,29 +185,6 @@ impl ForwardedRoom {
     }
 }
 
-/// What a member's task has to say.
-enum Report {
-    Connected,
-    Published(IncomingPackets),
-    Unpublished(TrackKey),
-    /// Why it could not be connected.
-    Failed(String),
-    Gone,
-}
-
-/// What a member's task has to do.
-enum Order {
-    Carry {
-        track: TrackKey,
-        codec: Codec,
-        stream: String,
-        way: Way,
-    },
-    Drop {
-        track: TrackKey,
-    },
-}
-
 struct Connected {
     info: PeerInfo,
     orders: mpsc::Sender<Order>,
@@ -197,6 +194,9 @@ struct Published {
     member: MemberKey,
     forwarding: Forwarding,
 }
+
+/// What comes from members, both ends.
+type Queue<T> = (mpsc::Sender<(MemberKey, T)>, mpsc::Receiver<(MemberKey, T)>);
 
 struct Hub {
     room: OpenRoom,
@@ -208,14 +208,8 @@ struct Hub {
     tasks: JoinSet<()>,
     speakers: Speakers<MemberKey>,
     events: mpsc::Sender<Event>,
-    reports: (
-        mpsc::Sender<(MemberKey, Report)>,
-        mpsc::Receiver<(MemberKey, Report)>,
-    ),
-    levels: (
-        mpsc::Sender<(MemberKey, u8)>,
-        mpsc::Receiver<(MemberKey, u8)>,
-    ),
+    reports: Queue<Report>,
+    levels: Queue<u8>,
     /// Of tracks that have ended.
     past: Counts,
     tapped: Option<mpsc::Sender<Tapped>>,
@@ -273,6 +267,28 @@ impl Hub {
         self.next
     }
 
+    /// A member that is no peer.
+    fn open_outside(&mut self, id: PeerId, outside: Outside) {
+        let key = self.key();
+        let (orders, queue) = mpsc::channel(ORDERS);
+        let info = PeerInfo {
+            id,
+            name: None,
+            plain: false,
+            away: false,
+        };
+        self.members.insert(key, Connected { info, orders });
+        // Nothing is published yet.
+        self.roster.joined(key);
+        let member = outside::Member {
+            key,
+            outside,
+            reports: self.reports.0.clone(),
+            orders: queue,
+        };
+        self.tasks.spawn(member.run());
+    }
+
     fn meet(&mut self, member: Member) {
         let key = self.key();
         let (orders, queue) = mpsc::channel(ORDERS);
@@ -305,6 +321,7 @@ impl Hub {
                 let changes = self.roster.unpublished(member, track);
                 self.perform(changes);
             }
+            Report::Output(sdp) => self.tell(Event::Output(sdp)),
             Report::Failed(why) => {
                 self.members.remove(&member);
                 self.tell(Event::Failed(id, why));
@@ -431,75 +448,5 @@ fn sum(a: Counts, b: Counts) -> Counts {
         key_requests: a.key_requests + b.key_requests,
         switches: a.switches + b.switches,
         dropped: a.dropped + b.dropped,
-    }
-}
-
-/// The call with one member.
-struct Call {
-    key: MemberKey,
-    reports: mpsc::Sender<(MemberKey, Report)>,
-    orders: mpsc::Receiver<Order>,
-}
-
-impl Call {
-    async fn run(mut self, member: Member, config: SessionConfig) {
-        let Member {
-            signaling, joined, ..
-        } = member;
-        let met = tokio::select! {
-            met = PlainSession::meet(signaling, &joined, config, &[]) => met,
-            // Only those who are connected get orders, so this is the end.
-            _ = self.orders.recv() => return,
-        };
-        let (session, _) = match met {
-            Ok(met) => met,
-            Err(error) => return self.report(Report::Failed(error.to_string())).await,
-        };
-        self.report(Report::Connected).await;
-        self.serve(session).await;
-        self.report(Report::Gone).await;
-    }
-
-    async fn report(&self, report: Report) {
-        // A hub that is gone hears nothing.
-        let _ = self.reports.send((self.key, report)).await;
-    }
-
-    async fn serve(&mut self, mut session: PlainSession) {
-        let mut incoming = session.incoming_packets();
-        let tracks = session.tracks();
-        let mut carried: HashMap<TrackKey, (u64, Way)> = HashMap::new();
-        loop {
-            tokio::select! {
-                end = session.ended() => {
-                    tracing::info!(reason = %end, "a member is gone");
-                    break;
-                }
-                Some(track) = incoming.recv() => self.report(Report::Published(track)).await,
-                order = self.orders.recv() => match order {
-                    Some(Order::Carry { track, codec, stream, way }) => {
-                        match tracks.relay(codec, stream, way.sink(self.key)).await {
-                            Ok(outgoing) => {
-                                carried.insert(track, (outgoing.id(), way.clone()));
-                                way.add(self.key, outgoing).await;
-                            }
-                            Err(error) => tracing::warn!(%error, "a track cannot be forwarded"),
-                        }
-                    }
-                    Some(Order::Drop { track }) => {
-                        if let Some((id, way)) = carried.remove(&track) {
-                            way.remove(self.key).await;
-                            // A session that has ended says so itself.
-                            let _ = tracks.stop(id).await;
-                        }
-                    }
-                    None => break,
-                },
-            }
-        }
-        for (_, way) in carried.into_values() {
-            way.remove(self.key).await;
-        }
-        session.close().await;
     }
 }

@@ -153,6 +153,51 @@ fn audio_level(extmap: &str) -> Option<u8> {
     number.parse().ok().filter(|_| is_level)
 }
 
+/// A side's part in DTLS (RFC 4145 section 4, RFC 5763 section 5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// Begins.
+    Active,
+    /// Waits.
+    Passive,
+}
+
+impl Part {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Passive => "passive",
+        }
+    }
+
+    /// What an answer chooses for its side.
+    pub(crate) fn of(sdp: &str) -> Option<Self> {
+        let chosen = sdp
+            .lines()
+            .find_map(|line| line.trim_end().strip_prefix("a=setup:"));
+        [Self::Active, Self::Passive]
+            .into_iter()
+            .find(|part| Some(part.word()) == chosen)
+    }
+
+    /// The other side's.
+    pub(crate) fn other(self) -> Self {
+        match self {
+            Self::Active => Self::Passive,
+            Self::Passive => Self::Active,
+        }
+    }
+
+    /// The same description with this part in it.
+    pub(crate) fn put_into(self, sdp: &str) -> String {
+        let line = |line: &str| match line.starts_with("a=setup:") {
+            true => format!("a=setup:{}\r\n", self.word()),
+            false => line.to_owned(),
+        };
+        sdp.split_inclusive('\n').map(line).collect()
+    }
+}
+
 /// The media sections in which the peer neither sends nor receives, by mid.
 pub(crate) fn idle_sections(sdp: &str) -> Vec<String> {
     let idle = wishes(sdp).sections.into_iter();
@@ -231,6 +276,17 @@ mod tests {
     fn the_same_fingerprint_may_stand_twice_in_any_case() {
         let text = sdp(&format!("a=fingerprint:{}\r\n", PRINT.to_lowercase()));
         assert!(Description::parse(&text).is_ok());
+    }
+
+    #[test]
+    fn the_part_in_dtls_is_read_and_replaced() {
+        let sdp = "v=0\r\na=setup:active\r\nm=audio 9 X 1\r\na=setup:active\r\na=mid:0\r\n";
+        assert_eq!(Part::of(sdp), Some(Part::Active));
+        let other = Part::Active.other().put_into(sdp);
+        assert_eq!(other, sdp.replace("active", "passive"));
+        assert_eq!(Part::of(&other), Some(Part::Passive));
+        assert_eq!(Part::of("a=setup:actpass\r\n"), None);
+        assert_eq!(Part::of(""), None);
     }
 
     #[test]

@@ -1,10 +1,14 @@
 //! `peer-cli forward`: everybody in an open room sends their sound and pictures to this program once, and gets those of
 //! all others from it.
 
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::pin::pin;
+use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use peerline::forward::ForwardedRoom;
+use peerline::forward::{Event, ForwardedRoom, Outside, RtpInput, RtpOutput};
+use peerline::media::codec::Codec;
 use signaling_protocol::RoomName;
 use tokio_util::sync::CancellationToken;
 
@@ -24,12 +28,60 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "ROOM")]
     room: RoomName,
 
+    /// Publish the RTP stream that a program sends to this port, as CODEC:PORT or CODEC:ADDRESS:PORT, with CODEC one of
+    /// opus, vp8, vp9, h264, av1; its reports go to the next port. May be repeated
+    #[arg(long, value_name = "CODEC:PORT")]
+    rtp_in: Vec<Input>,
+
+    /// Send the first picture of the room to this address as RTP, and the first sound two ports above it
+    #[arg(long, value_name = "ADDRESS:PORT", requires = "sdp")]
+    rtp_out: Option<SocketAddr>,
+
+    /// Write what is sent there to this file, for ffmpeg -protocol_whitelist file,udp,rtp -i FILE
+    #[arg(long, value_name = "FILE", requires = "rtp_out")]
+    sdp: Option<PathBuf>,
+
     /// Leave after this many seconds
     #[arg(long, value_name = "SECONDS", value_parser = timeout, allow_negative_numbers = true)]
     duration: Option<Duration>,
 
     #[command(flatten)]
     pub(crate) common: Common,
+}
+
+/// A codec and where its packets come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Input(Codec, SocketAddr);
+
+impl FromStr for Input {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (codec, place) = text.split_once(':').ok_or("it is CODEC:PORT")?;
+        let codec = Codec::named(codec).ok_or("the codec is opus, vp8, vp9, h264 or av1")?;
+        let address = match place.parse::<u16>() {
+            Ok(port) => Ok(SocketAddr::from(([127, 0, 0, 1], port))),
+            Err(_) => place.parse(),
+        };
+        Ok(Self(
+            codec,
+            address.map_err(|_| "the port is a number below 65536")?,
+        ))
+    }
+}
+
+/// Opens the sockets, and says where they are.
+async fn outside(arguments: &Arguments, ui: &Ui) -> Result<Outside, Failure> {
+    let mut inputs = Vec::new();
+    for Input(codec, address) in &arguments.rtp_in {
+        let failed = |error| Failure::local(format!("cannot take RTP at {address}"), &error);
+        let input = RtpInput::bind(*codec, *address).await.map_err(failed)?;
+        let address = input.address().map_err(failed)?.to_string();
+        ui.say(event::Rtp::input(*codec, address));
+        inputs.push(input);
+    }
+    let output = arguments.rtp_out.map(RtpOutput);
+    Ok(Outside { inputs, output })
 }
 
 /// Enters the room and forwards until it is told to stop.
@@ -39,8 +91,9 @@ pub(in crate::commands) async fn run(
     stop: &CancellationToken,
 ) -> Result<(), Failure> {
     let context = hub::context(&arguments.common, ui, stop);
+    let outside = outside(arguments, ui).await?;
     let entrance = Entrance::open(&context, arguments.room.clone())?;
-    let done = forward(&context, &entrance, arguments.duration).await;
+    let done = forward(&context, &entrance, arguments, outside).await;
     entrance.end().await;
     done
 }
@@ -48,7 +101,8 @@ pub(in crate::commands) async fn run(
 async fn forward(
     context: &Context<'_>,
     entrance: &Entrance,
-    duration: Option<Duration>,
+    arguments: &Arguments,
+    outside: Outside,
 ) -> Result<(), Failure> {
     let ui = context.ui;
     let place = Place::default();
@@ -56,8 +110,8 @@ async fn forward(
     ui.note("Forwarding to everybody in the room. Ctrl-C ends it.");
     let begin = Instant::now();
     let config = context.session_config(entrance.server());
-    let mut room = ForwardedRoom::open(signaling, joined, config);
-    let mut deadline = pin!(hub::deadline(duration));
+    let mut room = ForwardedRoom::open_outside(signaling, joined, config, outside);
+    let mut deadline = pin!(hub::deadline(arguments.duration));
     let result = loop {
         tokio::select! {
             biased;
@@ -65,6 +119,13 @@ async fn forward(
             () = context.stop.cancelled() => break Ok(()),
             () = &mut deadline => break Ok(()),
             event = room.next() => match event {
+                Some(Event::Output(sdp)) => if let Some(path) = &arguments.sdp {
+                    if let Err(error) = std::fs::write(path, sdp) {
+                        let what = format!("cannot write '{}'", path.display());
+                        break Err(Failure::local(what, &error));
+                    }
+                    ui.say(event::Rtp::output(path));
+                },
                 Some(event) => match hub::say(ui, event) {
                     Ok(()) => {}
                     Err(failure) => break Err(failure),
@@ -82,4 +143,21 @@ async fn forward(
         ));
     }
     result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inputs_have_a_codec_and_a_place() {
+        let local = |codec, port| Ok(Input(codec, ([127, 0, 0, 1], port).into()));
+        assert_eq!("vp8:5004".parse(), local(Codec::Vp8, 5004));
+        assert_eq!("OPUS:0".parse(), local(Codec::Opus, 0));
+        let elsewhere = Input(Codec::H264, ([10, 0, 0, 2], 7).into());
+        assert_eq!("h264:10.0.0.2:7".parse(), Ok(elsewhere));
+        for wrong in ["", "vp8", "vp8:", "mp3:1", "vp8:70000", "vp8:host:1"] {
+            assert!(wrong.parse::<Input>().is_err(), "{wrong}");
+        }
+    }
 }

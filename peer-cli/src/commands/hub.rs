@@ -83,6 +83,8 @@ pub(super) fn say(ui: &Ui, event: Event) -> Result<(), Failure> {
         Event::Started(member, codec) => ui.say(track(member, codec, "started")),
         Event::Ended(member, codec) => ui.say(track(member, codec, "ended")),
         Event::Speaker(id) => ui.say(event::Speaker { id: id.to_string() }),
+        // Only whoever sends something out is told.
+        Event::Output(_) => {}
         Event::Lost(lost) => return Err(Failure::from(&SignalingError::Lost(lost))),
     }
     Ok(())

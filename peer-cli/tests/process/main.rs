@@ -31,6 +31,7 @@ mod piping;
 mod recording;
 mod refusals;
 mod relayed;
+mod rtp;
 mod transfers;
 #[cfg(unix)]
 mod tunnels;

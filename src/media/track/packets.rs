@@ -60,6 +60,17 @@ pub struct IncomingPackets {
 }
 
 impl IncomingPackets {
+    /// What comes from somebody who cannot be asked for key frames.
+    pub(crate) fn from_outside(codec: Codec, packets: mpsc::Receiver<Arrived>) -> Self {
+        let (keys, _) = mpsc::channel(1);
+        Self {
+            codec,
+            stream: String::new(),
+            packets,
+            keys,
+        }
+    }
+
     /// How it is encoded.
     pub fn codec(&self) -> Codec {
         self.codec
@@ -247,7 +258,7 @@ pub(crate) struct FeedbackSink {
 }
 
 impl FeedbackSink {
-    fn give(&self, feedback: Feedback) {
+    pub(crate) fn give(&self, feedback: Feedback) {
         // overflow: dropped; what is not answered is said again.
         let _ = self.feedback.try_send((self.who, feedback));
     }
@@ -269,6 +280,17 @@ pub(crate) enum Leaving {
 }
 
 impl OutgoingPackets {
+    /// One whose packets are taken here and not by a session.
+    pub(crate) fn to_outside() -> (Self, mpsc::Receiver<Leaving>) {
+        let (queue, leaving) = mpsc::channel(QUEUE);
+        let track = Self {
+            id: 0,
+            queue,
+            dropped: Arc::default(),
+        };
+        (track, leaving)
+    }
+
     /// Names it for its session.
     pub(crate) fn id(&self) -> u64 {
         self.id

@@ -10,6 +10,7 @@ mod settings;
 use self::events::Events;
 use self::settings::{bind_addresses, configuration, settings};
 use super::candidates::relay_address;
+use super::description::Part;
 use super::{PathPolicy, SessionConfig, privacy};
 use crate::channel::Delivery;
 use crate::media::{Kind, engine as media};
@@ -18,7 +19,7 @@ use crate::net::turn::Servers;
 use crate::net::{Clock, LineRuntime, Pacing, SetUp};
 use crate::pairing::Fingerprint;
 use signaling_protocol::IceServer;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tokio::sync::oneshot;
 use webrtc::data_channel::{DataChannel, RTCDataChannelInit};
 use webrtc::error::Error;
@@ -46,6 +47,8 @@ pub(crate) struct Engine {
     prober: Prober,
     clock: Clock,
     policy: PathPolicy,
+    /// Our part in DTLS, once it is settled.
+    part: OnceLock<Part>,
 }
 
 impl Engine {
@@ -90,6 +93,7 @@ impl Engine {
             prober,
             clock,
             policy: config.policy,
+            part: OnceLock::new(),
         })
     }
 

@@ -1,5 +1,6 @@
 //! Offers, answers and candidates, and what the engine has to be told so that they come out right.
 
+use super::super::description::Part;
 use super::super::{PathPolicy, description, privacy};
 use super::Engine;
 use rtc::peer_connection::configuration::RTCOfferOptions;
@@ -72,15 +73,33 @@ impl Engine {
         let answer = self.connection.create_answer(None).await?;
         let sdp = self.told(&answer.sdp);
         self.connection.set_local_description(answer).await?;
-        Ok(sdp)
+        // Whoever offered first and is offered something later answers with the engine's favourite part, whatever was
+        // settled; browsers refuse that. DTLS itself keeps its part.
+        match self.part.get() {
+            Some(part) => Ok(part.put_into(&sdp)),
+            None => {
+                self.settled(Part::of(&sdp));
+                Ok(sdp)
+            }
+        }
     }
 
     /// Applies the peer's answer.
     pub(crate) async fn apply_answer(&self, sdp: String) -> Result<(), Error> {
         self.clock.check();
+        let theirs = Part::of(&sdp);
         self.connection
             .set_remote_description(RTCSessionDescription::answer(sdp)?)
-            .await
+            .await?;
+        self.settled(theirs.map(Part::other));
+        Ok(())
+    }
+
+    fn settled(&self, ours: Option<Part>) {
+        if let Some(ours) = ours {
+            // The first one stays.
+            let _ = self.part.set(ours);
+        }
     }
 
     /// Adds a remote candidate of the current generation.

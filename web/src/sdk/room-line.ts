@@ -30,6 +30,8 @@ export class RoomLine {
   readonly #negotiation: Negotiation;
   readonly #slots = new Map<Kind, RTCRtpTransceiver>();
   readonly #stream = new MediaStream();
+  /** There is something to negotiate once it is connected. */
+  #wanted = false;
   /** Tracks that wait until the other side has offered. */
   #waiting: Map<Kind, MediaStreamTrack> | undefined;
 
@@ -40,16 +42,25 @@ export class RoomLine {
     this.#negotiation = new Negotiation(connection, { role: calls || forwards ? "guest" : "host", send: signal, failed });
     connection.ontrack = (event) => track(event.track, event.streams[0]?.id ?? "");
     connection.onconnectionstatechange = () => {
-      if (connection.connectionState === "connected") connected();
+      if (connection.connectionState === "connected") {
+        if (this.#wanted) this.#negotiation.offer();
+        this.#wanted = false;
+        connected();
+      }
       if (connection.connectionState === "failed") failed();
+    };
+    // A native side forgets who has which part in DTLS when it is asked again before that is done.
+    connection.onnegotiationneeded = () => {
+      if (connection.connectionState === "connected") this.#negotiation.offer();
+      else this.#wanted = true;
     };
     if (!calls) {
       this.#waiting = new Map();
       return;
     }
-    this.#begin();
     // What we do not send is received all the same.
     for (const kind of ["audio", "video"] as const) connection.addTransceiver(kind, { direction: "recvonly" });
+    this.#negotiation.offer();
   }
 
   /** Takes a description or candidate of the other side. */
@@ -59,7 +70,6 @@ export class RoomLine {
     if (waiting === undefined || message.type !== "offer") return;
     this.#waiting = undefined;
     void this.#negotiation.settled().then(async () => {
-      this.#begin();
       for (const [kind, track] of waiting) await this.send(kind, track);
     });
   }
@@ -72,7 +82,11 @@ export class RoomLine {
       return;
     }
     const slot = this.#slots.get(kind);
-    if (slot !== undefined) {
+    if (slot !== undefined && track === undefined && this.#isLayered(kind)) {
+      // Layers are told apart by their first packets only; a section that pauses could not be used again.
+      slot.stop();
+      this.#slots.delete(kind);
+    } else if (slot !== undefined) {
       await slot.sender.replaceTrack(track ?? null);
       slot.direction = track === undefined ? "recvonly" : "sendrecv";
     } else if (track !== undefined) {
@@ -86,13 +100,13 @@ export class RoomLine {
     this.connection.close();
   }
 
-  #begin(): void {
-    this.connection.onnegotiationneeded = () => this.#negotiation.offer();
+  #isLayered(kind: Kind): boolean {
+    return this.options.forwards && kind === "video";
   }
 
   #add(kind: Kind, track: MediaStreamTrack): RTCRtpTransceiver {
     const init: RTCRtpTransceiverInit = { direction: "sendrecv", streams: [this.#stream] };
-    if (this.options.forwards && kind === "video") init.sendEncodings = LAYERS.map((layer) => ({ ...layer }));
+    if (this.#isLayered(kind)) init.sendEncodings = LAYERS.map((layer) => ({ ...layer }));
     return this.connection.addTransceiver(track, init);
   }
 }

@@ -218,7 +218,7 @@ export class Room extends Events<RoomEvents> {
   }
 
   #arrived(id: string, track: MediaStreamTrack): void {
-    const person = this.#people.get(id);
+    const person = this.#people.get(id) ?? this.#outside(id);
     if (person === undefined) return;
     const show = (): void => {
       if (person.stream.getTracks().includes(track)) return;
@@ -237,6 +237,14 @@ export class Room extends Events<RoomEvents> {
     track.onmute = hide;
     track.onended = hide;
     if (!track.muted) show();
+  }
+
+  /** What a forwarder sends as its own comes from programs outside the room. */
+  #outside(id: string): Person | undefined {
+    if (!this.#forwarders.has(id)) return undefined;
+    const person: Person = { id, name: "From outside", stream: new MediaStream() };
+    this.#people.set(id, person);
+    return person;
   }
 
   #left(id: string): void {

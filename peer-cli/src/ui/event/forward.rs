@@ -1,6 +1,9 @@
 //! A room with a forwarder or a recorder in it: who is there, who speaks, and how much was done (`forward`, `record`).
 
+use std::path::Path;
+
 use peerline::forward::room::Totals;
+use peerline::media::codec::Codec;
 use serde::Serialize;
 
 use super::Wording;
@@ -28,6 +31,42 @@ pub(crate) struct Participant {
 pub(crate) struct Speaker {
     /// Its id in the room.
     pub(crate) id: String,
+}
+
+/// RTP of a program outside the room can come, or goes out.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Rtp {
+    /// `in` or `out`.
+    pub(crate) direction: &'static str,
+    /// Of what comes in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) codec: Option<&'static str>,
+    /// Where it comes in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) address: Option<String>,
+    /// The file that describes what goes out; it was written now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) sdp: Option<String>,
+}
+
+impl Rtp {
+    pub(crate) fn input(codec: Codec, address: String) -> Self {
+        Self {
+            direction: "in",
+            codec: Some(codec.name()),
+            address: Some(address),
+            sdp: None,
+        }
+    }
+
+    pub(crate) fn output(sdp: &Path) -> Self {
+        Self {
+            direction: "out",
+            codec: None,
+            address: None,
+            sdp: Some(sdp.display().to_string()),
+        }
+    }
 }
 
 /// Forwarding is over.
@@ -87,6 +126,16 @@ impl Wording for Participant {
         };
         let why = self.message.as_ref().map(|why| format!(": {}", clean(why)));
         Some(format!("{who} {state}{}", why.unwrap_or_default()))
+    }
+}
+
+impl Wording for Rtp {
+    fn line(&self, _: Palette) -> Option<String> {
+        Some(match (self.codec, &self.address, &self.sdp) {
+            (Some(codec), Some(address), _) => format!("Taking {codec} as RTP at {address}"),
+            (_, _, Some(sdp)) => format!("Sending RTP, as {} says", clean(sdp)),
+            _ => return None,
+        })
     }
 }
 
@@ -154,6 +203,16 @@ mod tests {
             },
             json!({"event": "record-done", "seconds": 3.0, "participants": 2, "files": 2, "bytes": 1024}),
             Some("Recorded for 3.0 s: 2 participants, 2 files, 1.0 KiB"),
+        );
+        said(
+            Rtp::input(Codec::Vp8, "127.0.0.1:5004".into()),
+            json!({"event": "rtp", "direction": "in", "codec": "VP8", "address": "127.0.0.1:5004"}),
+            Some("Taking VP8 as RTP at 127.0.0.1:5004"),
+        );
+        said(
+            Rtp::output(Path::new("room.sdp")),
+            json!({"event": "rtp", "direction": "out", "sdp": "room.sdp"}),
+            Some("Sending RTP, as room.sdp says"),
         );
         said(
             Speaker { id: "p1".into() },
