@@ -1,9 +1,11 @@
 //! A file transfer over an emulated link, on as many lanes as asked for: what lanes and packet size
 //! do for paths that lose or delay.
 //!
-//!     cargo run --release --example lanes --features testing -- LANES ROUND_TRIP_MS LOSS MBIT_S MTU MIB
+//!     cargo run --release --example lanes --features testing -- \
+//!         LANES ROUND_TRIP_MS LOSS MBIT_S MTU MIB [JITTER_MS REORDER DUPLICATE SEED]
 //!
-//! LANES is a number or `auto`; MTU is the longest datagram that the link carries, 0 for any.
+//! LANES is a number or `auto`; MTU is the longest datagram that the link carries, 0 for any; REORDER and
+//! DUPLICATE are shares of the datagrams, like LOSS.
 
 use anyhow::{Context, Result};
 use peerline::channel::{Channel, Delivery};
@@ -22,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 async fn main() -> Result<()> {
     if std::env::var_os("RUST_LOG").is_some() {
         tracing_subscriber::fmt()
+            .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
             .with_writer(std::io::stderr)
             .init();
     }
@@ -41,7 +44,10 @@ async fn main() -> Result<()> {
         loss: number(2, 0.01)?,
         rate: Some((number(3, 100.0)? * 125_000.0) as u64),
         mtu: (mtu > 0).then_some(mtu),
-        seed: 7,
+        jitter: Duration::from_secs_f64(number(6, 0.0)? / 1000.0),
+        reorder: number(7, 0.0)?,
+        duplicate: number(8, 0.0)?,
+        seed: number(9, 7.0)? as u64,
         ..LinkConfig::default()
     };
     let bytes = (number(5, 64.0)? * f64::from(1 << 20)) as usize;
@@ -111,16 +117,13 @@ async fn main() -> Result<()> {
 }
 
 async fn receiving(session: &mut Session, out: std::path::PathBuf) -> Result<()> {
-    let control = session
-        .accept()
-        .await
-        .context("the sender hung up")?
-        .channel;
-    let lane = session
-        .accept()
-        .await
-        .context("the sender hung up")?
-        .channel;
+    let mut control = session.accept().await.context("the sender hung up")?;
+    let mut lane = session.accept().await.context("the sender hung up")?;
+    // What was opened later may come sooner.
+    if control.protocol != CONTROL_PROTOCOL {
+        std::mem::swap(&mut control, &mut lane);
+    }
+    let (control, lane) = (control.channel, lane.channel);
     let mut incoming = session.incoming();
     let (lanes, more) = mpsc::channel(16);
     let options = ReceiveOptions {

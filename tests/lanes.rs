@@ -50,8 +50,13 @@ async fn channels(session: &Session) -> Channels {
 }
 
 async fn receive(session: &mut Session, out: PathBuf) -> Summary {
-    let control = session.accept().await.unwrap().channel;
-    let lane = session.accept().await.unwrap().channel;
+    let mut control = session.accept().await.unwrap();
+    let mut lane = session.accept().await.unwrap();
+    // What was opened later may come sooner.
+    if control.protocol != CONTROL_PROTOCOL {
+        std::mem::swap(&mut control, &mut lane);
+    }
+    let (control, lane) = (control.channel, lane.channel);
     let mut incoming = session.incoming();
     let (lanes, more) = mpsc::channel(16);
     let options = ReceiveOptions {
@@ -229,32 +234,59 @@ async fn a_path_that_begins_to_swallow_large_packets_is_noticed_within_a_second(
     close(pair).await;
 }
 
+/// What SCTP's congestion control takes for the files below: 1.4 Mbit/s on one lane, and less with jitter.
+const WITHOUT_REPAIR: Duration = Duration::from_secs(60);
+
 #[tokio::test(flavor = "multi_thread")]
-async fn more_lanes_carry_more_over_a_long_path_that_loses() {
-    let mut rates = Vec::new();
-    for (count, bytes) in [(1, 3 * MIB), (8, 24 * MIB)] {
-        let mut config = PairConfig::default();
-        config.emulate(&LinkConfig {
-            delay: Duration::from_millis(50),
-            rate: Some(12_500_000),
-            loss: 0.01,
-            seed: 3,
-            ..LinkConfig::default()
-        });
-        let mut pair = Pair::connect_with(config).await.unwrap();
-        let exactly = LaneCount::Exactly(count);
-        let outcome = transfer(
-            &mut pair,
-            bytes,
-            exactly,
-            Duration::from_millis(100),
-            |_| (),
-        )
-        .await;
-        rates.push(bytes as f64 / outcome.sent.elapsed.as_secs_f64());
-        close(pair).await;
-    }
-    println!("{rates:?}");
-    // Four to ten times as much in the long run; here the first seconds count too, and chance.
-    assert!(rates[1] > 1.5 * rates[0], "{rates:?}");
+async fn a_long_path_that_loses_is_repaired() {
+    let mut config = PairConfig::default();
+    let links = config.emulate(&LinkConfig {
+        delay: Duration::from_millis(50),
+        rate: Some(12_500_000),
+        loss: 0.01,
+        mtu: Some(1_472),
+        seed: 3,
+        ..LinkConfig::default()
+    });
+    let mut pair = Pair::connect_with(config).await.unwrap();
+    let outcome = transfer(
+        &mut pair,
+        12 * MIB,
+        LaneCount::Exactly(1),
+        Duration::from_millis(100),
+        |_| (),
+    )
+    .await;
+    let elapsed = outcome.sent.elapsed;
+    println!("{elapsed:?}, {:?}", links[0].stats());
+    assert!(links[0].stats().lost > 50);
+    // 6 s were measured on a busy machine, most of which are slow start.
+    assert!(elapsed < WITHOUT_REPAIR / 2, "{elapsed:?}");
+    close(pair).await;
+}
+
+/// It did not end in 90 s before the session's own connection was repaired, and DTLS took what came late.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_path_with_jitter_that_loses_doubles_and_disorders_is_repaired() {
+    let mut config = PairConfig::default();
+    let links = config.emulate(&LinkConfig {
+        delay: Duration::from_millis(15),
+        jitter: Duration::from_millis(10),
+        rate: Some(12_500_000),
+        loss: 0.02,
+        reorder: 0.02,
+        duplicate: 0.02,
+        mtu: Some(1_472),
+        seed: 7,
+        ..LinkConfig::default()
+    });
+    let mut pair = Pair::connect_with(config).await.unwrap();
+    let round_trip = Duration::from_millis(30);
+    let outcome = transfer(&mut pair, 8 * MIB, LaneCount::Auto, round_trip, |_| ()).await;
+    let elapsed = outcome.sent.elapsed;
+    println!("{elapsed:?}, {:?}", links[0].stats());
+    assert!(links[0].stats().lost > 50);
+    // 2 s were measured on a busy machine.
+    assert!(elapsed < WITHOUT_REPAIR / 2, "{elapsed:?}");
+    close(pair).await;
 }

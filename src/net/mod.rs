@@ -1,12 +1,13 @@
 //! The `Runtime` under every peer connection: sockets that are large enough, deaf to strangers, and
 //! in tests lossy and slow on purpose.
 //!
-//! The WebRTC engine asks its runtime to wrap each UDP socket. `LineRuntime` uses that seam seven
+//! The WebRTC engine asks its runtime to wrap each UDP socket. `LineRuntime` uses that seam nine
 //! times: it raises the kernel's socket buffers (the default of 208 KiB overflows under one burst of
 //! segmentation offload, which costs SCTP nine tenths of its throughput), it drops datagrams from
 //! addresses that never proved they know the ICE password (`filter`), it repeats
 //! what sets up a connection (`handshake`), it sends to browsers and relays no faster than they
-//! listen (`pace`), it proves which datagrams the path carries (`packet`), it carries TURN in TCP and TLS
+//! listen (`pace`), it proves which datagrams the path carries (`packet`), it repairs what long paths
+//! lose (`repair`), it carries TURN in TCP and TLS
 //! streams (`turn`), it lets the engine's clock run slower in an outage and faster after it (`clock`), and it can put an emulated
 //! [`link`] in front of the wire. This module knows nothing of sessions or signaling.
 
@@ -18,6 +19,7 @@ pub mod link;
 mod nonces;
 mod pace;
 pub(crate) mod packet;
+pub(crate) mod repair;
 mod runtime;
 mod socket;
 pub(crate) mod turn;

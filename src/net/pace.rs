@@ -105,7 +105,7 @@ struct State {
 impl PacedSocket {
     pub(super) fn new(inner: Arc<dyn AsyncUdpSocket>, pacing: Pacing) -> Self {
         let state = State {
-            pace: Pace::new(Instant::now()),
+            pace: Pace::new(Instant::now(), RATE, BURST),
             waiting: None,
         };
         Self {
@@ -171,34 +171,51 @@ impl AsyncUdpSocket for PacedSocket {
 
 /// A token bucket that may go into debt by one batch.
 #[derive(Debug)]
-struct Pace {
+pub(super) struct Pace {
+    /// Bytes a second, and those that may leave at once.
+    rate: f64,
+    burst: f64,
     tokens: f64,
     at: Instant,
 }
 
 impl Pace {
-    fn new(now: Instant) -> Self {
+    pub(super) fn new(now: Instant, rate: f64, burst: f64) -> Self {
         Self {
-            tokens: BURST,
+            rate,
+            burst,
+            tokens: burst,
             at: now,
         }
     }
 
+    /// From now on at another rate.
+    pub(super) fn set(&mut self, now: Instant, rate: f64, burst: f64) {
+        self.fill(now);
+        (self.rate, self.burst) = (rate, burst);
+    }
+
     /// How long the next batch has to wait; zero if it may leave now.
-    fn wait(&mut self, now: Instant) -> Duration {
-        let passed = now.saturating_duration_since(self.at);
-        self.at = now.max(self.at);
-        self.tokens = BURST.min(self.tokens + passed.as_secs_f64() * RATE);
+    pub(super) fn wait(&mut self, now: Instant) -> Duration {
+        self.fill(now);
         if self.tokens > 0.0 {
             return Duration::ZERO;
         }
         // One byte more, so that the answer is not zero again.
-        Duration::from_secs_f64((1.0 - self.tokens) / RATE)
+        Duration::from_secs_f64((1.0 - self.tokens) / self.rate)
     }
 
     /// A batch of so many bytes left.
-    fn sent(&mut self, bytes: usize) {
+    pub(super) fn sent(&mut self, bytes: usize) {
         self.tokens -= bytes as f64;
+    }
+
+    fn fill(&mut self, now: Instant) {
+        let passed = now.saturating_duration_since(self.at);
+        self.at = now.max(self.at);
+        self.tokens = self
+            .burst
+            .min(self.tokens + passed.as_secs_f64() * self.rate);
     }
 }
 
@@ -210,7 +227,7 @@ mod tests {
     fn a_long_burst_leaves_at_the_rate_and_a_pause_saves_up_no_more_than_a_burst() {
         let start = Instant::now();
         let mut now = start;
-        let mut pace = Pace::new(now);
+        let mut pace = Pace::new(now, RATE, BURST);
         let mut send_all = |now: &mut Instant, batches: usize| {
             for _ in 0..batches {
                 *now += pace.wait(*now);
@@ -261,7 +278,7 @@ mod tests {
     #[test]
     fn a_clock_that_stands_still_is_no_reason_to_panic() {
         let now = Instant::now();
-        let mut pace = Pace::new(now + Duration::from_secs(1));
+        let mut pace = Pace::new(now + Duration::from_secs(1), RATE, BURST);
         pace.sent(usize::MAX);
         assert!(pace.wait(now) > Duration::from_secs(1));
     }

@@ -7,6 +7,7 @@ use super::filter::SourceFilter;
 use super::handshake::Handshake;
 use super::pace::{PacedSocket, Pacing};
 use super::packet::{Outlet, Prober};
+use super::repair::Repair;
 use super::socket::{FilteredSocket, enlarge_buffers};
 use super::turn::{Servers, TurnSocket};
 use std::future::Future;
@@ -52,6 +53,7 @@ pub(crate) struct LineRuntime {
     handshake: Handshake,
     servers: Arc<Servers>,
     prober: Prober,
+    repair: Repair,
     clock: Clock,
 }
 
@@ -65,6 +67,7 @@ impl LineRuntime {
             handshake: Handshake::default(),
             servers: Arc::default(),
             prober: Prober::default(),
+            repair: Repair::default(),
             clock: Clock::default(),
         }
     }
@@ -77,6 +80,11 @@ impl LineRuntime {
     /// Finds out what the path of this connection carries.
     pub(crate) fn prober(&self) -> Prober {
         self.prober.clone()
+    }
+
+    /// Repairs what this connection's path loses.
+    pub(crate) fn repair(&self) -> Repair {
+        self.repair.clone()
     }
 
     /// Tells this runtime that the peer is a browser.
@@ -115,6 +123,7 @@ impl Runtime for LineRuntime {
             self.filter.clone(),
             self.handshake.clone(),
             self.prober.clone(),
+            self.repair.clone(),
             outlet,
         )))
     }

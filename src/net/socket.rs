@@ -1,8 +1,9 @@
-//! One UDP socket of a peer connection, with large buffers, the source filter, repeated handshakes and the packet size probes.
+//! One UDP socket of a peer connection, with large buffers, the source filter, repeated handshakes, the packet size probes and repairs.
 
 use super::filter::SourceFilter;
 use super::handshake::{Handshake, Way};
 use super::packet::{Outlet, Prober};
+use super::repair::Repair;
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -34,7 +35,7 @@ pub(super) fn enlarge_buffers(socket: &std::net::UdpSocket) {
     let _ = socket_ref.set_send_buffer_size(SOCKET_BUFFER);
 }
 
-/// A socket that shares its connection's [`SourceFilter`] and [`Prober`].
+/// A socket that shares its connection's [`SourceFilter`], [`Prober`] and [`Repair`].
 #[derive(Debug)]
 pub(super) struct FilteredSocket {
     inner: Arc<dyn AsyncUdpSocket>,
@@ -43,7 +44,8 @@ pub(super) struct FilteredSocket {
     filter: Arc<Mutex<SourceFilter>>,
     handshake: Handshake,
     prober: Prober,
-    /// For probes and repetitions; without it there are none.
+    repair: Repair,
+    /// For probes, repetitions and repairs; without it there are none.
     outlet: Option<Arc<Outlet>>,
 }
 
@@ -54,6 +56,7 @@ impl FilteredSocket {
         filter: Arc<Mutex<SourceFilter>>,
         handshake: Handshake,
         prober: Prober,
+        repair: Repair,
         outlet: Option<Outlet>,
     ) -> Self {
         Self {
@@ -62,6 +65,7 @@ impl FilteredSocket {
             filter,
             handshake,
             prober,
+            repair,
             outlet: outlet.map(Arc::new),
         }
     }
@@ -99,6 +103,17 @@ impl AsyncUdpSocket for FilteredSocket {
                     destination: transmit.destination,
                 });
             }
+            if matches!(transmit.contents.first(), Some(20..64)) {
+                let taken = self.repair.sending(
+                    transmit.contents,
+                    transmit.segment_size,
+                    outlet,
+                    transmit.destination,
+                );
+                if taken {
+                    return Poll::Ready(Ok(length));
+                }
+            }
         }
         let Some(segment) = transmit.segment_size.filter(|_| length > MAX_BATCH) else {
             return self.inner.poll_send(cx, transmit);
@@ -131,8 +146,21 @@ impl AsyncUdpSocket for FilteredSocket {
         // One message at a time: dropping one of several would mean moving the others' buffers, and
         // the driver asks for one anyway.
         for _ in 0..DROPS_BEFORE_YIELD {
+            if let Some(ready) = self.repair.ready(&mut bufs[0]) {
+                for record in datagrams(&bufs[0][..ready.length], Some(ready.stride)) {
+                    self.handshake.received(record);
+                }
+                meta[0] = RecvMeta::default();
+                (meta[0].addr, meta[0].len) = (ready.source, ready.length);
+                meta[0].stride = ready.stride;
+                return Poll::Ready(Ok(1));
+            }
             match self.inner.poll_recv(cx, &mut bufs[..1], &mut meta[..1]) {
                 Poll::Ready(Ok(1)) => {}
+                Poll::Pending => {
+                    self.repair.drained();
+                    return Poll::Pending;
+                }
                 other => return other,
             }
             let RecvMeta {
@@ -142,15 +170,21 @@ impl AsyncUdpSocket for FilteredSocket {
                 tracing::trace!(len, "dropped a datagram from an unproven source");
                 continue;
             }
-            for datagram in datagrams(&bufs[0][..len], Some(stride)) {
+            let left = match &self.outlet {
+                Some(outlet) => self
+                    .repair
+                    .received(outlet, &mut bufs[0][..len], stride, addr),
+                None => len,
+            };
+            for datagram in datagrams(&bufs[0][..left], Some(stride)) {
                 self.handshake.received(datagram);
             }
-            let Some(outlet) = &self.outlet else {
-                return Poll::Ready(Ok(1));
+            let left = match &self.outlet {
+                Some(outlet) => self
+                    .prober
+                    .received(outlet, &mut bufs[0][..left], stride, addr),
+                None => left,
             };
-            let left = self
-                .prober
-                .received(outlet, &mut bufs[0][..len], stride, addr);
             if left > 0 || len == 0 {
                 meta[0].len = left;
                 return Poll::Ready(Ok(1));
@@ -221,6 +255,7 @@ mod tests {
                 Arc::default(),
                 Handshake::default(),
                 Prober::default(),
+                Repair::default(),
                 None,
             );
             let transmit = Transmit {

@@ -10,7 +10,7 @@ use super::{Connectivity, EngineKind, Phrase, Session, SessionConfig, SessionErr
 use crate::channel::Delivery;
 use crate::device::{Awaiting, Calling, Known};
 use crate::media::track::MAX_TRACKS;
-use crate::net::packet;
+use crate::net::packet::Packets;
 use crate::pairing::{Code, Guest, Host, Record, Role, SealedMessage, SharedCode, SharedHost};
 use crate::signaling::Signaling;
 use signaling_protocol::{Joined, PeerId};
@@ -61,7 +61,7 @@ impl Session {
         config.check_relay(&joined.ice_servers)?;
         let servers = config.usable_ice_servers(&joined.ice_servers);
         // Before pairing, so that the offer can travel together with the proof of the code.
-        let engine = Engine::new(&config, &servers, packet::BASE).await?;
+        let engine = Engine::new(&config, &servers, Packets::SESSION).await?;
         let prepared = async {
             let control = engine
                 .open_channel(control::LABEL, control::PROTOCOL, Delivery::Reliable)
@@ -186,7 +186,7 @@ impl Session {
         } = introduced;
         let known = (device < known.len()).then(|| known.swap_remove(device));
         let servers = config.usable_ice_servers(&named);
-        let engine = Engine::new(&config, &servers, packet::BASE).await?;
+        let engine = Engine::new(&config, &servers, Packets::SESSION).await?;
         let side = Side::Answerer;
         let negotiation = Negotiation::new(Manners::Polite);
         let parts = Parts {

@@ -83,9 +83,16 @@ pub struct Hello {
     /// Its part of the key for packet size probes: 16 bytes in base64url. Without it there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probe: Option<String>,
+    /// Records may come numbered, and be sent again, on this connection.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub repair: bool,
     /// Proof, by its own key, that it is the device that it is taken for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signature: Option<String>,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 fn is_zero(number: &u16) -> bool {
@@ -112,14 +119,20 @@ pub(crate) enum ControlMessage {
     IceCandidate {
         candidate: Option<IceCandidate>,
     },
-    /// A connection of its own for bulk, in datagrams of up to `packet` bytes.
+    /// A connection of its own for bulk, in datagrams of up to `packet` bytes, whose losses its opener would
+    /// `repair`.
     LaneOffer {
         lane: u32,
         packet: u16,
+        #[serde(default, skip_serializing_if = "is_false")]
+        repair: bool,
         sdp: String,
     },
+    /// Whether the opener may.
     LaneAnswer {
         lane: u32,
+        #[serde(default, skip_serializing_if = "is_false")]
+        repair: bool,
         sdp: String,
     },
     LaneCandidate {
@@ -172,6 +185,16 @@ mod tests {
                 ControlMessage::LaneOffer {
                     lane: 2,
                     packet: 1472,
+                    repair: false,
+                    sdp: "v=0".into(),
+                },
+            ),
+            (
+                r#"{"type":"lane-offer","lane":2,"packet":1472,"repair":true,"sdp":"v=0"}"#,
+                ControlMessage::LaneOffer {
+                    lane: 2,
+                    packet: 1472,
+                    repair: true,
                     sdp: "v=0".into(),
                 },
             ),
@@ -179,6 +202,15 @@ mod tests {
                 r#"{"type":"lane-answer","lane":2,"sdp":"v=0"}"#,
                 ControlMessage::LaneAnswer {
                     lane: 2,
+                    repair: false,
+                    sdp: "v=0".into(),
+                },
+            ),
+            (
+                r#"{"type":"lane-answer","lane":2,"repair":true,"sdp":"v=0"}"#,
+                ControlMessage::LaneAnswer {
+                    lane: 2,
+                    repair: true,
                     sdp: "v=0".into(),
                 },
             ),
@@ -203,6 +235,7 @@ mod tests {
                     certificates: Some("AA".into()),
                     lanes: 0,
                     probe: None,
+                    repair: false,
                     signature: None,
                 }),
             ),

@@ -12,7 +12,8 @@ use super::ports::name_of;
 use super::{IncomingChannel, SessionConfig, SessionError};
 use crate::channel::port::{Activity, Port};
 use crate::channel::{Channel, Delivery};
-use crate::net::packet::{self, ProbeKey, Watched};
+use crate::net::packet::{self, Packets, ProbeKey, Watched};
+use crate::net::repair::{RepairKey, Way};
 use crate::pairing::Fingerprint;
 use signaling_protocol::{IceCandidate, IceServer};
 use std::sync::Arc;
@@ -28,7 +29,7 @@ const SET_UP_LIMIT: Duration = Duration::from_secs(15);
 /// What the session has for a lane.
 #[derive(Debug)]
 pub(super) enum ToLane {
-    Answer(String),
+    Answer { repair: bool, sdp: String },
     Candidate(Option<IceCandidate>),
 }
 
@@ -60,7 +61,7 @@ pub(super) struct Common {
 /// A lane, and its connection.
 pub(super) struct Lane {
     id: u32,
-    packet: u16,
+    packets: Packets,
     common: Common,
     inbox: mpsc::Receiver<ToLane>,
     engine: Engine,
@@ -79,21 +80,21 @@ enum Step {
 /// Opens a lane with a channel on it. `reply` gets the channel once it can be used.
 pub(super) async fn open(
     id: u32,
-    packet: u16,
+    packets: Packets,
     common: Common,
     inbox: mpsc::Receiver<ToLane>,
     (label, protocol): (String, String),
     reply: oneshot::Sender<Result<Channel, SessionError>>,
 ) {
     let outbox = common.outbox.clone();
-    match Lane::new(id, packet, common, inbox).await {
+    match Lane::new(id, packets, common, inbox).await {
         Err(error) => drop(reply.send(Err(error))),
         Ok(mut lane) => {
             let ready = timeout(SET_UP_LIMIT, lane.offer(&label, &protocol)).await;
             match ready.unwrap_or(Err(SessionError::Lost)) {
                 Err(error) => drop(reply.send(Err(error))),
                 Ok((channel, port)) => {
-                    tracing::info!(lane = id, packet, "a lane is up");
+                    tracing::info!(lane = id, ?packets, "a lane is up");
                     let _ = reply.send(Ok(channel));
                     let end = lane.carry(port, true).await;
                     tracing::info!(lane = id, ?end, "a lane ended");
@@ -108,21 +109,21 @@ pub(super) async fn open(
 /// Answers the offer of a lane, and hands its channel over.
 pub(super) async fn answer(
     id: u32,
-    packet: u16,
+    packets: Packets,
     common: Common,
     inbox: mpsc::Receiver<ToLane>,
     offer: String,
 ) {
     let outbox = common.outbox.clone();
     // What we send on it are acknowledgements: a larger packet is the opener's affair.
-    match Lane::new(id, packet, common, inbox).await {
+    match Lane::new(id, packets, common, inbox).await {
         Err(error) => tracing::debug!(%error, lane = id, "a lane could not be made"),
         Ok(mut lane) => {
             let accepted = timeout(SET_UP_LIMIT, lane.accept(&offer)).await;
             match accepted.unwrap_or(Err(SessionError::Lost)) {
                 Err(error) => tracing::debug!(%error, lane = id, "a lane did not come up"),
                 Ok(port) => {
-                    tracing::info!(lane = id, packet, "a lane is up");
+                    tracing::info!(lane = id, ?packets, "a lane is up");
                     let end = lane.carry(port, false).await;
                     tracing::info!(lane = id, ?end, "a lane ended");
                 }
@@ -136,11 +137,11 @@ pub(super) async fn answer(
 impl Lane {
     async fn new(
         id: u32,
-        packet: u16,
+        packets: Packets,
         common: Common,
         inbox: mpsc::Receiver<ToLane>,
     ) -> Result<Self, SessionError> {
-        let engine = Engine::new(&common.config, &common.servers, packet).await?;
+        let engine = Engine::new(&common.config, &common.servers, packets).await?;
         if common.browser {
             engine.peer_is_browser();
         }
@@ -149,7 +150,7 @@ impl Lane {
         }
         Ok(Self {
             id,
-            packet,
+            packets,
             candidates: Candidates::new(common.config.candidate_rules()),
             common,
             inbox,
@@ -157,6 +158,12 @@ impl Lane {
             announced: None,
             up: false,
         })
+    }
+
+    /// The key for repairs, if there may be any.
+    fn repair_key(&self) -> Option<RepairKey> {
+        let key = self.common.key.as_ref().filter(|_| self.packets.repaired)?;
+        Some(key.repair(Way::Lane(self.id)))
     }
 
     async fn offer(
@@ -169,9 +176,13 @@ impl Lane {
             .open_channel(label, protocol, Delivery::Reliable)
             .await?;
         let sdp = self.engine.make_offer(false).await?;
-        let (lane, packet) = (self.id, self.packet);
-        self.say(ControlMessage::LaneOffer { lane, packet, sdp })
-            .await?;
+        self.say(ControlMessage::LaneOffer {
+            lane: self.id,
+            packet: self.packets.size,
+            repair: self.packets.repaired,
+            sdp,
+        })
+        .await?;
         while !matches!(self.step().await?, Step::Up) {}
         self.prove().await?;
         let (channel, endpoint) = Channel::with_endpoint(label);
@@ -186,23 +197,23 @@ impl Lane {
             }
         }
         self.engine.set_up_finished();
-        Ok((channel.in_packets_of(self.packet), port))
+        Ok((channel.in_packets_of(self.packets.size), port))
     }
 
     /// The lane may go another way than the connection on which its packet size was found.
     async fn prove(&mut self) -> Result<(), SessionError> {
-        if self.packet <= packet::BASE {
+        if self.packets.size <= packet::BASE {
             return Ok(());
         }
         let prober = self.engine.prober().clone();
-        let proof = prober.prove(self.packet);
+        let proof = prober.prove(self.packets.size);
         tokio::pin!(proof);
         loop {
             tokio::select! {
                 watched = &mut proof => return match watched {
                     Watched::Carried => Ok(()),
                     Watched::Swallowed => {
-                        self.tell(FromLane::Swallowed(self.packet)).await;
+                        self.tell(FromLane::Swallowed(self.packets.size)).await;
                         Err(SessionError::Lost)
                     }
                 },
@@ -214,8 +225,15 @@ impl Lane {
     async fn accept(&mut self, offer: &str) -> Result<Port, SessionError> {
         self.describe(offer, true).await?;
         let sdp = self.engine.make_answer().await?;
-        self.say(ControlMessage::LaneAnswer { lane: self.id, sdp })
-            .await?;
+        if let Some(key) = self.repair_key() {
+            self.engine.repair().receive(key);
+        }
+        self.say(ControlMessage::LaneAnswer {
+            lane: self.id,
+            repair: self.packets.repaired,
+            sdp,
+        })
+        .await?;
         let mut opened = None;
         let data_channel = loop {
             match self.step().await? {
@@ -229,7 +247,7 @@ impl Lane {
         self.engine.set_up_finished();
         let (label, protocol) = name_of(&data_channel).await?;
         let (channel, endpoint) = Channel::with_endpoint(&label);
-        let channel = channel.in_packets_of(self.packet);
+        let channel = channel.in_packets_of(self.packets.size);
         let port = Port::accepted(data_channel, endpoint, &self.common.activity);
         self.tell(FromLane::Accepted(IncomingChannel { channel, protocol }))
             .await;
@@ -240,7 +258,7 @@ impl Lane {
     /// through.
     async fn carry(&mut self, mut port: Port, sends: bool) -> Result<(), SessionError> {
         let prober = self.engine.prober().clone();
-        let packet = self.packet;
+        let packet = self.packets.size;
         let watched = sends && packet > packet::BASE;
         let swallowed = async {
             match watched {
@@ -293,8 +311,13 @@ impl Lane {
                 EngineEvent::State(_) => {}
             },
             message = self.inbox.recv() => match message {
-                Some(ToLane::Answer(sdp)) if self.announced.is_none() => self.describe(&sdp, false).await?,
-                Some(ToLane::Answer(_)) => return Err(SessionError::Protocol("it answered a lane twice")),
+                Some(ToLane::Answer { repair, sdp }) if self.announced.is_none() => {
+                    if let Some(key) = self.repair_key().filter(|_| repair) {
+                        self.engine.repair().send(key);
+                    }
+                    self.describe(&sdp, false).await?;
+                }
+                Some(ToLane::Answer { .. }) => return Err(SessionError::Protocol("it answered a lane twice")),
                 Some(ToLane::Candidate(Some(candidate))) => self.trickled(candidate).await,
                 Some(ToLane::Candidate(None)) => {}
                 None => return Err(SessionError::Closed),

@@ -8,7 +8,8 @@ use super::lane::{self, Common, FromLane, ToLane};
 use super::{EngineKind, SessionConfig, SessionError};
 use crate::channel::Channel;
 use crate::channel::port::Activity;
-use crate::net::packet::{self, ProbeKey, Prober, SIZES};
+use crate::net::packet::{self, Packets, ProbeKey, Prober, SIZES};
+use crate::net::repair::{self, Repair, RepairKey, Way};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use signaling_protocol::{IceCandidate, IceServer};
@@ -39,6 +40,9 @@ pub(super) struct Lanes {
     /// What every lane needs, once the peer is verified.
     common: Option<Common>,
     prober: Prober,
+    /// That of the session's own connection, and the key for our records, if the peer takes them.
+    repair: Repair,
+    repair_key: Option<RepairKey>,
     ours: [u8; NONCE],
     side: Side,
     /// What the peer takes.
@@ -47,8 +51,8 @@ pub(super) struct Lanes {
     open: HashMap<u32, Handle>,
     outbox: mpsc::Sender<FromLane>,
     events: mpsc::Receiver<FromLane>,
-    /// The packet size for new lanes; `None` while it is looked for.
-    packet: watch::Sender<Option<u16>>,
+    /// The packets of new lanes; `None` while their size is looked for.
+    packets: watch::Sender<Option<Packets>>,
     searching: Option<AbortOnDropHandle<()>>,
 }
 
@@ -58,11 +62,13 @@ struct Handle {
 }
 
 impl Lanes {
-    pub(super) fn new(side: Side, prober: Prober) -> Self {
+    pub(super) fn new(side: Side, prober: Prober, repair: Repair) -> Self {
         let (outbox, events) = mpsc::channel(OUTBOX);
         Self {
             common: None,
             prober,
+            repair,
+            repair_key: None,
             ours: rand::random(),
             side,
             allowed: 0,
@@ -74,7 +80,7 @@ impl Lanes {
             open: HashMap::new(),
             outbox,
             events,
-            packet: watch::Sender::new(Some(packet::BASE)),
+            packets: watch::Sender::new(Some(Packets::EVERYWHERE)),
             searching: None,
         }
     }
@@ -116,19 +122,40 @@ impl Lanes {
             outbox: self.outbox.clone(),
         });
         if let Some(key) = key {
+            let (ours, theirs) = match self.side {
+                Side::Offerer => (Way::Offerer, Way::Answerer),
+                Side::Answerer => (Way::Answerer, Way::Offerer),
+            };
+            self.repair.receive(key.repair(theirs));
+            self.repair_key = hello.repair.then(|| key.repair(ours));
             self.prober.start(key);
             self.search(SIZES[0]);
         }
     }
 
-    /// Looks for the largest packet up to `limit` on the session's own path.
+    /// Looks for the largest packet up to `limit` on the session's own path, and repairs that if it is long.
     fn search(&mut self, limit: u16) {
-        self.packet.send_replace(None);
-        let (prober, packet) = (self.prober.clone(), self.packet.clone());
+        self.packets.send_replace(None);
+        let (prober, packets) = (self.prober.clone(), self.packets.clone());
+        let (repair, mut key) = (self.repair.clone(), self.repair_key.take());
         let search = async move {
-            let found = prober.search(limit).await.unwrap_or(packet::BASE);
-            tracing::info!(packet = found, "the path's packet size");
-            packet.send_replace(Some(found));
+            let answered = |round_trip| {
+                if round_trip >= repair::LONG
+                    && let Some(key) = key.take()
+                {
+                    tracing::info!(?round_trip, "the path is long: what it loses is repaired");
+                    repair.send(key);
+                }
+            };
+            let found = match prober.search(limit, answered).await {
+                Some((size, round_trip)) => Packets {
+                    size,
+                    repaired: round_trip >= repair::LONG,
+                },
+                None => Packets::EVERYWHERE,
+            };
+            tracing::info!(?found, "the path's packets");
+            packets.send_replace(Some(found));
         };
         self.searching = Some(AbortOnDropHandle::new(tokio::spawn(search)));
     }
@@ -144,16 +171,16 @@ impl Lanes {
         let id = self.next;
         self.next += 2;
         let (inbox, messages) = mpsc::channel(INBOX);
-        let mut packet = self.packet.subscribe();
+        let mut found = self.packets.subscribe();
         let task = async move {
-            let found = packet
-                .wait_for(Option::is_some)
-                .await
-                .ok()
-                .and_then(|found| *found);
-            let found = found.unwrap_or(packet::BASE);
-            let packet = most.map_or(found, |most| found.min(most).max(packet::BASE));
-            lane::open(id, packet, common, messages, name, reply).await;
+            let found = found.wait_for(Option::is_some).await.ok();
+            let mut packets = found
+                .and_then(|found| *found)
+                .unwrap_or(Packets::EVERYWHERE);
+            if let Some(most) = most {
+                packets.size = packets.size.min(most).max(packet::BASE);
+            }
+            lane::open(id, packets, common, messages, name, reply).await;
         };
         self.start(id, inbox, task);
     }
@@ -172,7 +199,7 @@ impl Lanes {
     pub(super) fn offered(
         &mut self,
         id: u32,
-        packet: u16,
+        mut packets: Packets,
         sdp: String,
     ) -> Result<Option<ControlMessage>, SessionError> {
         let theirs = |id: &u32| id % 2 != self.next % 2;
@@ -184,14 +211,15 @@ impl Lanes {
             return Ok(Some(ControlMessage::LaneClose { lane: id }));
         };
         // It names a size for its own packets only; ours are acknowledgements.
-        let packet = packet.clamp(packet::BASE, SIZES[0]);
+        packets.size = packets.size.clamp(packet::BASE, SIZES[0]);
+        packets.repaired &= common.key.is_some();
         let (inbox, messages) = mpsc::channel(INBOX);
-        self.start(id, inbox, lane::answer(id, packet, common, messages, sdp));
+        self.start(id, inbox, lane::answer(id, packets, common, messages, sdp));
         Ok(None)
     }
 
-    pub(super) fn answered(&mut self, id: u32, sdp: String) {
-        self.route(id, ToLane::Answer(sdp));
+    pub(super) fn answered(&mut self, id: u32, repair: bool, sdp: String) {
+        self.route(id, ToLane::Answer { repair, sdp });
     }
 
     pub(super) fn candidate(&mut self, id: u32, candidate: Option<IceCandidate>) {
@@ -227,8 +255,8 @@ impl Lanes {
             FromLane::Ended(id) => drop(self.open.remove(id)),
             FromLane::Swallowed(size) => {
                 tracing::info!(packet = size, "packets of this size do not get through");
-                let known = *self.packet.borrow();
-                if known == Some(*size) {
+                let known = *self.packets.borrow();
+                if known.is_some_and(|known| known.size == *size) {
                     self.search(size - 1);
                 }
             }

@@ -16,7 +16,7 @@ use super::negotiation::{Input, Manners, Negotiation};
 use super::{IncomingTracks, Path, SessionConfig, SessionError, Tracks};
 use crate::media::track::{Board, Form, IncomingPackets, MAX_TRACKS, Outlet};
 use crate::media::{Codec, IncomingTrack, Kind, OutgoingTrack};
-use crate::net::packet;
+use crate::net::packet::Packets;
 use crate::pairing::Phrase;
 use crate::signaling::{SendError, Signaling, SignalingError};
 use signaling_protocol::{ClientMessage, IceCandidate, Joined, PeerId, PeerInfo, ServerMessage};
@@ -85,7 +85,7 @@ impl PlainSession {
         let (forwarding_tx, forwarding) = watch::channel(Forwarding::No);
         let (ended_tx, ended) = watch::channel(None);
         let (ready, connected) = oneshot::channel();
-        let engine = Engine::new(&config, &servers, packet::BASE).await?;
+        let engine = Engine::new(&config, &servers, Packets::EVERYWHERE).await?;
         let mut actor = Actor {
             descriptions: Descriptions::new(
                 Negotiation::new(Manners::Polite),

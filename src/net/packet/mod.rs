@@ -12,6 +12,8 @@ mod prober;
 mod search;
 mod watch;
 
+use super::repair::OVERHEAD;
+
 pub(crate) use probe::ProbeKey;
 pub(in crate::net) use prober::Outlet;
 pub(crate) use prober::{Prober, Watched};
@@ -24,7 +26,31 @@ pub(crate) const BASE: u16 = 1191 + RECORD;
 /// What DTLS 1.2 with AES-GCM adds to an SCTP packet: header 13, explicit nonce 8, tag 16 (RFC 5288).
 const RECORD: u16 = 13 + 8 + 16;
 
-/// The SCTP packet that fits into a datagram of this size.
-pub(crate) fn sctp_packet(datagram: u16) -> u32 {
-    u32::from(datagram - RECORD)
+/// How bulk leaves a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Packets {
+    /// The largest datagram, as UDP payload.
+    pub(crate) size: u16,
+    /// Losses are [repaired](super::repair), if the peer agrees.
+    pub(crate) repaired: bool,
+}
+
+impl Packets {
+    /// What every path carries, and every peer takes.
+    pub(crate) const EVERYWHERE: Self = Self {
+        size: BASE,
+        repaired: false,
+    };
+
+    /// Those of a session's own connection: as everywhere, and they may turn out to be repaired.
+    pub(crate) const SESSION: Self = Self {
+        size: BASE,
+        repaired: true,
+    };
+
+    /// The SCTP packet that fits into such a datagram.
+    pub(crate) fn sctp(self) -> u32 {
+        let repair = if self.repaired { OVERHEAD } else { 0 };
+        u32::from(self.size - RECORD - repair)
+    }
 }

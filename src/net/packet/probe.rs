@@ -5,6 +5,7 @@
 //! The first byte is none of those that share the port with us (RFC 7983 section 7). The tag is
 //! HMAC-SHA256 over the first twelve bytes, cut to half its length (RFC 2104 section 5).
 
+use crate::net::repair::{RepairKey, Way};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
@@ -36,6 +37,11 @@ impl ProbeKey {
             .chain_update(offerer)
             .chain_update(answerer);
         Self(hash.finalize().into())
+    }
+
+    /// The key for the repairs of a way.
+    pub(crate) fn repair(&self, way: Way) -> RepairKey {
+        RepairKey::new(&self.0, way)
     }
 
     fn mac(&self, signed: &[u8]) -> Hmac<Sha256> {

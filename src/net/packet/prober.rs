@@ -9,7 +9,7 @@ use super::watch::{Verdict, Watch};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::time::{sleep_until, timeout_at};
 use webrtc::runtime::{AsyncUdpSocket, Transmit};
@@ -146,28 +146,44 @@ impl Prober {
         kept
     }
 
-    /// The largest datagram up to `limit` that the path carries; `None` if that is not known: no path
-    /// of our own, no key, or nothing but the base size.
-    pub(crate) async fn search(&self, limit: u16) -> Option<u16> {
+    /// The largest datagram up to `limit` that the path carries, and the shortest round trip; `None` if that is
+    /// not known: no path of our own, no key, or nothing but the base size. `answered` is told of the first round
+    /// trip, long before the largest size is known.
+    pub(crate) async fn search(
+        &self,
+        limit: u16,
+        answered: impl FnOnce(Duration),
+    ) -> Option<(u16, Duration)> {
         let mut answers = self.listen();
         // Answers of an earlier search or watch have other ids.
         let first: u64 = rand::random();
         let mut search = Search::new(Instant::now(), limit);
+        let mut answered = Some(answered);
+        let (mut sent, mut soonest) = (Vec::new(), Duration::MAX);
         loop {
             let until = match search.step(Instant::now()) {
-                Step::Done(size) => return size,
+                Step::Done(size) => return size.map(|size| (size, soonest)),
                 Step::Wait(until) => until,
                 Step::Probe(sizes, until) => {
+                    let attempt = (sent.len() as u64) << u16::BITS;
+                    sent.push(Instant::now());
                     for size in sizes {
-                        self.send(first.wrapping_add(size.into()), size)?;
+                        self.send(first.wrapping_add(attempt | u64::from(size)), size)?;
                     }
                     until
                 }
             };
             if let Ok(Some((id, size))) = timeout_at(until.into(), answers.recv()).await
-                && id == first.wrapping_add(size.into())
+                && let probe = id.wrapping_sub(first)
+                && probe as u16 == size
+                && let Some(sent) = sent.get((probe >> u16::BITS) as usize)
             {
-                search.answered(size);
+                let round_trip = sent.elapsed();
+                if let Some(answered) = answered.take() {
+                    answered(round_trip);
+                }
+                soonest = soonest.min(round_trip);
+                search.answered(Instant::now(), size, round_trip);
             }
         }
     }

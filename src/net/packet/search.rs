@@ -16,6 +16,10 @@ const ATTEMPTS: u32 = 3;
 const BETWEEN: Duration = Duration::from_millis(150);
 const PATIENCE: Duration = Duration::from_millis(400);
 
+/// What a larger probe is waited for when a smaller one is answered, or half the round trip if that is longer: 16 KiB
+/// take 13 ms at 10 Mbit/s.
+const LATER: Duration = Duration::from_millis(20);
+
 /// A search under way. Its sizes are also what tells its probes apart: an answer says which it is for.
 #[derive(Debug)]
 pub(super) struct Search {
@@ -48,11 +52,12 @@ impl Search {
         }
     }
 
-    /// A probe of this size was answered.
-    pub(super) fn answered(&mut self, size: u16) {
+    /// A probe of this size was answered after so long: what is larger has not much longer.
+    pub(super) fn answered(&mut self, now: Instant, size: u16, round_trip: Duration) {
         if self.open.contains(&size) {
             self.carried = Some(size);
             self.open.retain(|larger| *larger > size);
+            self.due = self.due.min(now + (round_trip / 2).max(LATER));
         }
     }
 
@@ -95,7 +100,7 @@ mod tests {
                     assert!(until > now);
                     for size in sizes {
                         if size <= path && !lost() {
-                            search.answered(size);
+                            search.answered(now, size, Duration::ZERO);
                         }
                     }
                 }
@@ -133,12 +138,12 @@ mod tests {
     fn late_and_foreign_answers_change_nothing() {
         let now = Instant::now();
         let mut search = Search::new(now, 1_472);
-        search.answered(16_384);
-        search.answered(1_400);
-        search.answered(1_320);
-        search.answered(7);
+        search.answered(now, 16_384, Duration::ZERO);
+        search.answered(now, 1_400, Duration::ZERO);
+        search.answered(now, 1_320, Duration::ZERO);
+        search.answered(now, 7, Duration::ZERO);
         assert!(matches!(search.step(now), Step::Probe(sizes, _) if sizes == [1_472, 1_452]));
-        search.answered(1_472);
+        search.answered(now, 1_472, Duration::ZERO);
         assert_eq!(search.step(now), Step::Done(Some(1_472)));
     }
 

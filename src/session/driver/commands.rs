@@ -102,6 +102,9 @@ impl Driver {
         delivery: Delivery,
     ) -> Result<Channel, SessionError> {
         self.ports.make_room()?;
+        if delivery == Delivery::Datagram {
+            self.engine.repair().stop();
+        }
         let data_channel = self.engine.open_channel(label, protocol, delivery).await?;
         Ok(self.ports.opened(label, data_channel))
     }

@@ -34,6 +34,7 @@ impl Driver {
             certificates: Some(self.certificates.tag(&offerer, &answerer)),
             lanes: MAX_LANES,
             probe: Some(self.lanes.nonce()),
+            repair: true,
             signature: self.known.as_ref().map(sign),
         });
         self.control.send(&hello)

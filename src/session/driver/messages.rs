@@ -6,6 +6,7 @@ use super::super::negotiation::Input;
 use super::super::{Bye, SessionError};
 use super::Driver;
 use crate::channel::Message;
+use crate::net::packet::Packets;
 use crate::pairing::{AbortReason, ByeCode, SealedMessage};
 
 impl Driver {
@@ -26,12 +27,23 @@ impl Driver {
             ControlMessage::Offer { sdp } => self.negotiate(Input::Offer(sdp)).await?,
             ControlMessage::Answer { sdp } => self.negotiate(Input::Answer(sdp)).await?,
             ControlMessage::IceCandidate { candidate } => self.remote_candidate(candidate).await,
-            ControlMessage::LaneOffer { lane, packet, sdp } => {
-                if let Some(refusal) = self.lanes.offered(lane, packet, sdp)? {
+            ControlMessage::LaneOffer {
+                lane,
+                packet,
+                repair,
+                sdp,
+            } => {
+                let packets = Packets {
+                    size: packet,
+                    repaired: repair,
+                };
+                if let Some(refusal) = self.lanes.offered(lane, packets, sdp)? {
                     self.control.send(&refusal)?;
                 }
             }
-            ControlMessage::LaneAnswer { lane, sdp } => self.lanes.answered(lane, sdp),
+            ControlMessage::LaneAnswer { lane, repair, sdp } => {
+                self.lanes.answered(lane, repair, sdp);
+            }
             ControlMessage::LaneCandidate { lane, candidate } => {
                 self.lanes.candidate(lane, candidate);
             }

@@ -159,7 +159,7 @@ impl Driver {
         let mut driver = Self {
             side,
             servers,
-            lanes: Lanes::new(side, engine.prober().clone()),
+            lanes: Lanes::new(side, engine.prober().clone(), engine.repair().clone()),
             engine,
             board: Board::new(&config.codecs, Outlet::Frames(outlets.tracks.clone())),
             early_tracks: Vec::new(),

@@ -14,7 +14,8 @@ use super::description::Part;
 use super::{PathPolicy, SessionConfig, privacy};
 use crate::channel::Delivery;
 use crate::media::{Kind, engine as media};
-use crate::net::packet::Prober;
+use crate::net::packet::{Packets, Prober};
+use crate::net::repair::Repair;
 use crate::net::turn::Servers;
 use crate::net::{Clock, LineRuntime, Pacing, SetUp};
 use crate::pairing::Fingerprint;
@@ -45,6 +46,7 @@ pub(crate) struct Engine {
     pacing: Pacing,
     servers: Arc<Servers>,
     prober: Prober,
+    repair: Repair,
     clock: Clock,
     policy: PathPolicy,
     /// Our part in DTLS, once it is settled.
@@ -53,11 +55,11 @@ pub(crate) struct Engine {
 
 impl Engine {
     /// Builds a connection and binds its sockets. Candidates are gathered once there is a local
-    /// description. Bulk leaves in datagrams of up to `packet` bytes.
+    /// description. Bulk leaves in `packets`.
     pub(crate) async fn new(
         config: &SessionConfig,
         ice_servers: &[IceServer],
-        packet: u16,
+        packets: Packets,
     ) -> Result<Self, Error> {
         let (handler, events) = Events::channel();
         let runtime = LineRuntime::new(config.network.clone());
@@ -66,7 +68,7 @@ impl Engine {
             servers.relay_only();
         }
         let (set_up, pacing, prober) = (runtime.set_up(), runtime.pacing(), runtime.prober());
-        let clock = runtime.clock();
+        let (repair, clock) = (runtime.repair(), runtime.clock());
         let mut builder = PeerConnectionBuilder::new();
         if !config.codecs.is_empty() {
             let (engine, registry) = media::configure(&config.codecs, config.form)?;
@@ -76,7 +78,7 @@ impl Engine {
         }
         let connection = builder
             .with_configuration(configuration(config.policy, ice_servers, &servers))
-            .with_setting_engine(settings(config, packet))
+            .with_setting_engine(settings(config, packets))
             .with_runtime(Arc::new(runtime))
             .with_handler(Arc::new(handler))
             .with_udp_addrs(bind_addresses(config.loopback))
@@ -91,6 +93,7 @@ impl Engine {
             pacing,
             servers,
             prober,
+            repair,
             clock,
             policy: config.policy,
             part: OnceLock::new(),
@@ -100,6 +103,11 @@ impl Engine {
     /// Finds out what datagrams the path carries.
     pub(crate) fn prober(&self) -> &Prober {
         &self.prober
+    }
+
+    /// Repairs what the path loses.
+    pub(crate) fn repair(&self) -> &Repair {
+        &self.repair
     }
 
     /// The next event. Cancelled, it has lost none.

@@ -28,6 +28,10 @@ const SPAN: Duration = Duration::from_millis(100);
 /// before it repeats what acknowledgements do not ask for, and after that twice as long each time.
 const STALL: Duration = Duration::from_millis(2_500);
 
+/// Round trip from which the first lane serves beside others: they take seconds to come up and to find their rate, which
+/// it has by then.
+const LONG: Duration = Duration::from_millis(20);
+
 /// A lane with fewer messages left than this gets its next chunk.
 const NEARLY_DONE: usize = 4;
 
@@ -43,6 +47,8 @@ pub(super) struct Book {
     begun: Option<Vec<Bytes>>,
     /// Whether the receiver says what it has taken of each lane.
     accountable: bool,
+    /// The first lane serves beside others.
+    together: bool,
 }
 
 #[derive(Debug)]
@@ -111,14 +117,16 @@ impl Track {
 }
 
 impl Book {
-    /// With the first lane. Chunks are kept only if the receiver is `accountable` for them.
-    pub(super) fn new(now: Instant, accountable: bool) -> Self {
+    /// With the first lane, on a path that takes so long. Chunks are kept only if the receiver is `accountable` for
+    /// them.
+    pub(super) fn new(now: Instant, accountable: bool, round_trip: Duration) -> Self {
         let mut book = Self {
             lanes: BTreeMap::new(),
             again: VecDeque::new(),
             filling: None,
             begun: None,
             accountable,
+            together: round_trip >= LONG,
         };
         book.add(now, 0);
         book
@@ -152,12 +160,12 @@ impl Book {
     }
 
     /// The lane for the next chunk: the one with the most room. The first lane shares its connection with
-    /// everything else, so it serves only while there is no other.
+    /// everything else, so on a short path it serves only while there is no other.
     fn roomiest(&self) -> Option<u16> {
-        let extra = self.extra() > 0;
+        let first = self.together || self.extra() == 0;
         self.lanes
             .iter()
-            .filter(|(lane, track)| (**lane != 0 || !extra) && track.has_room())
+            .filter(|(lane, track)| (**lane != 0 || first) && track.has_room())
             .min_by(|(_, a), (_, b)| {
                 let load =
                     |track: &Track| (track.given - track.taken) as f64 / track.limit() as f64;

@@ -166,7 +166,7 @@ proptest! {
             .collect();
         let now = Instant::now();
         let mut run = Run {
-            book: Book::new(now, true),
+            book: Book::new(now, true, Duration::ZERO),
             receiver: Receiver::default(),
             unread,
             flying: BTreeMap::new(),
@@ -198,7 +198,7 @@ proptest! {
 #[test]
 fn the_first_lane_serves_only_while_there_is_no_other() {
     let now = Instant::now();
-    let mut book = Book::new(now, true);
+    let mut book = Book::new(now, true, Duration::ZERO);
     assert!(book.wants());
     book.push(Bytes::from_static(b"x"), true);
     assert!(book.next(0).is_some());
@@ -214,7 +214,7 @@ fn the_first_lane_serves_only_while_there_is_no_other() {
 #[test]
 fn a_lane_that_is_given_up_delivers_what_it_has_first() {
     let now = Instant::now();
-    let mut book = Book::new(now, true);
+    let mut book = Book::new(now, true, Duration::ZERO);
     book.add(now, 1);
     assert!(book.wants());
     book.push(Bytes::from_static(b"xyz"), true);
@@ -233,7 +233,7 @@ fn a_lane_that_is_given_up_delivers_what_it_has_first() {
 #[test]
 fn impossible_credit_is_refused() {
     let now = Instant::now();
-    let mut book = Book::new(now, true);
+    let mut book = Book::new(now, true, Duration::ZERO);
     assert!(book.wants());
     book.push(Bytes::from_static(b"xyz"), true);
     book.sent(now, 0);
@@ -248,7 +248,7 @@ fn impossible_credit_is_refused() {
 #[test]
 fn a_slow_lane_is_not_run_ahead_of() {
     let mut now = Instant::now();
-    let mut book = Book::new(now, true);
+    let mut book = Book::new(now, true, Duration::ZERO);
     let message = Bytes::from(vec![0; 64 << 10]);
     let mut taken = 0;
     // 100 KiB a second.
@@ -271,7 +271,7 @@ fn a_slow_lane_is_not_run_ahead_of() {
 #[test]
 fn a_lane_that_is_stuck_is_given_up_only_if_another_one_moves() {
     let now = Instant::now();
-    let mut book = Book::new(now, true);
+    let mut book = Book::new(now, true, Duration::ZERO);
     book.add(now, 1);
     book.add(now, 2);
     for lane in [1, 2] {
@@ -286,4 +286,18 @@ fn a_lane_that_is_stuck_is_given_up_only_if_another_one_moves() {
     assert_eq!(book.stalled(later), Some(1));
     assert!(book.lost(1));
     assert_eq!(book.stalled(later), None);
+}
+
+#[test]
+fn the_first_lane_serves_beside_others_on_a_long_path_only() {
+    let now = Instant::now();
+    for (round_trip, serves) in [(Duration::from_millis(1), false), (LONG, true)] {
+        let mut book = Book::new(now, true, round_trip);
+        book.add(now, 1);
+        for _ in 0..2 {
+            assert!(book.wants());
+            book.push(Bytes::from_static(b"xyz"), true);
+        }
+        assert_eq!(book.next(0).is_some(), serves, "{round_trip:?}");
+    }
 }

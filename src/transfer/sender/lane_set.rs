@@ -95,7 +95,7 @@ impl LaneSet {
         let (sender, incoming) = first.split();
         let sender = sender.polled();
         Self {
-            book: Book::new(now, most > 0),
+            book: Book::new(now, most > 0, round_trip),
             channels: BTreeMap::from([(0, LaneChannel { sender, incoming })]),
             id,
             opener: opener.map(Into::into),
