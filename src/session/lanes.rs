@@ -30,6 +30,10 @@ const OUTBOX: usize = 64;
 /// How long a session that ends waits for its lanes to close their connections.
 const CLOSING: Duration = Duration::from_secs(1);
 
+/// Searches for the packet size, of 0.7 s each, until one is answered. A peer whose hello was lost answers none until
+/// SCTP has repeated that, a second or two later.
+const SEARCHES: u32 = 5;
+
 /// Bytes that each side contributes to the key for probes.
 const NONCE: usize = 16;
 
@@ -139,7 +143,7 @@ impl Lanes {
         let (prober, packets) = (self.prober.clone(), self.packets.clone());
         let (repair, mut key) = (self.repair.clone(), self.repair_key.take());
         let search = async move {
-            let answered = |round_trip| {
+            let mut answered = |round_trip| {
                 if round_trip >= repair::LONG
                     && let Some(key) = key.take()
                 {
@@ -147,13 +151,16 @@ impl Lanes {
                     repair.send(key);
                 }
             };
-            let found = match prober.search(limit, answered).await {
-                Some((size, round_trip)) => Packets {
-                    size,
-                    repaired: round_trip >= repair::LONG,
-                },
-                None => Packets::EVERYWHERE,
-            };
+            let mut found = Packets::EVERYWHERE;
+            for _ in 0..SEARCHES {
+                if let Some((size, round_trip)) = prober.search(limit, &mut answered).await {
+                    found = Packets {
+                        size,
+                        repaired: round_trip >= repair::LONG,
+                    };
+                    break;
+                }
+            }
             tracing::info!(?found, "the path's packets");
             packets.send_replace(Some(found));
         };

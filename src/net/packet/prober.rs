@@ -147,7 +147,7 @@ impl Prober {
     }
 
     /// The largest datagram up to `limit` that the path carries, and the shortest round trip; `None` if that is
-    /// not known: no path of our own, no key, or nothing but the base size. `answered` is told of the first round
+    /// not known: no path of our own, no key, or no answer. `answered` is told of the first round
     /// trip, long before the largest size is known.
     pub(crate) async fn search(
         &self,

@@ -6,8 +6,18 @@
 use std::time::{Duration, Instant};
 
 /// Datagrams worth trying, as UDP payload: 16 KiB, which is what a DTLS record holds (RFC 6347 section
-/// 4.1.1); jumbo frames over IPv4 and IPv6; Ethernet over both; PPPoE, and the usual tunnels.
-pub(crate) const SIZES: [u16; 7] = [16_384, 8_972, 8_952, 1_472, 1_452, 1_400, 1_320];
+/// 4.1.1); jumbo frames over IPv4 and IPv6; Ethernet over both; PPPoE, and the usual tunnels; and what every path carries,
+/// which tells whether the peer answers at all.
+pub(crate) const SIZES: [u16; 8] = [
+    16_384,
+    8_972,
+    8_952,
+    1_472,
+    1_452,
+    1_400,
+    1_320,
+    super::BASE,
+];
 
 /// Times a size is tried (`MAX_PROBES` of RFC 8899 section 5.1.2).
 const ATTEMPTS: u32 = 3;
@@ -116,7 +126,8 @@ mod tests {
             (8_960, Some(8_952)),
             (1_472, Some(1_472)),
             (1_420, Some(1_400)),
-            (1_300, None),
+            (1_300, Some(super::super::BASE)),
+            (1_200, None),
         ] {
             assert_eq!(search(path, || false).0, found, "{path}");
         }
