@@ -201,12 +201,10 @@ async fn everybody_gets_what_the_others_send_whenever_they_come() {
     forwarder
         .hears("its end", |event| matches!(event, Event::Left(_)))
         .await;
-    let mut tracks = vec![picture, late.track(Kind::Video).await];
+    let mut tracks = [picture, late.track(Kind::Video).await];
     within("the end of one track", async {
         loop {
-            let [a, b] = &mut tracks[..] else {
-                panic!("two")
-            };
+            let [a, b] = &mut tracks;
             let ended = tokio::select! {
                 frame = a.next() => frame.is_none(),
                 frame = b.next() => frame.is_none(),

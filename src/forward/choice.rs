@@ -87,6 +87,9 @@ impl Choice {
 mod tests {
     use super::*;
 
+    /// Losses, each so many times, and what comes of them.
+    type Row<'a> = (&'a [(f32, usize)], &'a [usize]);
+
     /// One report a second; returns the layers below the best after each.
     fn run(losses: &[(f32, usize)]) -> Vec<usize> {
         let start = Instant::now();
@@ -105,7 +108,7 @@ mod tests {
 
     #[test]
     fn loss_lowers_and_time_raises() {
-        let rows: &[(&[(f32, usize)], &[usize])] = &[
+        let rows: &[Row<'_>] = &[
             // A little is nothing, and so is much once.
             (&[(0.05, 20), (0.1, 1), (0.0, 1), (0.1, 1)], &[0, 0, 0, 0]),
             (&[(0.1, 2)], &[1]),

@@ -1,6 +1,6 @@
 //! A room whose members see and hear each other through one of them.
 //!
-//! One task owns it all: [`Roster`] says what has to go where, a [`Forwarding`] for each track moves its packets, and each
+//! One task owns it all: `Roster` says what has to go where, a `Forwarding` for each track moves its packets, and each
 //! member has a task with its call, which adds and takes back tracks one after the other, so that a slow member makes
 //! nobody wait.
 

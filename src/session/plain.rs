@@ -160,6 +160,11 @@ impl PlainSession {
         *self.forwarding.borrow() == Forwarding::Here
     }
 
+    /// Whether the room has a forwarder, here or elsewhere: if the other side leaves, others are still to be met.
+    pub fn room_goes_on(&self) -> bool {
+        *self.forwarding.borrow() != Forwarding::No
+    }
+
     /// Waits until there is a forwarder in the room that is not the other side. The room should then be met
     /// anew, as its other members do.
     pub async fn forwarder_came(&self) {

@@ -1,5 +1,7 @@
 //! Calls in open rooms, where there is no code.
 
+use std::time::Duration;
+
 use peerline::media::OutgoingTrack;
 use peerline::media::codec::Codec;
 use peerline::session::{Path, PlainSession, SessionError};
@@ -15,6 +17,9 @@ use crate::ui::{Route, event};
 /// How often in a row the other side may leave while it is being met: members of a forwarded room that has lost its
 /// forwarder all leave and come back.
 const ATTEMPTS: u32 = 8;
+
+/// The longest pause before the second attempt; it grows with each.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// An open room, and the server that it is on.
 pub(crate) struct Entrance {
@@ -136,8 +141,10 @@ async fn meet(
             Ok(Ok(met)) => Ok(met),
             // It left while it was being called.
             Ok(Err(SessionError::Gone)) if attempt < ATTEMPTS => {
-                attempt += 1;
                 place.left().await;
+                // Two who come back at the same time would miss each other again and again.
+                tokio::time::sleep(rand::random_range(Duration::ZERO..attempt * PAUSE)).await;
+                attempt += 1;
                 continue;
             }
             Ok(Err(error)) => Err(Failure::from(&error)),

@@ -15,7 +15,7 @@ use crate::ui::Route;
 /// Either way to the other side.
 pub(super) enum Call {
     Line(Box<Line>),
-    Room(InRoom),
+    Room(Box<InRoom>),
 }
 
 impl Call {
@@ -55,11 +55,11 @@ impl Call {
         }
     }
 
-    /// Whether the other side is several, and the call goes on without it.
-    pub(super) fn is_forwarded(&self) -> bool {
+    /// Whether there are others to be met when the other side has left.
+    pub(super) fn goes_on(&self) -> bool {
         match self {
             Self::Line(_) => false,
-            Self::Room(room) => room.session.is_forwarded(),
+            Self::Room(room) => room.session.room_goes_on(),
         }
     }
 
@@ -73,7 +73,7 @@ impl Call {
             Self::Line(_) => Err(Failure::bug("a line is met once")),
             Self::Room(room) => {
                 let (room, tracks) = room.meet_again(context, codecs).await?;
-                Ok((Self::Room(room), tracks))
+                Ok((Self::Room(Box::new(room)), tracks))
             }
         }
     }

@@ -70,7 +70,7 @@ async fn connect(
         Meeting::Room(room) => {
             let (room, tracks) = connect::room(context, room, &senders.codecs()).await?;
             senders.sent_from_the_beginning(tracks);
-            Call::Room(room)
+            Call::Room(Box::new(room))
         }
     };
     if plan.verify
@@ -113,8 +113,8 @@ async fn talk(
                     biased;
                     () = context.stop.cancelled() => return Err(Failure::ctrl_c()),
                     () = &mut deadline => return Ok(Turn::Over(End::Duration)),
-                    end = call.ended() => return match (call.is_forwarded(), &*end) {
-                        // The forwarder left, or broke down; the others are still there.
+                    end = call.ended() => return match (call.goes_on(), &*end) {
+                        // The forwarder left or broke down, or the other side went to one.
                         (true, SessionError::Gone | SessionError::Lost) => Ok(Turn::Again),
                         _ => End::of(&end, &call).map(Turn::Over),
                     },
