@@ -69,7 +69,11 @@ impl<W> Opening<W> {
     /// Sends again what is due.
     pub(super) fn due(&mut self, now: Instant, mut send: impl FnMut(&W, &[u8])) {
         for turn in 0..AGAIN.len() {
-            while let Some(mut next) = self.waiting[turn].pop_front_if(|next| next.due <= now) {
+            while self.waiting[turn]
+                .front()
+                .is_some_and(|next| next.due <= now)
+                && let Some(mut next) = self.waiting[turn].pop_front()
+            {
                 send(&next.way, &next.datagram);
                 if let Some(later) = self.waiting.get_mut(turn + 1) {
                     next.due += AGAIN[turn + 1] - AGAIN[turn];
