@@ -104,8 +104,9 @@ struct Someone {
 impl Someone {
     async fn track(&mut self, kind: Kind) -> IncomingTrack {
         loop {
-            let track = within("a track", self.incoming.next()).await;
-            let track = track.expect("the session goes on");
+            let Some(track) = within("a track", self.incoming.next()).await else {
+                panic!("{}", self.session.ended().await);
+            };
             if track.kind() == kind {
                 return track;
             }
