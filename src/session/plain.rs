@@ -394,7 +394,10 @@ impl Actor {
                 if self.partner.as_ref() != Some(&from) {
                     return Ok(());
                 }
-                self.lost.get_or_insert_with(Instant::now);
+                // What is offered over a connection that is there connects nothing anew.
+                if !self.connected {
+                    self.lost.get_or_insert_with(Instant::now);
+                }
                 self.negotiate(Input::Offer(sdp)).await
             }
             ServerMessage::Answer { from, sdp } if self.partner.as_ref() == Some(&from) => {
