@@ -44,12 +44,14 @@ export class Server {
     throw new Error("the signaling server ended before it listened");
   }
 
-  /** The figure `name` of a server that has `--metrics-listen`. */
-  async figure(name: string): Promise<number> {
-    const text = await (await fetch(`http://${this.metrics}/metrics`)).text();
-    const line = text.split("\n").find((found) => found.startsWith(`${name} `));
-    assert.ok(line !== undefined, `${name} in ${text}`);
-    return Number(line.slice(name.length));
+  /** Waits until the figure `name` of a server that has `--metrics-listen` is `value`. */
+  async shows(name: string, value: number): Promise<void> {
+    const end = Date.now() + LIMIT_MS;
+    for (;;) {
+      const text = await (await fetch(`http://${this.metrics}/metrics`)).text();
+      if (text.split("\n").includes(`${name} ${value}`)) return;
+      assert.ok(Date.now() < end, `${name} is not ${value} in ${text}`);
+    }
   }
 
   /** Ends it as a crash would. */

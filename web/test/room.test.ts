@@ -25,7 +25,7 @@ describe("rooms", { timeout: 10 * LIMIT_MS }, () => {
     // The browser's own sound is a beep a second, which nobody would take for speech.
     const voice = join(folder, "voice.wav");
     execFileSync("ffmpeg", ["-y", "-v", "error", "-f", "lavfi", "-i", "sine=frequency=440:duration=10", "-af", "volume=0.8", voice]);
-    [browser, server] = await Promise.all([launch(...FAKE, `--use-file-for-fake-audio-capture=${voice}`), Server.start()]);
+    [browser, server] = await Promise.all([launch(...FAKE, `--use-file-for-fake-audio-capture=${voice}`), Server.start("--metrics-listen", "127.0.0.1:0")]);
   });
   after(async () => {
     await browser.close();
@@ -57,6 +57,7 @@ describe("rooms", { timeout: 10 * LIMIT_MS }, () => {
       await page.getByText(DIRECTLY).waitFor();
       await sees(page);
     }
+    await server.shows('peerline_paths_total{kind="direct"}', 2);
     const cli = new Cli("forward", "--room", "switch", "--server", server.url);
     for (const { page } of [a, b]) {
       await page.getByText(FORWARDED).waitFor();

@@ -114,7 +114,7 @@ describe("Chromium and the TURN server inside", { timeout: 4 * LIMIT_MS }, () =>
         await complete(page);
         assert.equal((await cli.ends()).exit, 0);
         assert.equal(await sha256(got.path), await sha256(file));
-        assert.equal(await server.figure('peerline_paths_total{kind="relayed"}'), 2, "both sides have said so");
+        await server.shows('peerline_paths_total{kind="relayed"}', 2);
         assert.deepEqual(troubles, []);
         console.log(`terminal and page, TURN over TLS only: connected in ${Math.round(took)} ms`);
         assert.ok(took < CONNECTED_MS, `${took} ms`);

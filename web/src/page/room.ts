@@ -68,7 +68,7 @@ class Tile {
   readonly #video = h("video", { autoplay: true, playsinline: true });
 
   constructor(private readonly person: Person) {
-    const name = person.name ?? person.id;
+    const name = person.name ?? "Guest";
     this.#video.setAttribute("aria-label", name);
     // Without a touch of the person, browsers play nothing that sounds.
     this.#video.muted = true;

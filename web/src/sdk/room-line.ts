@@ -2,6 +2,7 @@
 import type { Kind } from "./call.js";
 import type { Negotiating } from "./control.js";
 import { Negotiation } from "./negotiation.js";
+import { type Path, pathOf } from "./path.js";
 
 /** What a connection needs of its room. */
 export interface RoomLineOptions {
@@ -14,6 +15,8 @@ export interface RoomLineOptions {
   /** A track of the other side, and the name of its stream. */
   readonly track: (track: MediaStreamTrack, stream: string) => void;
   readonly connected: () => void;
+  /** The way it goes, once it is connected for the first time. */
+  readonly path: (path: Path) => void;
   readonly failed: () => void;
 }
 
@@ -32,6 +35,7 @@ export class RoomLine {
   readonly #stream = new MediaStream();
   /** There is something to negotiate once it is connected. */
   #wanted = false;
+  #measured = false;
   /** Tracks that wait until the other side has offered. */
   #waiting: Map<Kind, MediaStreamTrack> | undefined;
 
@@ -46,6 +50,7 @@ export class RoomLine {
         if (this.#wanted) this.#negotiation.offer();
         this.#wanted = false;
         connected();
+        void this.#measure();
       }
       if (connection.connectionState === "failed") failed();
     };
@@ -98,6 +103,13 @@ export class RoomLine {
   close(): void {
     this.#negotiation.stop();
     this.connection.close();
+  }
+
+  async #measure(): Promise<void> {
+    if (this.#measured) return;
+    this.#measured = true;
+    const path = pathOf((await this.connection.getStats()) as unknown as ReadonlyMap<string, unknown>);
+    if (path !== undefined) this.options.path(path);
   }
 
   #isLayered(kind: Kind): boolean {

@@ -198,6 +198,7 @@ export class Room extends Events<RoomEvents> {
       connected: () => {
         if (forwards) this.#use(id);
       },
+      path: ({ kind }) => this.#signaling?.send({ type: "path", kind }),
       failed: () => this.#drop(id),
     });
     this.#lines.set(id, line);
