@@ -24,6 +24,7 @@ mod lab;
 mod lan;
 mod listening;
 mod many;
+mod media_files;
 #[cfg(target_os = "linux")]
 mod outages;
 mod pipes;

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::calls::{flashes_and_tones, probe};
 use crate::harness::{Peer, Place, Signaling};
+use crate::media_files::{flashes_and_tones, probe};
 
 fn call(server: &Signaling, words: &[&str]) -> Peer {
     let fixed = ["call", "--room", "talk", "--server", &server.url];

@@ -4,8 +4,8 @@ use std::process::Stdio;
 
 use tokio::process::Command;
 
-use crate::calls::probe;
 use crate::harness::{Peer, Place, Signaling};
+use crate::media_files::probe;
 
 fn ffmpeg(words: &[&str]) -> Command {
     let mut command = Command::new("ffmpeg");

@@ -1,25 +1,17 @@
-//! A call in an open room, without a code: with a page of anybody's that speaks the few messages of every
-//! WebRTC tutorial (protocol 1.4), or with another program like this one.
-//!
-//! Nothing is sealed here: the server is trusted, and says who the other side is. There is no control channel
-//! either, so every negotiation goes through the server, which must stay. One task owns it all; it ends when
-//! either side hangs up, leaves the room or cannot be reached any more.
-//!
-//! Whoever joined later offers (protocol 3.1), but never to a plain peer: such a page calls by itself. If there is a
-//! [forwarder](is_forwarder) in the room, it is the only one who is called.
+//! The task that owns a call in an open room.
 
-use super::candidates::Candidates;
-use super::descriptions::{Descriptions, Negotiated, Outgoing};
-use super::driver::Command;
-use super::engine::{Engine, EngineEvent, EngineState};
-use super::negotiation::{Input, Manners, Negotiation};
-use super::{IncomingTracks, Path, SessionConfig, SessionError, Tracks};
-use crate::media::track::{Board, Form, IncomingPackets, MAX_TRACKS, Outlet};
-use crate::media::{Codec, IncomingTrack, Kind, OutgoingTrack};
-use crate::net::packet::Packets;
+use super::{Forwarding, is_forwarder};
+use crate::media::Kind;
+use crate::media::track::{Board, Form};
 use crate::pairing::Phrase;
+use crate::session::descriptions::{Descriptions, Negotiated, Outgoing};
+use crate::session::driver::Command;
+use crate::session::engine::{Engine, EngineEvent, EngineState};
+use crate::session::negotiation::{Input, Manners};
+use crate::session::watchdog::{DTLS_LIMIT, ICE_LIMIT};
+use crate::session::{Path, SessionConfig, SessionError, Wait};
 use crate::signaling::{SendError, Signaling, SignalingError};
-use signaling_protocol::{ClientMessage, IceCandidate, Joined, PeerId, PeerInfo, ServerMessage};
+use signaling_protocol::{ClientMessage, IceCandidate, PeerId, ServerMessage};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Instant;
@@ -28,193 +20,27 @@ use tokio::sync::{mpsc, oneshot, watch};
 /// Candidates of a peer that come before its description. More of them is a flood.
 const EARLY: usize = 64;
 
-/// What a member of an open room calls itself that forwards everybody's tracks to everybody else.
-pub const FORWARDER: &str = "peerline-forwarder";
-
-/// Whether a member says that it forwards.
-pub fn is_forwarder(peer: &PeerInfo) -> bool {
-    let name = peer.name.as_ref().map(|name| name.as_str());
-    name == Some(FORWARDER) && !peer.plain
-}
-
-/// A call that is connected. Dropping it hangs up.
-#[derive(Debug)]
-pub struct PlainSession {
-    commands: mpsc::Sender<Command>,
-    tracks: mpsc::Receiver<IncomingTrack>,
-    packets: mpsc::Receiver<IncomingPackets>,
-    forwarding: watch::Receiver<Forwarding>,
-    phrase: Phrase,
-    ended: watch::Receiver<Option<Arc<SessionError>>>,
-}
-
-/// What there is of forwarders in the room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Forwarding {
-    /// None.
-    No,
-    /// One that is not the other side of this call.
-    Elsewhere,
-    /// The other side of this call is one.
-    Here,
-}
-
-impl PlainSession {
-    /// Waits in a room until somebody calls or answers, and connects. `sent` are the tracks that are sent from
-    /// the beginning.
-    ///
-    /// # Errors
-    /// Anything of [`SessionError`]; the room has then been left.
-    pub async fn meet(
-        signaling: Signaling,
-        joined: &Joined,
-        config: SessionConfig,
-        sent: &[Codec],
-    ) -> Result<(Self, Vec<OutgoingTrack>), SessionError> {
-        config.check_relay(&joined.ice_servers)?;
-        let servers = config.usable_ice_servers(&joined.ice_servers);
-        let (commands, queue) = mpsc::channel(super::connect::COMMAND_QUEUE);
-        let (tracks_tx, tracks) = mpsc::channel(MAX_TRACKS);
-        let (packets_tx, packets) = mpsc::channel(MAX_TRACKS);
-        let outlet = match config.form {
-            Form::Frames => Outlet::Frames(tracks_tx),
-            Form::Packets => Outlet::Packets(packets_tx),
-        };
-        let forwarders = joined.peers.iter().filter(|peer| is_forwarder(peer));
-        let forwarders: Vec<_> = forwarders.map(|peer| peer.id.clone()).collect();
-        let (forwarding_tx, forwarding) = watch::channel(Forwarding::No);
-        let (ended_tx, ended) = watch::channel(None);
-        let (ready, connected) = oneshot::channel();
-        let engine = Engine::new(&config, &servers, Packets::EVERYWHERE).await?;
-        let mut actor = Actor {
-            descriptions: Descriptions::new(
-                Negotiation::new(Manners::Polite),
-                Candidates::new(config.candidate_rules()),
-            ),
-            engine,
-            signaling,
-            server_is_there: true,
-            board: Board::new(&config.codecs, outlet),
-            config,
-            partner: None,
-            forwarders,
-            forwarding: forwarding_tx,
-            early: Vec::new(),
-            offered_first: false,
-            commands: queue,
-            ready: Some(ready),
-            connected: false,
-            lost: None,
-        };
-        let mut outgoing = Vec::new();
-        for codec in sent {
-            outgoing.push(actor.board.add(actor.engine.connection(), *codec).await?);
-        }
-        let forwarder = joined.peers.iter().find(|peer| is_forwarder(peer));
-        let callee = forwarder.or_else(|| joined.peers.iter().find(|peer| !peer.plain));
-        // Owned by its command queue.
-        tokio::spawn(actor.run(callee.map(|peer| peer.id.clone()), ended_tx));
-        let phrase = connected.await.map_err(|_| SessionError::Closed)??;
-        let session = Self {
-            commands,
-            tracks,
-            packets,
-            forwarding,
-            phrase,
-            ended,
-        };
-        Ok((session, outgoing))
-    }
-
-    /// Words that are the same on both sides unless the server is in the middle.
-    pub fn phrase(&self) -> &Phrase {
-        &self.phrase
-    }
-
-    /// The path in use now.
-    pub async fn path(&self) -> Option<Path> {
-        let (reply, path) = oneshot::channel();
-        self.commands.send(Command::Path(reply)).await.ok()?;
-        path.await.ok()?
-    }
-
-    /// Adds and removes tracks of ours, as long as the call lives.
-    pub fn tracks(&self) -> Tracks {
-        Tracks::new(self.commands.downgrade())
-    }
-
-    /// Takes over the tracks that the other side sends. The second time there are none.
-    pub fn incoming_tracks(&mut self) -> IncomingTracks {
-        let (_, empty) = mpsc::channel(1);
-        IncomingTracks::new(std::mem::replace(&mut self.tracks, empty))
-    }
-
-    /// As [`incoming_tracks`](Self::incoming_tracks), if [`SessionConfig::form`] is packets.
-    pub(crate) fn incoming_packets(&mut self) -> mpsc::Receiver<IncomingPackets> {
-        let (_, empty) = mpsc::channel(1);
-        std::mem::replace(&mut self.packets, empty)
-    }
-
-    /// Whether the other side forwards, so that its tracks are those of several.
-    pub fn is_forwarded(&self) -> bool {
-        *self.forwarding.borrow() == Forwarding::Here
-    }
-
-    /// Whether the room has a forwarder, here or elsewhere: if the other side leaves, others are still to be met.
-    pub fn room_goes_on(&self) -> bool {
-        *self.forwarding.borrow() != Forwarding::No
-    }
-
-    /// Waits until there is a forwarder in the room that is not the other side. The room should then be met
-    /// anew, as its other members do.
-    pub async fn forwarder_came(&self) {
-        let mut forwarding = self.forwarding.clone();
-        let came = forwarding.wait_for(|forwarding| *forwarding == Forwarding::Elsewhere);
-        if came.await.is_err() {
-            std::future::pending().await
-        }
-    }
-
-    /// Waits for the end and says why.
-    pub async fn ended(&self) -> Arc<SessionError> {
-        let mut ended = self.ended.clone();
-        let end = ended.wait_for(Option::is_some).await;
-        let end = end.ok().and_then(|end| end.clone());
-        end.unwrap_or_else(|| Arc::new(SessionError::Closed))
-    }
-
-    /// Hangs up and leaves the room.
-    pub async fn close(self) {
-        let Self {
-            commands,
-            mut ended,
-            ..
-        } = self;
-        drop(commands);
-        let _ = ended.wait_for(Option::is_some).await;
-    }
-}
-
-struct Actor {
-    config: SessionConfig,
-    engine: Engine,
-    signaling: Signaling,
+/// The task of one call.
+pub(super) struct Actor {
+    pub(super) config: SessionConfig,
+    pub(super) engine: Engine,
+    pub(super) signaling: Signaling,
     /// A call that is connected goes on without it.
-    server_is_there: bool,
-    board: Board,
-    descriptions: Descriptions,
-    partner: Option<PeerId>,
+    pub(super) server_is_there: bool,
+    pub(super) board: Board,
+    pub(super) descriptions: Descriptions,
+    pub(super) partner: Option<PeerId>,
     /// Members that forward.
-    forwarders: Vec<PeerId>,
-    forwarding: watch::Sender<Forwarding>,
+    pub(super) forwarders: Vec<PeerId>,
+    pub(super) forwarding: watch::Sender<Forwarding>,
     /// Candidates of somebody who has not described anything yet.
-    early: Vec<(PeerId, IceCandidate)>,
-    offered_first: bool,
-    commands: mpsc::Receiver<Command>,
-    ready: Option<oneshot::Sender<Result<Phrase, SessionError>>>,
-    connected: bool,
+    pub(super) early: Vec<(PeerId, IceCandidate)>,
+    pub(super) offered_first: bool,
+    pub(super) commands: mpsc::Receiver<Command>,
+    pub(super) ready: Option<oneshot::Sender<Result<Phrase, SessionError>>>,
+    pub(super) connected: bool,
     /// Since when the other side cannot be reached, or is being connected to.
-    lost: Option<Instant>,
+    pub(super) lost: Option<Instant>,
 }
 
 enum Event {
@@ -225,7 +51,7 @@ enum Event {
 }
 
 impl Actor {
-    async fn run(
+    pub(super) async fn run(
         mut self,
         callee: Option<PeerId>,
         ended: watch::Sender<Option<Arc<SessionError>>>,
@@ -256,7 +82,7 @@ impl Actor {
     async fn next_event(&mut self) -> Event {
         let limit = match self.connected {
             true => self.config.healing.path_failed,
-            false => super::watchdog::ICE_LIMIT + super::watchdog::DTLS_LIMIT,
+            false => ICE_LIMIT + DTLS_LIMIT,
         };
         let given_up = async {
             match self.lost {
@@ -294,7 +120,7 @@ impl Actor {
             }
             Event::Server(Err(error)) => Err(error.into()),
             Event::Clock if self.connected => Err(SessionError::Lost),
-            Event::Clock => Err(SessionError::Timeout(super::Wait::Ice)),
+            Event::Clock => Err(SessionError::Timeout(Wait::Ice)),
         }
     }
 
@@ -466,7 +292,7 @@ impl Actor {
                 return Err(SessionError::Lost);
             }
             EngineState::Failed | EngineState::Closed => {
-                return Err(SessionError::Timeout(super::Wait::Ice));
+                return Err(SessionError::Timeout(Wait::Ice));
             }
         }
         Ok(())
