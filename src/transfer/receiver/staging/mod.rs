@@ -4,10 +4,13 @@
 //! itself, and `cap-std` lets no path and no symbolic link lead out of it. Dropping a [`Staging`]
 //! removes it; [`Staging::end`] keeps what is durable.
 
+mod entries;
+mod unsynced;
+
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use cap_fs_ext::{DirExt as _, FollowSymlinks, OpenOptionsFollowExt as _};
 use cap_std::fs::{Dir, OpenOptions};
@@ -21,17 +24,15 @@ use crate::transfer::error::TransferError;
 use crate::transfer::holes::make_hole;
 use crate::transfer::kept::Kept;
 use crate::transfer::label::TransferId;
-use crate::transfer::manifest::{Entry, Kind, Manifest};
+use crate::transfer::manifest::{Entry, Manifest};
 use crate::transfer::safe_path::STAGING;
 use crate::transfer::sender::BlockId;
+use entries::{ancestors, directories_by_depth, make_directory, options, restrict, system_time};
+use unsynced::{GROUP_ONE_BY_ONE, Unsynced};
 
 /// Up to this many entries are synced one by one; beyond, one `syncfs` is cheaper, though it also
 /// waits for what other programs wrote.
 const SYNC_ONE_BY_ONE: usize = 64;
-
-/// Files and directories of one group that are synced one by one; beyond, one `syncfs`. It also bounds
-/// the files that are open.
-const GROUP_ONE_BY_ONE: usize = 16;
 
 /// Modes when the sender gave none (a browser), before the umask.
 const DEFAULT_FILE: u16 = 0o666;
@@ -57,19 +58,6 @@ struct OpenFile {
     index: u32,
     file: std::fs::File,
     position: u64,
-}
-
-/// What was written or made since the last group.
-#[derive(Debug, Default)]
-struct Unsynced {
-    /// Files that are closed otherwise.
-    files: Vec<std::fs::File>,
-    /// Directories, below the tree, in which something was made; the tree itself is empty.
-    made_in: Vec<String>,
-    /// There is more than is kept here.
-    more: bool,
-    /// The way to the tree is durable.
-    found: bool,
 }
 
 /// What stays on disk of a transfer that did not end well.
@@ -421,33 +409,6 @@ impl Staging {
     }
 }
 
-impl Unsynced {
-    /// A file that has been written to and is not open any more.
-    fn file(&mut self, file: std::fs::File) {
-        if self.files.len() < GROUP_ONE_BY_ONE {
-            self.files.push(file);
-        } else if disk::SYNCS_FILE_SYSTEM {
-            self.more = true;
-        } else {
-            // Failing later, with the group, would say no more.
-            let _ = file.sync_data();
-        }
-    }
-
-    /// Something was made in this directory.
-    fn made_in(&mut self, parent: Option<&str>) {
-        let parent = parent.unwrap_or_default();
-        if self.more || self.made_in.last().is_some_and(|last| last == parent) {
-            return;
-        }
-        if self.made_in.len() >= GROUP_ONE_BY_ONE && disk::SYNCS_FILE_SYSTEM {
-            self.more = true;
-        } else {
-            self.made_in.push(parent.to_owned());
-        }
-    }
-}
-
 /// A failure at `path` below the target directory.
 fn failure(out: &Path, path: &str, manifest: &Manifest, error: io::Error) -> TransferError {
     match error.kind() {
@@ -458,70 +419,4 @@ fn failure(out: &Path, path: &str, manifest: &Manifest, error: io::Error) -> Tra
         },
         _ => TransferError::io(&out.join(path), error),
     }
-}
-
-/// Makes a directory, unless it is there of an earlier attempt.
-fn make_directory(parent: &Dir, name: &str, builder: &cap_std::fs::DirBuilder) -> io::Result<()> {
-    match parent.create_dir_with(name, builder) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            // Whatever else it could be was swept away; this fails if it is no directory.
-            parent.open_dir_nofollow(name).map(drop)
-        }
-        made => made,
-    }
-}
-
-fn directories_by_depth(manifest: &Manifest) -> Vec<&Entry> {
-    let is_directory = |entry: &&Entry| entry.kind == Kind::Directory;
-    let mut directories: Vec<&Entry> = manifest.entries().iter().filter(is_directory).collect();
-    directories.sort_by_key(|entry| entry.path.components().count());
-    directories
-}
-
-/// `a/b/c`, `a/b`, `a`.
-fn ancestors(path: &str) -> impl Iterator<Item = &str> {
-    std::iter::successors(Some(path), |path| {
-        path.rsplit_once('/').map(|(parent, _)| parent)
-    })
-}
-
-/// Milliseconds since 1970; `None` beyond what the system can represent.
-fn system_time(milliseconds: i64) -> Option<SystemTime> {
-    let distance = Duration::from_millis(milliseconds.unsigned_abs());
-    if milliseconds >= 0 {
-        UNIX_EPOCH.checked_add(distance)
-    } else {
-        UNIX_EPOCH.checked_sub(distance)
-    }
-}
-
-/// The mode is narrowed by the umask, as for every file a program makes.
-fn options(mode: u16) -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.write(true).follow(FollowSymlinks::No);
-    #[cfg(unix)]
-    {
-        use cap_std::fs::OpenOptionsExt as _;
-        options.mode(mode.into());
-    }
-    #[cfg(not(unix))]
-    let _ = mode;
-    options
-}
-
-/// Takes away what the owner was given to write the file.
-#[cfg(unix)]
-fn restrict(file: &std::fs::File, mode: u16) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    if mode & 0o600 == 0o600 {
-        return Ok(());
-    }
-    let mut permissions = file.metadata()?.permissions();
-    permissions.set_mode(permissions.mode() & u32::from(mode));
-    file.set_permissions(permissions)
-}
-
-#[cfg(not(unix))]
-fn restrict(_: &std::fs::File, _: u16) -> io::Result<()> {
-    Ok(())
 }
