@@ -117,7 +117,7 @@ export function flashesAndTones(path: string): { readonly flashes: readonly numb
   assert.ok(Math.abs(stamps.length - grey.length) <= 1, `${stamps.length} times for ${grey.length} pictures`);
   const bright = stamps.map((time, index) => ({ ms: 1000 * time, level: grey[index] ?? 0 }));
   // 48 samples are a millisecond; silence fills up what comes before the first sound.
-  const sound = execFileSync("ffmpeg", ["-v", "error", "-i", path, "-map", "0:a:0", "-af", "aresample=async=1000:first_pts=0", "-ac", "1", "-ar", "48000", "-f", "s16le", "-"], { maxBuffer: OUTPUT });
+  const sound = execFileSync("ffmpeg", ["-v", "error", "-i", path, "-map", "0:a:0", "-af", "aresample=async=1:first_pts=0", "-ac", "1", "-ar", "48000", "-f", "s16le", "-"], { maxBuffer: OUTPUT });
   const loud: { ms: number; level: number }[] = [];
   for (let at = 0; at + 480 <= sound.length / 2; at += 240) {
     let peak = 0;

@@ -49,7 +49,10 @@ async fn two_terminals_see_hear_and_record_each_other() {
         assert!((27.0..31.0).contains(&rate), "{rate} pictures a second");
         let (flashes, tones) = flashes_and_tones(path);
         assert!(flashes.len() >= 5, "{flashes:?} {tones:?}");
-        for flash in flashes {
+        // The end may come between the two.
+        assert!(tones.len() + 1 >= flashes.len(), "{flashes:?} {tones:?}");
+        let end = tones.last().copied().unwrap_or_default() + 100.0;
+        for flash in flashes.into_iter().filter(|flash| *flash < end) {
             let near = tones.iter().map(|tone| (flash - tone).abs());
             let skew = near.fold(f64::MAX, f64::min);
             assert!(skew < 100.0, "{skew} ms at {flash}");

@@ -118,7 +118,7 @@ pub(crate) fn flashes_and_tones(path: &Path) -> (Vec<f64>, Vec<f64>) {
         "-map",
         "0:a:0",
         "-af",
-        "aresample=async=1000:first_pts=0",
+        "aresample=async=1:first_pts=0",
         "-ac",
         "1",
         "-ar",

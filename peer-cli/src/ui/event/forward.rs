@@ -187,7 +187,7 @@ mod tests {
         said(
             participant(Some("Ann\u{1b}"), "joined", None),
             json!({"event": "participant", "id": "p1", "name": "Ann\u{1b}", "state": "joined"}),
-            Some("Ann\u{fffd} (p1) joined"),
+            Some("Ann\\u{1b} (p1) joined"),
         );
         said(
             participant(None, "failed", Some("no path")),
