@@ -6,7 +6,7 @@ use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 
 use crate::harness::{End, Peer, Place, Signaling, command};
-use crate::media_files::{flashes_and_tones, make, probe, text};
+use crate::media_files::{check_sync, make, probe, text};
 
 /// `call WORDS...` at this server.
 fn call(server: &Signaling, words: &[&str]) -> Peer {
@@ -47,16 +47,7 @@ async fn two_terminals_see_hear_and_record_each_other() {
         assert!((6.5..8.5).contains(&probed.seconds), "{}", probed.seconds);
         let rate = probed.pictures as f64 / probed.seconds;
         assert!((27.0..31.0).contains(&rate), "{rate} pictures a second");
-        let (flashes, tones) = flashes_and_tones(path);
-        assert!(flashes.len() >= 5, "{flashes:?} {tones:?}");
-        // The end may come between the two.
-        assert!(tones.len() + 1 >= flashes.len(), "{flashes:?} {tones:?}");
-        let end = tones.last().copied().unwrap_or_default() + 100.0;
-        for flash in flashes.into_iter().filter(|flash| *flash < end) {
-            let near = tones.iter().map(|tone| (flash - tone).abs());
-            let skew = near.fold(f64::MAX, f64::min);
-            assert!(skew < 100.0, "{skew} ms at {flash}");
-        }
+        check_sync(path);
         let received = &end.last()["received"];
         assert_eq!(received["video"]["lost"], 0);
         assert!(received["audio"]["frames"].as_u64().unwrap() > 300);

@@ -76,8 +76,23 @@ pub(crate) fn make(path: &Path, words: &[&str]) {
     assert!(made.expect("ffmpeg is installed").success(), "{words:?}");
 }
 
+/// The picture of the test clip turns white when its tone begins, to 100 ms.
+#[track_caller]
+pub(crate) fn check_sync(path: &Path) {
+    let (flashes, tones) = flashes_and_tones(path);
+    assert!(flashes.len() >= 5, "{flashes:?} {tones:?}");
+    // The end may come between the two.
+    assert!(tones.len() + 1 >= flashes.len(), "{flashes:?} {tones:?}");
+    let end = tones.last().copied().unwrap_or_default() + 100.0;
+    for flash in flashes.into_iter().filter(|flash| *flash < end) {
+        let near = tones.iter().map(|tone| (flash - tone).abs());
+        let skew = near.fold(f64::INFINITY, f64::min);
+        assert!(skew < 100.0, "{skew} ms at {flash}");
+    }
+}
+
 /// When the picture of the test clip turns white, and when its tone begins, in ms of the recording.
-pub(crate) fn flashes_and_tones(path: &Path) -> (Vec<f64>, Vec<f64>) {
+fn flashes_and_tones(path: &Path) -> (Vec<f64>, Vec<f64>) {
     let path = text(path);
     let decode = |words: &[&str]| {
         let output = Command::new("ffmpeg")
