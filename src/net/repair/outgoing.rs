@@ -109,6 +109,8 @@ impl Outgoing {
             self.limited = false;
             return None;
         };
+        // First, since a window for smaller ones would let the first large one wait for ever.
+        self.congestion.sending(length);
         if !self.probing {
             self.limited = self.in_flight + length > self.congestion.window();
             if self.limited || !self.pace.wait(now).is_zero() {
@@ -127,7 +129,6 @@ impl Outgoing {
             }
         };
         self.again.remove(&place);
-        self.congestion.sending(length);
         self.pace.sent(length);
         let number = self.next_number();
         self.flight.push_back(Sent {
@@ -367,6 +368,16 @@ mod tests {
         now = outgoing.due(now).expect("something is missing");
         outgoing.timeout(now);
         assert_eq!(leave(&mut outgoing, now), [(3, 1)]);
+    }
+
+    #[test]
+    fn a_large_datagram_leaves_after_small_ones() {
+        let now = Instant::now();
+        let mut outgoing = Outgoing::new(now);
+        for length in [100, 16_300, 16_300] {
+            assert!(outgoing.push(&vec![7; length]));
+        }
+        assert_eq!(leave(&mut outgoing, now)[..2], [(0, 0), (1, 1)]);
     }
 
     #[test]
