@@ -3,10 +3,11 @@
 use peerline::channel::{Channel, Delivery};
 use peerline::net::EmulatedLink;
 use peerline::net::link::LinkConfig;
-use peerline::session::Healing;
+use peerline::session::{Connectivity, Healing};
 use peerline::testing::{Pair, PairConfig};
 use peerline::tunnel::{LABEL, PROTOCOL};
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// Longest time that anything here may take: an outage, ICE's recovery, and a slow machine.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
@@ -50,4 +51,20 @@ pub(crate) async fn impatient() -> (Pair, [EmulatedLink; 2]) {
     }
     let pair = within("connecting", Pair::connect_with(config)).await;
     (pair.unwrap(), links)
+}
+
+/// The network goes away, which is noticed, and comes back.
+pub(crate) async fn outage(
+    links: &[EmulatedLink],
+    connectivity: &mut watch::Receiver<Connectivity>,
+) {
+    links.iter().for_each(|link| link.set_outage(true));
+    let lost = |now: &Connectivity| *now != Connectivity::Connected;
+    within("the interruption", connectivity.wait_for(lost))
+        .await
+        .unwrap();
+    // Not a wait for something to happen: this is how long the network is gone. ICE is restarted after 0.6 s by one
+    // side, and after 1.2 s by the other.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    links.iter().for_each(|link| link.set_outage(false));
 }

@@ -2,7 +2,6 @@
 
 use peerline::channel::Channel;
 use peerline::net::link::LinkConfig;
-use peerline::session::Connectivity;
 use peerline::testing::{Pair, PairConfig};
 use peerline::tunnel::{LABEL, Moved, RelayError, ResetCode, Side, TunnelError, pipe};
 use sha2::{Digest, Sha256};
@@ -11,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::harness::{channels, impatient, noise, within};
+use crate::harness::{channels, impatient, noise, outage, within};
 
 /// What one side of a pipe reads and writes.
 struct Terminal {
@@ -97,15 +96,7 @@ async fn a_pipe_survives_an_outage_and_a_restart_of_ice() {
     within("the beginning", far.stdout.read_exact(&mut read))
         .await
         .unwrap();
-    links.iter().for_each(|link| link.set_outage(true));
-    let lost = |now: &Connectivity| *now != Connectivity::Connected;
-    within("the interruption", connectivity.wait_for(lost))
-        .await
-        .unwrap();
-    // Not a wait for something to happen: this is how long the network is gone. ICE is restarted after 0.6 s by one
-    // side, and after 1.2 s by the other.
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    links.iter().for_each(|link| link.set_outage(false));
+    outage(&links, &mut connectivity).await;
     far.stdin.shutdown().await.unwrap();
     within("the rest", far.stdout.read_to_end(&mut read))
         .await

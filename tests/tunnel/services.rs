@@ -1,18 +1,16 @@
 //! What is exposed, and who connects to it.
 
-use peerline::session::Connectivity;
 use peerline::testing::Pair;
 use peerline::tunnel::{
     Event, Listener, RelayError, ResetCode, Service, Side, StreamError, Tunnel, connect, expose,
     list,
 };
-use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::harness::{channels, impatient, noise, within};
+use crate::harness::{channels, impatient, noise, outage, within};
 
 /// A server that sends back what it gets, and where it is.
 async fn echo_server() -> String {
@@ -77,15 +75,7 @@ async fn connections_survive_an_outage_and_a_restart_of_ice() {
     within("an answer", first.read_exact(&mut [0; 4]))
         .await
         .unwrap();
-    links.iter().for_each(|link| link.set_outage(true));
-    let lost = |now: &Connectivity| *now != Connectivity::Connected;
-    within("the interruption", connectivity.wait_for(lost))
-        .await
-        .unwrap();
-    // Not a wait for something to happen: this is how long the network is gone. ICE is restarted after 0.6 s by one
-    // side, and after 1.2 s by the other.
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    links.iter().for_each(|link| link.set_outage(false));
+    outage(&links, &mut connectivity).await;
     first.write_all(b"and still here").await.unwrap();
     within("an answer", first.read_exact(&mut [0; 14]))
         .await

@@ -5,7 +5,6 @@ use super::super::frame::Frame;
 use super::super::payload::Packetizer;
 use rtc::rtcp::payload_feedbacks::full_intra_request::FullIntraRequest;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
-use rtc::rtp;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -229,18 +228,7 @@ impl Task {
             self.counters
                 .bytes
                 .fetch_add(packet.payload.len() as u64, Relaxed);
-            let packet = rtp::Packet {
-                header: rtp::Header {
-                    version: 2,
-                    marker: packet.marker,
-                    payload_type,
-                    sequence_number: packet.sequence,
-                    timestamp: packet.timestamp,
-                    ssrc: self.ssrc,
-                    ..Default::default()
-                },
-                payload: packet.payload,
-            };
+            let packet = packet.into_rtp(payload_type, self.ssrc);
             // A connection that is going away takes nothing any more, and the driver ends this task.
             let _ = self.track.write_rtp(packet).await;
         }

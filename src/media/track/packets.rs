@@ -408,18 +408,7 @@ impl Task {
             Leaving::Packet(packet) => {
                 self.packets = self.packets.wrapping_add(1);
                 self.octets = self.octets.wrapping_add(packet.payload.len() as u32);
-                let packet = rtp::Packet {
-                    header: rtp::Header {
-                        version: 2,
-                        marker: packet.marker,
-                        payload_type,
-                        sequence_number: packet.sequence,
-                        timestamp: packet.timestamp,
-                        ssrc: self.ssrc,
-                        ..Default::default()
-                    },
-                    payload: packet.payload,
-                };
+                let packet = packet.into_rtp(payload_type, self.ssrc);
                 let _ = self.track.write_rtp(packet).await;
             }
             Leaving::Report { moment, timestamp } => {
