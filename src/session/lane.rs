@@ -308,7 +308,7 @@ impl Lane {
                 ) => {
                     return Err(SessionError::Lost);
                 }
-                EngineEvent::State(_) => {}
+                EngineEvent::Gathered | EngineEvent::State(_) => {}
             },
             message = self.inbox.recv() => match message {
                 Some(ToLane::Answer { repair, sdp }) if self.announced.is_none() => {

@@ -37,3 +37,4 @@ mod transfers;
 #[cfg(unix)]
 mod tunnels;
 mod turn_servers;
+mod whip;
