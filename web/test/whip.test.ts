@@ -8,8 +8,8 @@ import { LIMIT_MS, Server, launch, person } from "./browser.js";
 import { Cli } from "./cli.js";
 import { firstPicture, observe, stats, watch } from "./media.js";
 
-/** A camera and a microphone that nobody has to allow. */
-const FAKE = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream", "--autoplay-policy=no-user-gesture-required"];
+/** A camera of 30 pictures a second and a microphone that nobody has to allow. */
+const FAKE = ["--use-fake-device-for-media-stream=fps=30", "--use-fake-ui-for-media-stream", "--autoplay-policy=no-user-gesture-required"];
 
 /** What a page keeps of its session. */
 interface Session {

@@ -23,6 +23,12 @@ fn invalid(what: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
+/// `420p10` and such have more than 8 bits; `420jpeg`, `420mpeg2` and `420paldv` only say where colours are.
+fn is_deep(planes: &str) -> bool {
+    let depth = planes.strip_prefix("420p").unwrap_or_default();
+    depth.starts_with(|first: char| first.is_ascii_digit())
+}
+
 /// A line with its end; empty at the end of the stream.
 fn line(input: &mut impl Read) -> io::Result<Vec<u8>> {
     let mut line = Vec::new();
@@ -56,7 +62,7 @@ impl<R: Read> Pictures<R> {
             match word.split_at_checked(1) {
                 Some(("W", number)) => width = number.parse().unwrap_or(0),
                 Some(("H", number)) => height = number.parse().unwrap_or(0),
-                Some(("C", planes)) if !planes.starts_with("420") || planes.contains('p') => {
+                Some(("C", planes)) if !planes.starts_with("420") || is_deep(planes) => {
                     return Err(invalid("its planes are not 4:2:0 of 8 bits"));
                 }
                 _ => {}

@@ -248,21 +248,21 @@ export class Room extends Events<RoomEvents> {
   }
 
   #arrived(id: string, track: MediaStreamTrack, forwarded: boolean): void {
-    // What a forwarder sends of nobody in the room comes from programs outside it.
-    const isOutside = forwarded && (this.#forwarders.has(id) || !this.#people.has(id));
-    const person = this.#people.get(id) ?? (isOutside ? this.#outside(id) : undefined);
-    if (person === undefined) return;
+    // What a forwarder sends of nobody in the room comes from programs outside it. Sections without a stream carry nothing yet.
+    const isOutside = forwarded && id !== "" && (this.#forwarders.has(id) || !this.#people.has(id));
+    if (!isOutside && !this.#people.has(id)) return;
     const show = (): void => {
-      if (person.stream.getTracks().includes(track)) return;
+      const person = this.#people.get(id) ?? (isOutside ? this.#outside(id) : undefined);
+      if (person === undefined || person.stream.getTracks().includes(track)) return;
       // The newest one of a kind is the one that counts; a track that is used again may have been somebody else's.
       for (const { stream } of this.#people.values()) stream.removeTrack(track);
       for (const other of person.stream.getTracks()) if (other.kind === track.kind) person.stream.removeTrack(other);
       person.stream.addTrack(track);
-      if (this.#outsiders.has(id)) this.#people.set(id, person);
       this.emit("people", undefined);
     };
     const hide = (): void => {
-      if (!person.stream.getTracks().includes(track)) return;
+      const person = this.#people.get(id);
+      if (person === undefined || !person.stream.getTracks().includes(track)) return;
       person.stream.removeTrack(track);
       if (this.#outsiders.has(id) && person.stream.getTracks().length === 0) this.#people.delete(id);
       this.emit("people", undefined);
