@@ -67,13 +67,6 @@ function restart(page: Page): Promise<number> {
   return page.evaluate(async () => {
     const { session } = window as unknown as { session: Session };
     const { connection } = session;
-    const connected = new Promise<void>((resolve) => {
-      let began = false;
-      connection.oniceconnectionstatechange = () => {
-        began ||= connection.iceConnectionState === "checking";
-        if (began && ["connected", "completed"].includes(connection.iceConnectionState)) resolve();
-      };
-    });
     const found: RTCIceCandidate[] = [];
     const whole = new Promise<void>((resolve) => {
       connection.onicecandidate = ({ candidate }) => (candidate === null ? resolve() : found.push(candidate));
@@ -96,8 +89,15 @@ function restart(page: Page): Promise<number> {
     for (const line of fragment.split("\r\n")) {
       if (line.startsWith("a=candidate:")) await connection.addIceCandidate({ candidate: line.slice(2), sdpMLineIndex: 0 });
     }
-    await connected;
-    return told.status;
+    // Packets go by a pair of the new generation.
+    for (;;) {
+      const stats = (await connection.getStats()) as unknown as ReadonlyMap<string, Readonly<Record<string, unknown>>>;
+      const transport = [...stats.values()].find(({ type }) => type === "transport");
+      const pair = stats.get(String(transport?.["selectedCandidatePairId"]));
+      const local = stats.get(String(pair?.["localCandidateId"]));
+      if (local?.["usernameFragment"] === ice(ours, "ice-ufrag")) return told.status;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
   });
 }
 
@@ -171,8 +171,13 @@ describe("WHIP and WHEP", { timeout: 10 * LIMIT_MS }, () => {
 
     assert.equal(await restart(camera.page), 200);
     assert.equal(await restart(viewer.page), 200);
-    const again = await decodedRate(viewer.page, 3_000);
-    assert.ok(again >= 24, `${again} pictures a second after both restarted ICE`);
+    // What was on its way over the paths before is lost, up to the next key frame.
+    const restarted = Date.now();
+    for (let again = 0; again < 24; ) {
+      assert.ok(Date.now() - restarted < 20_000, `${again} pictures a second after both restarted ICE`);
+      again = await decodedRate(viewer.page, 1_500);
+    }
+    console.log(`all pictures again ${Date.now() - restarted} ms after both restarted ICE`);
     assert.equal(await close(camera.page), 200);
     await forward.heardTimes("track", 2, ({ state }) => state === "ended");
     assert.equal(await close(viewer.page), 200);
