@@ -115,6 +115,11 @@ async fn a_redis_that_does_not_answer() {
     talk(&mut a, &mut b, 0..10).await;
     talk(&mut c, &mut d, 0..10).await;
 
+    // What was heard is written down, but whoever said it is told so a moment later: if Redis stops in between,
+    // it is told to try again.
+    let answered = "peerline_redis_call_seconds_count{script=\"post\"}";
+    reaches(here.address, answered, 30.0).await;
+    reaches(there.address, answered, 10.0).await;
     redis.pause();
     let paused = Instant::now();
     c.send(json!({ "type": "message", "payload": "lost" }))
@@ -139,6 +144,8 @@ async fn a_redis_that_does_not_answer() {
     assert_eq!(a.expect("peer-away").await["peer"], b.id());
     assert_eq!(a.expect("peer-back").await["peer"], b.id());
     talk(&mut a, &mut b, 40..50).await;
+    // The other node finds out by itself, with its next beat. Until then it would call itself ready.
+    ready(there.address, 503).await;
 
     redis.go_on();
     for node in [&here, &there] {
