@@ -111,7 +111,7 @@ impl Repair {
         self.0.stopped.store(true, Ordering::Relaxed);
     }
 
-    /// While ICE has no path, nothing is sent: neither what waits nor what is to be sent again.
+    /// While ICE has lost the path, nothing is sent: neither what waits nor what is to be sent again.
     pub(crate) fn hold(&self, held: bool) {
         if let Some(sender) = self.0.sender.get() {
             lock(&sender.state).held = held;

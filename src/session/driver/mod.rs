@@ -279,11 +279,6 @@ impl Driver {
     async fn state_changed(&mut self, state: EngineState) -> Result<(), SessionError> {
         let now = Instant::now();
         self.state = state;
-        let no_path = matches!(
-            state,
-            EngineState::Checking | EngineState::Failed | EngineState::Closed
-        );
-        self.engine.repair().hold(no_path);
         match state {
             EngineState::Checking => {}
             EngineState::IceConnected => {
