@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use peerline::media::Codec;
 use serde_json::Value;
 
 use super::inbox::{Inbox, Look, Seen};
-use super::plan::{Act, Expected, PeerId, PeerKind, Scenario, ServerAct, Step, What};
+use super::plan::{Act, Expected, Peer, PeerId, PeerKind, Scenario, ServerAct, Step, What};
 use super::watch::Finding;
 use super::{script, words};
 
@@ -555,12 +556,18 @@ impl Timeline {
 
     /// What is wrong with pages, but for what they are allowed; the surest first.
     fn findings(&self, wanted: impl Fn(&Finding) -> bool) -> Vec<(String, Finding)> {
+        let mut peers = self.scenario.peers.iter();
+        let is_member = |peer: &Peer| matches!(peer.kind, PeerKind::Member { .. });
+        let known: Vec<&str> = match peers.any(is_member) {
+            true => Codec::ALL.map(Codec::name).into(),
+            false => Vec::new(),
+        };
         let mut all = Vec::new();
         for (inbox, peer) in self.inboxes.iter().zip(&self.scenario.peers) {
             let PeerKind::Page { allows, .. } = &peer.kind else {
                 continue;
             };
-            let found = inbox.diagnosis.findings().into_iter();
+            let found = inbox.diagnosis.findings(&known).into_iter();
             let found = found.filter(|finding| !allows.iter().any(|code| code == finding.code));
             all.extend(found.filter(&wanted).map(|finding| (peer.name.clone(), finding)));
         }

@@ -102,8 +102,8 @@ async fn mistakes_of_pages_are_named() {
         (
             "wrong-codec",
             "no-common-codec",
-            "robot to get 10 frames of audio within 10s",
-            "the page's offer has audio only as PCMU, and the other side's answer refuses it",
+            "robot to get 10 frames of audio",
+            "the page's offer has audio only as PCMU",
         ),
         (
             "late-channel",

@@ -154,8 +154,9 @@ impl Diagnosis {
         each.join("; ")
     }
 
-    /// What is wrong, as far as can be seen now.
-    pub(crate) fn findings(&self) -> Vec<Finding> {
+    /// What is wrong, as far as can be seen now. `known` are the codecs of those in the room whose codecs are known: who
+    /// understands none of what is offered does not answer.
+    pub(crate) fn findings(&self, known: &[&str]) -> Vec<Finding> {
         let mut findings = Vec::new();
         if let Some(error) = &self.media_refused {
             findings.push(likely(
@@ -190,7 +191,7 @@ impl Diagnosis {
             ));
         }
         for connection in self.connections.values() {
-            connection.findings(&mut findings);
+            connection.findings(known, &mut findings);
         }
         findings
     }
@@ -242,9 +243,10 @@ impl Connection {
         }
     }
 
-    fn findings(&self, findings: &mut Vec<Finding>) {
+    fn findings(&self, known: &[&str], findings: &mut Vec<Finding>) {
         self.refusals(findings);
         self.codecs(findings);
+        self.unanswered(known, findings);
         self.unopened(findings);
         if self.state == "failed" {
             findings.push(likely(
@@ -302,6 +304,31 @@ impl Connection {
                     own.kind,
                     offer.codecs.join(", "),
                     whose[1],
+                ),
+            ));
+        }
+    }
+
+    /// An offer that nobody answered, and that has nothing that those who are there understand.
+    fn unanswered(&self, known: &[&str], findings: &mut Vec<Finding>) {
+        let (Some((kind, local)), None) = (&self.local, &self.remote) else {
+            return;
+        };
+        if kind != "offer" || known.is_empty() {
+            return;
+        }
+        for section in local {
+            let is_known = |codec: &String| known.iter().any(|known| known.eq_ignore_ascii_case(codec));
+            if section.codecs.is_empty() || section.codecs.iter().any(is_known) {
+                continue;
+            }
+            findings.push(certain(
+                "no-common-codec",
+                format!(
+                    "the page's offer has {} only as {}, and nobody answered it: native peers know {}",
+                    section.kind,
+                    section.codecs.join(", "),
+                    known.join(", "),
                 ),
             ));
         }

@@ -10,7 +10,7 @@ fn diagnosis(events: &[&str]) -> Diagnosis {
 }
 
 fn codes(events: &[&str]) -> Vec<(&'static str, bool)> {
-    let findings = diagnosis(events).findings();
+    let findings = diagnosis(events).findings(&[]);
     findings.iter().map(|finding| (finding.code, finding.certain)).collect()
 }
 
@@ -57,7 +57,7 @@ fn a_page_that_does_everything_right_has_no_findings() {
 fn candidates_before_the_offer() {
     let local = description("local", "offer", &[DATA]);
     assert_eq!(codes(&[&local, CANDIDATE, CANDIDATE, OFFER]), [("candidate-before-description", true)]);
-    let message = &diagnosis(&[&local, CANDIDATE, OFFER]).findings()[0].message;
+    let message = &diagnosis(&[&local, CANDIDATE, OFFER]).findings(&[])[0].message;
     assert!(message.starts_with("1 candidate was sent before the offer"), "{message}");
 }
 
@@ -68,14 +68,20 @@ fn codecs_that_only_one_side_knows() {
         let remote = description("remote", "answer", &[remote]);
         let events = [&local, OFFER, &remote];
         assert_eq!(codes(&events), [("no-common-codec", true)]);
-        let message = &diagnosis(&events).findings()[0].message;
+        let message = &diagnosis(&events).findings(&[])[0].message;
         assert!(message.starts_with("the page's offer has video only as H265"), "{message}");
     }
+    // Nobody answers what nobody understands.
+    let events = [local.as_str(), OFFER];
+    assert_eq!(codes(&events), []);
+    let findings = diagnosis(&events).findings(&["VP8", "opus"]);
+    assert_eq!(findings[0].code, "no-common-codec");
+    assert!(findings[0].message.ends_with("nobody answered it: native peers know VP8, opus"), "{findings:?}");
     // The other way round.
     let offer = description("remote", "offer", &[H265]);
     let answer = description("local", "answer", &[REFUSED]);
     let answered = r#"{"what":"sent","signal":"answer","candidates":0}"#;
-    let findings = diagnosis(&[&offer, &answer, answered]).findings();
+    let findings = diagnosis(&[&offer, &answer, answered]).findings(&[]);
     assert!(findings[0].message.starts_with("the other side's offer has video only as H265"), "{findings:?}");
 }
 
@@ -85,11 +91,11 @@ fn channels_that_never_open() {
     let answer = description("remote", "answer", &[VP8]);
     let late = [&without, OFFER, &answer, CONNECTED, CHANNEL];
     assert_eq!(codes(&late), [("channel-never-opened", true)]);
-    let message = &diagnosis(&late).findings()[0].message;
+    let message = &diagnosis(&late).findings(&[])[0].message;
     assert!(message.contains("it was made before createDataChannel"), "{message}");
     let with = description("local", "offer", &[DATA]);
     assert_eq!(codes(&[CHANNEL, &with, OFFER]), [("channel-never-opened", false)]);
-    let message = &diagnosis(&[CHANNEL, &with, OFFER]).findings()[0].message;
+    let message = &diagnosis(&[CHANNEL, &with, OFFER]).findings(&[])[0].message;
     assert!(message.ends_with("the other side never answered"), "{message}");
     let unheard = r#"{"what":"channel-in","pc":0,"label":"chat","heard":false}"#;
     assert_eq!(codes(&[unheard]), [("channel-unheard", false)]);
@@ -144,5 +150,5 @@ fn what_is_no_event_is_none() {
             diagnosis.note(&Event::Channel { pc, label, negotiated });
         }
     }
-    assert!(diagnosis.findings().len() <= 64 * 64, "what a page does is not kept without bound");
+    assert!(diagnosis.findings(&[]).len() <= 64 * 64, "what a page does is not kept without bound");
 }
