@@ -220,7 +220,10 @@ mod tests {
         assert!((4_300..5_700).contains(&stats.lost), "{stats:?}");
         let lost = fates.iter().map(|fate| fate[0].is_none());
         let lost: Vec<bool> = lost.collect();
-        let bursts = lost.windows(2).filter(|pair| pair == &[false, true]).count();
+        let bursts = lost
+            .windows(2)
+            .filter(|pair| pair == &[false, true])
+            .count();
         let length = stats.lost as f64 / bursts as f64;
         assert!((7.0..9.0).contains(&length), "{length} in a row");
         let all = LinkConfig {

@@ -106,7 +106,10 @@ impl<'t> Table<'t> {
     pub(super) fn names(&self) -> Vec<String> {
         let mut names: Vec<_> = self.entries.keys().collect();
         names.sort_by_key(|name| name.span().start);
-        names.iter().map(|name| name.get_ref().to_string()).collect()
+        names
+            .iter()
+            .map(|name| name.get_ref().to_string())
+            .collect()
     }
 
     pub(super) fn has(&self, key: &str) -> bool {
@@ -176,8 +179,10 @@ impl<'t> Value<'t> {
 
     /// Something is wrong with it.
     pub(super) fn problem(&self, message: impl fmt::Display) -> Problem {
-        self.source
-            .problem(self.value.span().start, format!("`{}`: {message}", self.key))
+        self.source.problem(
+            self.value.span().start,
+            format!("`{}`: {message}", self.key),
+        )
     }
 
     pub(super) fn is_text(&self) -> bool {
@@ -358,7 +363,12 @@ mod tests {
 
     #[test]
     fn times_as_they_are_written() {
-        for (text, millis) in [("0s", 0), ("1.5s", 1500), ("250ms", 250), (" 2 min", 120_000)] {
+        for (text, millis) in [
+            ("0s", 0),
+            ("1.5s", 1500),
+            ("250ms", 250),
+            (" 2 min", 120_000),
+        ] {
             assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
         }
         for text in ["", "s", "3", "1h", "-1s", "1e9s", "2000000s", "1.2.3s"] {

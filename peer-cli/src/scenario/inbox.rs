@@ -42,7 +42,10 @@ pub(crate) enum OnLine {
     State(State, Option<String>),
     /// The other side opened a channel.
     Opened(String),
-    Message { channel: String, text: String },
+    Message {
+        channel: String,
+        text: String,
+    },
     Received(Receipt),
     Sent(Receipt),
     /// A transfer failed, on either side.
@@ -163,7 +166,10 @@ impl Inbox {
     /// Frames of a kind so far.
     pub(crate) fn frames(&self, from: Option<PeerId>, kind: Kind) -> u64 {
         match from {
-            Some(peer) => self.lines.get(&peer).map_or(0, |line| line.frames[of_kind(kind)]),
+            Some(peer) => self
+                .lines
+                .get(&peer)
+                .map_or(0, |line| line.frames[of_kind(kind)]),
             None => self.frames[of_kind(kind)],
         }
     }
@@ -186,7 +192,8 @@ impl Inbox {
             Expected::Received { from, bytes } => {
                 let line = self.lines.entry(*from).or_default();
                 let fits = |receipt: &Receipt| bytes.is_none_or(|bytes| bytes == receipt.bytes);
-                take_receipt(&mut line.received, &mut line.failed, fits).unwrap_or_else(|| line.ended("nothing is complete"))
+                take_receipt(&mut line.received, &mut line.failed, fits)
+                    .unwrap_or_else(|| line.ended("nothing is complete"))
             }
             Expected::Sent { to } => {
                 let line = self.lines.entry(*to).or_default();
@@ -213,7 +220,10 @@ impl Inbox {
                 None => Look::NotYet(format!("it still runs{}", self.last_words())),
             },
             Expected::Console(text) => {
-                let found = self.console.iter().position(|line| line.contains(text.as_str()));
+                let found = self
+                    .console
+                    .iter()
+                    .position(|line| line.contains(text.as_str()));
                 match found {
                     Some(index) => {
                         self.console.drain(..=index);
@@ -230,7 +240,12 @@ impl Inbox {
         }
     }
 
-    fn look_for_channel(&mut self, from: Option<PeerId>, channel: &str, scenario: &Scenario) -> Look {
+    fn look_for_channel(
+        &mut self,
+        from: Option<PeerId>,
+        channel: &str,
+        scenario: &Scenario,
+    ) -> Look {
         let Some(peer) = from else {
             return match self.diagnosis.has_opened(channel) {
                 true => Look::Met,
@@ -294,7 +309,8 @@ impl Inbox {
 
     fn last_words(&self) -> String {
         let last = self.last_output.as_ref();
-        last.map(|last| format!("; its last line was {}", quoted(last))).unwrap_or_default()
+        last.map(|last| format!("; its last line was {}", quoted(last)))
+            .unwrap_or_default()
     }
 }
 
@@ -340,8 +356,13 @@ impl LineSeen {
             }
         }
         let mut seen = match &self.last_message {
-            Some((on, last)) if on == channel => format!("the last message there was {}", quoted(last)),
-            Some((on, last)) => format!("nothing came there; the last message from {from} was {} on `{on}`", quoted(last)),
+            Some((on, last)) if on == channel => {
+                format!("the last message there was {}", quoted(last))
+            }
+            Some((on, last)) => format!(
+                "nothing came there; the last message from {from} was {} on `{on}`",
+                quoted(last)
+            ),
             None => format!("no message came from {from}"),
         };
         if count > 1 {
@@ -364,10 +385,15 @@ pub(crate) fn numbered(text: &str, n: u32) -> String {
 fn ended(state: Option<&(State, Option<String>)>, seen: &str) -> Look {
     match state {
         Some((State::Ended, why)) => {
-            let why = why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+            let why = why
+                .as_ref()
+                .map(|why| format!(": {why}"))
+                .unwrap_or_default();
             Look::Never(format!("{seen}, and the connection has ended{why}"))
         }
-        Some((State::Interrupted, _)) => Look::NotYet(format!("{seen}; the connection is interrupted")),
+        Some((State::Interrupted, _)) => {
+            Look::NotYet(format!("{seen}; the connection is interrupted"))
+        }
         Some((State::Connected, _)) => Look::NotYet(seen.to_owned()),
         None => Look::NotYet(format!("{seen}; there is no connection")),
     }
@@ -386,7 +412,10 @@ fn take_receipt(
         return Some(Look::Never(format!("the transfer failed: {why}")));
     }
     let other = done.back()?;
-    Some(Look::NotYet(format!("{} bytes in {} files are complete", other.bytes, other.files)))
+    Some(Look::NotYet(format!(
+        "{} bytes in {} files are complete",
+        other.bytes, other.files
+    )))
 }
 
 fn exit(code: Option<i32>) -> String {
@@ -429,7 +458,10 @@ impl Probe {
             // The script answers `true`, or why not.
             Self::Click { .. } | Self::Fill { .. } | Self::Visible { .. } => {
                 let why = answer.as_str().map(str::to_owned);
-                (*answer == Value::Bool(true), why.unwrap_or_else(|| answer.to_string()))
+                (
+                    *answer == Value::Bool(true),
+                    why.unwrap_or_else(|| answer.to_string()),
+                )
             }
             Self::Text { matcher, .. } => match answer {
                 Value::Null => (false, "no element is there".into()),

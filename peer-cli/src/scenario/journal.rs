@@ -145,14 +145,22 @@ impl Journal {
             file.write_all(b"\n")?;
         }
         if self.dropped > 0 {
-            writeln!(file, "{{\"event\":\"dropped\",\"text\":\"{} more\"}}", self.dropped)?;
+            writeln!(
+                file,
+                "{{\"event\":\"dropped\",\"text\":\"{} more\"}}",
+                self.dropped
+            )?;
         }
         file.flush()
     }
 }
 
 fn seen_words(seen: &Seen) -> (&'static str, Option<PeerId>, String) {
-    let reason = |why: &Option<String>| why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+    let reason = |why: &Option<String>| {
+        why.as_ref()
+            .map(|why| format!(": {why}"))
+            .unwrap_or_default()
+    };
     match seen {
         Seen::Line { with, what } => {
             let (event, text) = match what {

@@ -129,10 +129,7 @@ pub(crate) enum What {
     /// Something that a peer is made to do. Done when it has been begun.
     Act { peer: PeerId, act: Act },
     /// Something that has to come.
-    Expect {
-        peer: PeerId,
-        expected: Expected,
-    },
+    Expect { peer: PeerId, expected: Expected },
     /// From now on nothing arrives at the other end of these lines.
     Cut {
         lines: Vec<usize>,
@@ -190,7 +187,9 @@ pub(crate) enum Load {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ServerAct {
     /// Killed, and there again after so long, having forgotten everything.
-    Restart { down: Duration },
+    Restart {
+        down: Duration,
+    },
     Stop,
     Start,
 }
@@ -220,7 +219,9 @@ pub(crate) enum Expected {
         bytes: Option<u64>,
     },
     /// The same, at its sender.
-    Sent { to: PeerId },
+    Sent {
+        to: PeerId,
+    },
     /// So many more frames from now on.
     Frames {
         from: Option<PeerId>,
@@ -267,7 +268,10 @@ pub(crate) enum Probe {
     /// An element that can be seen.
     Visible { selector: String },
     /// A JavaScript expression; promises are awaited.
-    Check { expression: String, matcher: Matcher },
+    Check {
+        expression: String,
+        matcher: Matcher,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq)]

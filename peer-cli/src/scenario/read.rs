@@ -153,7 +153,10 @@ fn lines(
         if !native || ends[0] == ends[1] {
             return Err(problem);
         }
-        if lines.iter().any(|line| line.other(ends[0]) == Some(ends[1])) {
+        if lines
+            .iter()
+            .any(|line| line.other(ends[0]) == Some(ends[1]))
+        {
             return Err(Problem {
                 message: "`lines`: these two are there already".into(),
                 ..problem
@@ -203,7 +206,10 @@ fn peer(value: Value<'_>, peers: &[super::plan::Peer]) -> Result<PeerId, Problem
         let found = names.iter().position(|known| *known == name);
         found.ok_or_else(|| match document::nearest(name, &names) {
             Some(meant) => format!("there is no such peer; did you mean `{meant}`?"),
-            None => format!("there is no such peer; there are {}", document::listed(&names)),
+            None => format!(
+                "there is no such peer; there are {}",
+                document::listed(&names)
+            ),
         })
     })
 }

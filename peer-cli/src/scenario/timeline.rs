@@ -29,12 +29,18 @@ pub(crate) enum Input {
     /// A line is there.
     Connected(usize),
     /// A peer, or one of its lines, did not come up.
-    Broken { peer: PeerId, why: String },
+    Broken {
+        peer: PeerId,
+        why: String,
+    },
     /// What was to be performed is done, or not.
     Done(Result<(), String>),
     /// A page has answered.
     Answer(Result<Value, String>),
-    Seen { peer: PeerId, seen: Seen },
+    Seen {
+        peer: PeerId,
+        seen: Seen,
+    },
     /// Ctrl-C.
     Interrupted,
 }
@@ -47,14 +53,20 @@ pub(crate) enum Action {
     /// Connect the two ends of a line: reported by `Connected`, or `Broken`.
     Connect(usize),
     /// Make a peer do something: reported by `Done`.
-    Perform { peer: PeerId, act: Act },
+    Perform {
+        peer: PeerId,
+        act: Act,
+    },
     /// Do something to the server: reported by `Done`.
     Server(ServerAct),
     /// Nothing arrives over this line, or everything again.
     Cut(usize),
     Restore(usize),
     /// Ask a page for the value of an expression: reported by `Answer`.
-    Ask { peer: PeerId, expression: String },
+    Ask {
+        peer: PeerId,
+        expression: String,
+    },
     /// It is over.
     End(Verdict),
 }
@@ -96,7 +108,10 @@ pub(crate) struct Timeline {
 #[derive(Debug)]
 enum Phase {
     /// The peers that are there from the beginning come.
-    Gathering { missing: Missing, until: Instant },
+    Gathering {
+        missing: Missing,
+        until: Instant,
+    },
     Step {
         index: usize,
         until: Instant,
@@ -113,7 +128,10 @@ enum Doing {
     /// A peer comes.
     Starting(Missing),
     /// Something has to come.
-    Looking { base: u64, seen: String },
+    Looking {
+        base: u64,
+        seen: String,
+    },
     /// A page is asked.
     Asking(Asking),
     Pausing,
@@ -145,7 +163,10 @@ impl Timeline {
     /// Begins at `now`, with all peers that are there from the beginning.
     pub(crate) fn begin(scenario: Arc<Scenario>, now: Instant) -> (Self, Vec<Action>) {
         let peers = scenario.peers.iter().enumerate();
-        let first: Vec<PeerId> = peers.filter(|(_, peer)| peer.starts).map(|(id, _)| id).collect();
+        let first: Vec<PeerId> = peers
+            .filter(|(_, peer)| peer.starts)
+            .map(|(id, _)| id)
+            .collect();
         let mut timeline = Self {
             inboxes: vec![Inbox::default(); scenario.peers.len()],
             deadline: now + scenario.timeout,
@@ -342,13 +363,17 @@ impl Timeline {
             }
             What::Cut { lines, lasts } => {
                 if let Some(lasts) = lasts {
-                    self.restores.extend(lines.iter().map(|line| (now + *lasts, *line)));
+                    self.restores
+                        .extend(lines.iter().map(|line| (now + *lasts, *line)));
                 }
                 (done, lines.iter().map(|line| Action::Cut(*line)).collect())
             }
             What::Restore { lines } => {
                 self.restores.retain(|(_, line)| !lines.contains(line));
-                (done, lines.iter().map(|line| Action::Restore(*line)).collect())
+                (
+                    done,
+                    lines.iter().map(|line| Action::Restore(*line)).collect(),
+                )
             }
             What::Server(act) => (Doing::Performing, vec![Action::Server(*act)]),
             What::Pause(_) => (Doing::Pausing, Vec::new()),
@@ -500,12 +525,18 @@ impl Timeline {
         }
         match &self.phase {
             Phase::Gathering { missing, until } if now >= *until => {
-                let line = missing.lines.first().map(|line| self.scenario.lines[*line].ends[1]);
+                let line = missing
+                    .lines
+                    .first()
+                    .map(|line| self.scenario.lines[*line].ends[1]);
                 let peer = missing.peers.first().copied().or(line)?;
                 Some(Failure {
                     line: self.scenario.peers[peer].line,
                     step: format!("peers.{}", self.scenario.name_of(peer)),
-                    expected: format!("{} to start within {START_LIMIT:?}", self.scenario.name_of(peer)),
+                    expected: format!(
+                        "{} to start within {START_LIMIT:?}",
+                        self.scenario.name_of(peer)
+                    ),
                     seen: "it is not up".into(),
                     findings: self.findings(|_| true),
                 })
@@ -569,7 +600,11 @@ impl Timeline {
             };
             let found = inbox.diagnosis.findings(&known).into_iter();
             let found = found.filter(|finding| !allows.iter().any(|code| code == finding.code));
-            all.extend(found.filter(&wanted).map(|finding| (peer.name.clone(), finding)));
+            all.extend(
+                found
+                    .filter(&wanted)
+                    .map(|finding| (peer.name.clone(), finding)),
+            );
         }
         all.sort_by_key(|(_, finding)| !finding.certain);
         all
@@ -588,10 +623,16 @@ impl Timeline {
             };
             if let Some((with, why)) = inbox.failed_transfer() {
                 let with = self.scenario.name_of(with);
-                return Some(failure("no transfer to fail", format!("one with {with} did: {why}")));
+                return Some(failure(
+                    "no transfer to fail",
+                    format!("one with {with} did: {why}"),
+                ));
             }
             if let Some(text) = inbox.exceptions().first() {
-                return Some(failure("no exception that the page does not catch", text.clone()));
+                return Some(failure(
+                    "no exception that the page does not catch",
+                    text.clone(),
+                ));
             }
         }
         let findings = self.findings(|finding| finding.certain);

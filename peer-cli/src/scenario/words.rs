@@ -5,9 +5,13 @@ use super::plan::{Act, Expected, Load, Matcher, PeerId, Probe, Scenario};
 
 /// What a step waits for, as in "expected ...".
 pub(super) fn expected(scenario: &Scenario, peer: PeerId, expected: &Expected) -> String {
-    let (me, name) = (scenario.name_of(peer), |peer: &PeerId| scenario.name_of(*peer));
+    let (me, name) = (scenario.name_of(peer), |peer: &PeerId| {
+        scenario.name_of(*peer)
+    });
     let from = |peer: &Option<PeerId>| {
-        peer.as_ref().map(|peer| format!(" from {}", name(peer))).unwrap_or_default()
+        peer.as_ref()
+            .map(|peer| format!(" from {}", name(peer)))
+            .unwrap_or_default()
     };
     match expected {
         Expected::Message {
@@ -16,7 +20,11 @@ pub(super) fn expected(scenario: &Scenario, peer: PeerId, expected: &Expected) -
             text,
             count: 1,
         } => {
-            format!("{me} to get {} from {} on channel `{channel}`", quoted(text), name(from))
+            format!(
+                "{me} to get {} from {} on channel `{channel}`",
+                quoted(text),
+                name(from)
+            )
         }
         Expected::Message {
             from,
@@ -29,21 +37,34 @@ pub(super) fn expected(scenario: &Scenario, peer: PeerId, expected: &Expected) -
             quoted(&numbered(text, *count)),
             name(from)
         ),
-        Expected::Opened { from: peer, channel } => {
+        Expected::Opened {
+            from: peer,
+            channel,
+        } => {
             format!("channel `{channel}`{} to open at {me}", from(peer))
         }
-        Expected::State { with: Some(with), state } => {
+        Expected::State {
+            with: Some(with),
+            state,
+        } => {
             format!("the line of {me} with {} to be {state}", name(with))
         }
         Expected::State { with: None, state } => format!("{me} to be {state}"),
-        Expected::Received { from, bytes: Some(bytes) } => {
+        Expected::Received {
+            from,
+            bytes: Some(bytes),
+        } => {
             format!("{me} to receive {bytes} bytes from {}", name(from))
         }
         Expected::Received { from, bytes: None } => {
             format!("{me} to receive something from {}", name(from))
         }
         Expected::Sent { to } => format!("{me} to have its transfer to {} confirmed", name(to)),
-        Expected::Frames { from: peer, kind, count } => {
+        Expected::Frames {
+            from: peer,
+            kind,
+            count,
+        } => {
             format!("{me} to get {count} frames of {kind}{}", from(peer))
         }
         Expected::Output(text) => format!("{me} to print a line with {}", quoted(text)),
@@ -59,7 +80,10 @@ fn page(probe: &Probe) -> String {
         Probe::Fill { selector, .. } => format!("to fill `{selector}`"),
         Probe::Visible { selector } => format!("to see `{selector}`"),
         Probe::Text { selector, matcher } => format!("the text of `{selector}`{}", to_be(matcher)),
-        Probe::Check { expression, matcher } => format!("{}{}", quoted(expression), to_be(matcher)),
+        Probe::Check {
+            expression,
+            matcher,
+        } => format!("{}{}", quoted(expression), to_be(matcher)),
     }
 }
 
@@ -73,17 +97,29 @@ fn to_be(matcher: &Matcher) -> String {
 
 /// What a peer is made to do, as in "expected ...".
 pub(super) fn act(scenario: &Scenario, peer: PeerId, act: &Act) -> String {
-    let (me, name) = (scenario.name_of(peer), |peer: &PeerId| scenario.name_of(*peer));
+    let (me, name) = (scenario.name_of(peer), |peer: &PeerId| {
+        scenario.name_of(*peer)
+    });
     match act {
         Act::Start => format!("{me} to start"),
         Act::Leave => format!("{me} to leave"),
         Act::Kill => format!("{me} to be killed"),
-        Act::Open { to, channel, .. } => format!("{me} to open channel `{channel}` to {}", name(to)),
-        Act::Send { to, channel, .. } => format!("{me} to send to {} on channel `{channel}`", name(to)),
-        Act::Transfer { to, load: Load::Random { bytes, .. } } => {
+        Act::Open { to, channel, .. } => {
+            format!("{me} to open channel `{channel}` to {}", name(to))
+        }
+        Act::Send { to, channel, .. } => {
+            format!("{me} to send to {} on channel `{channel}`", name(to))
+        }
+        Act::Transfer {
+            to,
+            load: Load::Random { bytes, .. },
+        } => {
             format!("{me} to begin to send {bytes} bytes to {}", name(to))
         }
-        Act::Transfer { to, load: Load::Path(path) } => {
+        Act::Transfer {
+            to,
+            load: Load::Path(path),
+        } => {
             format!("{me} to begin to send '{path}' to {}", name(to))
         }
         Act::Call { to, .. } => format!("{me} to call {}", name(to)),

@@ -133,7 +133,9 @@ impl World {
         queue: mpsc::Sender<Report>,
     ) -> Result<Self, String> {
         let homes = tempfile::tempdir().map_err(|error| format!("no place for files: {error}"))?;
-        let directory = directory.canonicalize().map_err(|error| error.to_string())?;
+        let directory = directory
+            .canonicalize()
+            .map_err(|error| error.to_string())?;
         let (url, server) = match &scenario.server {
             ServerChoice::Embedded => {
                 let hosted = Hosted::start()?;
@@ -196,7 +198,10 @@ impl World {
             Action::Cut(line) => self.set_cut(line, true),
             Action::Restore(line) => self.set_cut(line, false),
             Action::Ask { peer, expression } => {
-                let asked = self.peers.get(&peer).map(|page| page.try_send(Order::Ask(expression)));
+                let asked = self
+                    .peers
+                    .get(&peer)
+                    .map(|page| page.try_send(Order::Ask(expression)));
                 if !matches!(asked, Some(Ok(()))) {
                     let answer = Input::Answer(Err("the page is gone".into()));
                     self.tell(Who::Peer(peer), peer, answer);
@@ -266,7 +271,8 @@ impl World {
                 self.tasks.spawn(page::run(tab));
             }
             PeerKind::Program { words, variables } => {
-                let filled = |(name, value): (&String, &String)| (name.clone(), self.filled(value, peer));
+                let filled =
+                    |(name, value): (&String, &String)| (name.clone(), self.filled(value, peer));
                 let program = Program {
                     words: words.iter().map(|word| self.filled(word, peer)).collect(),
                     variables: variables.iter().map(filled).collect(),
@@ -340,7 +346,8 @@ impl World {
                 }),
             }
         });
-        self.tasks.spawn(native::run_line(self.url.clone(), line, ends));
+        self.tasks
+            .spawn(native::run_line(self.url.clone(), line, ends));
     }
 
     /// Makes a peer do something, wherever that is done.
@@ -357,7 +364,10 @@ impl World {
         let is_last = matches!(act, Act::Leave | Act::Kill);
         if !is_native {
             self.due = 1;
-            let sent = self.peers.get(&peer).map(|peer| peer.try_send(Order::Act(act)));
+            let sent = self
+                .peers
+                .get(&peer)
+                .map(|peer| peer.try_send(Order::Act(act)));
             if !matches!(sent, Some(Ok(()))) {
                 let done = Input::Done(Err("it is gone".into()));
                 self.tell(Who::Peer(peer), peer, done);

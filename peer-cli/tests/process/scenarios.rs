@@ -19,8 +19,13 @@ fn repository(path: &str) -> PathBuf {
 fn scenarios(directory: &str) -> Vec<String> {
     let entries = std::fs::read_dir(repository(directory)).unwrap();
     let paths = entries.map(|entry| entry.unwrap().path());
-    let scenarios = paths.filter(|path| path.extension().is_some_and(|extension| extension == "toml"));
-    let mut scenarios: Vec<String> = scenarios.map(|path| path.to_str().unwrap().to_owned()).collect();
+    let scenarios = paths.filter(|path| {
+        path.extension()
+            .is_some_and(|extension| extension == "toml")
+    });
+    let mut scenarios: Vec<String> = scenarios
+        .map(|path| path.to_str().unwrap().to_owned())
+        .collect();
     scenarios.sort();
     assert!(!scenarios.is_empty(), "{directory}");
     scenarios
@@ -38,15 +43,23 @@ fn tested(words: &[&str]) -> Command {
 
 async fn run(words: &[&str]) -> Output {
     let limit = 3 * DEADLINE;
-    timeout(limit, tested(words).output()).await.expect("in time").unwrap()
+    timeout(limit, tested(words).output())
+        .await
+        .expect("in time")
+        .unwrap()
 }
 
 /// Its events, and its exit code.
 async fn events(words: &[&str]) -> (Vec<Value>, i32) {
     let output = run(&[words, &["--json"]].concat()).await;
     let text = String::from_utf8(output.stdout).unwrap();
-    let events = text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}")));
-    (events.collect(), output.status.code().expect("not by a signal"))
+    let events = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}")));
+    (
+        events.collect(),
+        output.status.code().expect("not by a signal"),
+    )
 }
 
 #[track_caller]
@@ -56,7 +69,10 @@ fn all_passed(events: &[Value], code: i32, count: usize) {
         assert_eq!(event["verdict"], "passed", "{event:#}");
     }
     assert_eq!(code, 0, "{events:#?}");
-    assert_eq!((&done["event"], &done["scenarios"], &done["failed"]), (&"done".into(), &count.into(), &0.into()));
+    assert_eq!(
+        (&done["event"], &done["scenarios"], &done["failed"]),
+        (&"done".into(), &count.into(), &0.into())
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -83,7 +99,10 @@ async fn five_peers_with_loss_and_a_restart_give_the_same_verdict_each_time() {
     let file = repository("examples/flows/room.toml");
     let (events, code) = events(&[file.to_str().unwrap(), "--repeat", "5", "--jobs", "2"]).await;
     all_passed(&events, code, 5);
-    let seconds: Vec<f64> = events.iter().filter_map(|event| event["seconds"].as_f64()).collect();
+    let seconds: Vec<f64> = events
+        .iter()
+        .filter_map(|event| event["seconds"].as_f64())
+        .collect();
     println!("{seconds:?} s");
 }
 
@@ -121,12 +140,26 @@ async fn mistakes_of_pages_are_named() {
         let failed = &events[0];
         assert_eq!(failed["expected"], peer_expected, "{failed:#}");
         let finding = &failed["findings"][0];
-        assert_eq!((&finding["peer"], &finding["code"]), (&"page".into(), &code.into()), "{failed:#}");
-        assert!(finding["message"].as_str().unwrap().contains(says), "{failed:#}");
+        assert_eq!(
+            (&finding["peer"], &finding["code"]),
+            (&"page".into(), &code.into()),
+            "{failed:#}"
+        );
+        assert!(
+            finding["message"].as_str().unwrap().contains(says),
+            "{failed:#}"
+        );
         let kept = PathBuf::from(failed["logs"].as_str().unwrap());
         let happened = std::fs::read_to_string(kept.join("events.jsonl")).unwrap();
-        assert!(happened.lines().any(|line| line.contains("\"webrtc\"")), "{happened}");
-        assert!(std::fs::read(kept.join("page.png")).unwrap().starts_with(b"\x89PNG"));
+        assert!(
+            happened.lines().any(|line| line.contains("\"webrtc\"")),
+            "{happened}"
+        );
+        assert!(
+            std::fs::read(kept.join("page.png"))
+                .unwrap()
+                .starts_with(b"\x89PNG")
+        );
     }
 }
 
@@ -144,14 +177,25 @@ async fn results_in_every_format() {
         file.to_str().unwrap().to_owned()
     });
     let logs = place.path("logs");
-    let words = [good.as_str(), bad.as_str(), "--logs", logs.to_str().unwrap()];
+    let words = [
+        good.as_str(),
+        bad.as_str(),
+        "--logs",
+        logs.to_str().unwrap(),
+    ];
     let tap = run(&words).await;
     assert_eq!(tap.status.code(), Some(1), "{tap:?}");
     let text = String::from_utf8(tap.stdout).unwrap();
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines[..2], ["TAP version 14", "1..2"], "{text}");
-    assert!(lines[2].starts_with(&format!("ok 1 - {good}: good # time=")), "{text}");
-    assert!(lines[3].starts_with(&format!("not ok 2 - {bad}: bad & <sad> # time=")), "{text}");
+    assert!(
+        lines[2].starts_with(&format!("ok 1 - {good}: good # time=")),
+        "{text}"
+    );
+    assert!(
+        lines[3].starts_with(&format!("not ok 2 - {bad}: bad & <sad> # time=")),
+        "{text}"
+    );
     for line in [
         format!("  at: \"{bad}:7\""),
         "  expected: \"ben to get \\\"hi\\\" from ana on channel `a` within 2s\"".to_owned(),
@@ -162,19 +206,34 @@ async fn results_in_every_format() {
         assert!(lines.contains(&line.as_str()), "{line} in {text}");
     }
     assert!(logs.join("0002-1/events.jsonl").exists());
-    assert!(!logs.join("0001-0").exists(), "nothing is kept of what passed");
+    assert!(
+        !logs.join("0001-0").exists(),
+        "nothing is kept of what passed"
+    );
 
     let junit = run(&[&words[..], &["--format", "junit"]].concat()).await;
     assert_eq!(junit.status.code(), Some(1), "{junit:?}");
     let text = String::from_utf8(junit.stdout).unwrap();
-    assert!(text.contains("<testsuites name=\"peer-cli test\" tests=\"2\" failures=\"1\""), "{text}");
-    assert!(text.contains("name=\"bad &amp; &lt;sad&gt; (seed 9)\""), "{text}");
+    assert!(
+        text.contains("<testsuites name=\"peer-cli test\" tests=\"2\" failures=\"1\""),
+        "{text}"
+    );
+    assert!(
+        text.contains("name=\"bad &amp; &lt;sad&gt; (seed 9)\""),
+        "{text}"
+    );
     assert!(text.ends_with("</testsuites>\n"), "{text}");
 
     let (events, code) = events(&words).await;
     assert_eq!(code, 1);
-    assert_eq!((&events[0]["verdict"], &events[1]["verdict"]), (&"passed".into(), &"failed".into()));
-    assert_eq!((&events[1]["line"], &events[1]["seed"]), (&7.into(), &9.into()));
+    assert_eq!(
+        (&events[0]["verdict"], &events[1]["verdict"]),
+        (&"passed".into(), &"failed".into())
+    );
+    assert_eq!(
+        (&events[1]["line"], &events[1]["seed"]),
+        (&7.into(), &9.into())
+    );
     assert_eq!(events[2]["failed"], 1);
 }
 
@@ -182,14 +241,23 @@ async fn results_in_every_format() {
 async fn what_cannot_be_read_is_refused_before_anything_runs() {
     let place = Place::new();
     let good = place.file("good.toml", ONE_OF_EACH[0]);
-    let bad = place.file("bad.toml", "peers = { ana = {}, ben = {} }\nsteps = [\n{ peer = 'ana', opne = 'a' },\n]\n");
+    let bad = place.file(
+        "bad.toml",
+        "peers = { ana = {}, ben = {} }\nsteps = [\n{ peer = 'ana', opne = 'a' },\n]\n",
+    );
     let (good, bad) = (good.to_str().unwrap(), bad.to_str().unwrap());
     let (events, code) = events(&[good, bad, "no-such.toml"]).await;
     assert_eq!(code, 2);
     assert_eq!(events.len(), 2, "{events:#?}");
     let message = format!("{bad}:3: a step with `opne` does nothing; did you mean `open`?");
-    assert_eq!((&events[0]["code"], &events[0]["message"]), (&"bad-scenario".into(), &message.into()));
-    assert_eq!(events[1]["message"], "cannot read 'no-such.toml': no such file or directory");
+    assert_eq!(
+        (&events[0]["code"], &events[0]["message"]),
+        (&"bad-scenario".into(), &message.into())
+    );
+    assert_eq!(
+        events[1]["message"],
+        "cannot read 'no-such.toml': no such file or directory"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -214,13 +282,19 @@ steps = [
     );
     let (events, code) = events(&[file.to_str().unwrap()]).await;
     assert_eq!(code, 1, "a signal has no exit code: {events:#?}");
-    assert_eq!(events[0]["seen"], "it was ended by a signal; its last line was \"two\"");
+    assert_eq!(
+        events[0]["seen"],
+        "it was ended by a signal; its last line was \"two\""
+    );
     let missing = place.file(
         "missing.toml",
         "steps = [{ pause = '1s' }]\n[peers.x]\ncommand = ['/no/such/program']\n",
     );
     let (events, _) = self::events(&[missing.to_str().unwrap()]).await;
-    assert_eq!(events[0]["seen"], "cannot run '/no/such/program': no such file or directory");
+    assert_eq!(
+        events[0]["seen"],
+        "cannot run '/no/such/program': no such file or directory"
+    );
     assert_eq!(events[0]["line"], 2);
 }
 
@@ -228,15 +302,22 @@ steps = [
 #[tokio::test(flavor = "multi_thread")]
 async fn ctrl_c_ends_it() {
     let place = Place::new();
-    let file = place.file("long.toml", "peers = { ana = {} }\nsteps = [{ pause = '50s' }]\n");
+    let file = place.file(
+        "long.toml",
+        "peers = { ana = {} }\nsteps = [{ pause = '50s' }]\n",
+    );
     let mut running = tested(&[file.to_str().unwrap(), "-v"]);
     let mut child = running.spawn().unwrap();
     // The head is printed when everything is read, and signals are listened for before that.
-    let mut lines = tokio::io::AsyncBufReadExt::lines(tokio::io::BufReader::new(child.stdout.take().unwrap()));
+    let mut lines =
+        tokio::io::AsyncBufReadExt::lines(tokio::io::BufReader::new(child.stdout.take().unwrap()));
     let head = timeout(DEADLINE, lines.next_line()).await.unwrap().unwrap();
     assert_eq!(head.as_deref(), Some("TAP version 14"));
     let pid = rustix::process::Pid::from_raw(child.id().unwrap().try_into().unwrap()).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
-    let status = timeout(Duration::from_secs(20), child.wait()).await.expect("in time").unwrap();
+    let status = timeout(Duration::from_secs(20), child.wait())
+        .await
+        .expect("in time")
+        .unwrap();
     assert_eq!(status.code(), Some(130));
 }

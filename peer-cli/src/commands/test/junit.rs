@@ -56,7 +56,10 @@ fn case(ran: &Ran) -> Vec<String> {
         format!("seen: {}", failure.seen),
     ];
     for (peer, finding) in &failure.findings {
-        text.push(format!("cause: {peer}: {} [{}]", finding.message, finding.code));
+        text.push(format!(
+            "cause: {peer}: {} [{}]",
+            finding.message, finding.code
+        ));
     }
     text.push(format!("repeat: {}", ran.again()));
     if let Some(logs) = &ran.logs {
@@ -109,7 +112,10 @@ mod tests {
             ]
         );
         let all = lines.join("\n");
-        assert!(all.contains("expected ben to get &lt;&quot;hi&quot;&gt;; nothing &amp; more\">"), "{all}");
+        assert!(
+            all.contains("expected ben to get &lt;&quot;hi&quot;&gt;; nothing &amp; more\">"),
+            "{all}"
+        );
         assert!(all.contains("logs: /tmp/x"), "{all}");
         assert_eq!(escaped("a\u{1}\u{1b}[31m"), "a\u{fffd}\u{fffd}[31m");
     }

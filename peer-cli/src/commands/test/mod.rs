@@ -133,7 +133,9 @@ impl Arguments {
         }
         browsers.end().await;
         if self.format() == Format::Junit {
-            junit::document(&results).iter().for_each(|line| ui.answer(line));
+            junit::document(&results)
+                .iter()
+                .for_each(|line| ui.answer(line));
         }
         if stop.is_cancelled() {
             return Err(Failure::ctrl_c());
@@ -192,9 +194,15 @@ fn load(file: &Path, seed: Option<u64>, more: u64) -> Result<Scenario, Failure> 
     let name = file.display();
     let unreadable = |error: &std::io::Error| {
         let reason = crate::exit::io_reason(error);
-        Failure::new(Exit::Usage, "no-scenario", format!("cannot read '{name}': {reason}"))
+        Failure::new(
+            Exit::Usage,
+            "no-scenario",
+            format!("cannot read '{name}': {reason}"),
+        )
     };
-    let size = std::fs::metadata(file).map_err(|error| unreadable(&error))?.len();
+    let size = std::fs::metadata(file)
+        .map_err(|error| unreadable(&error))?
+        .len();
     if size > LARGEST {
         let message = format!("'{name}' is no scenario: it has {size} bytes");
         return Err(Failure::new(Exit::Usage, "bad-scenario", message));
@@ -224,7 +232,11 @@ async fn run_one(
         scenario,
         number,
     } = planned;
-    let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let stem = file
+        .file_stem()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
     let logs = logs.join(format!("{number:04}-{stem}"));
     let directory = match file.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,

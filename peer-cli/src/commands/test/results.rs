@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::invitation::shell_word;
 use crate::scenario::plan::Scenario;
 use crate::scenario::{Failure, Verdict};
-use crate::invitation::shell_word;
 
 /// One that was run.
 #[derive(Clone, Debug)]
@@ -23,7 +23,11 @@ pub(crate) struct Ran {
 impl Ran {
     pub(crate) fn new(number: usize, file: &Path, scenario: &Scenario) -> Self {
         let name = match scenario.name.as_str() {
-            "" => file.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+            "" => file
+                .file_stem()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned(),
             name => name.to_owned(),
         };
         Self {
@@ -62,7 +66,11 @@ impl Ran {
 
     /// What repeats it.
     pub(crate) fn again(&self) -> String {
-        format!("peer-cli test {} --seed {}", shell_word(&self.file), self.seed)
+        format!(
+            "peer-cli test {} --seed {}",
+            shell_word(&self.file),
+            self.seed
+        )
     }
 
     /// A failure in one line.

@@ -12,7 +12,12 @@ pub(super) fn head(count: usize) -> [String; 2] {
 
 /// A test point; one that failed is followed by what is known of it, in YAML.
 pub(super) fn result(ran: &Ran) -> Vec<String> {
-    let title = format!("{} - {}: {}", ran.number, escaped(&ran.file), escaped(&ran.name));
+    let title = format!(
+        "{} - {}: {}",
+        ran.number,
+        escaped(&ran.file),
+        escaped(&ran.name)
+    );
     let took = format!(" # time={:.2}s", ran.seconds);
     let failure = match &ran.verdict {
         Verdict::Passed => return vec![format!("ok {title}{took}")],
@@ -36,7 +41,10 @@ pub(super) fn result(ran: &Ran) -> Vec<String> {
     let causes = failure.findings.len();
     if causes > 1 {
         // A key is there once: several values are a list.
-        let first = lines.iter().position(|line| line.starts_with("  cause: ")).unwrap_or(0);
+        let first = lines
+            .iter()
+            .position(|line| line.starts_with("  cause: "))
+            .unwrap_or(0);
         for line in &mut lines[first..first + causes] {
             *line = line.replacen("  cause: ", "    - ", 1);
         }

@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{
+    AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader,
+};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -17,6 +20,9 @@ use crate::scenario::timeline::Input;
 
 /// Longest line that is looked at; what is longer is several.
 const LINE: u64 = 8 << 10;
+
+/// How long the output of a program is read after its end: whoever inherited it may hold it open.
+const OUTPUT_LIMIT: Duration = Duration::from_secs(1);
 
 /// A program that is to be run.
 pub(in super::super) struct Program {
@@ -56,22 +62,15 @@ pub(in super::super) async fn run(mut program: Program) {
             },
             status = child.wait(), if !ended => {
                 ended = true;
-                // Everything that it printed was before its end. Whoever inherited its output may hold that open.
-                while reading.len() > 0 && !program.orders.is_closed() {
-                    tokio::select! {
-                        _ = reading.join_next() => {}
-                        () = tokio::time::sleep(OUTPUT_LIMIT) => break,
-                    }
-                }
+                // Everything that it printed was before its end.
+                let rest = async { while reading.join_next().await.is_some() {} };
+                let _ = tokio::time::timeout(OUTPUT_LIMIT, rest).await;
                 let code = status.ok().and_then(|status| status.code());
                 reporter.seen(Seen::Exit(code)).await;
             }
         }
     }
 }
-
-/// How long the output of a program is read after its end.
-const OUTPUT_LIMIT: std::time::Duration = std::time::Duration::from_secs(1);
 
 fn start(program: &Program) -> Result<Child, String> {
     let (name, words) = program.words.split_first().ok_or("there is no program")?;

@@ -97,7 +97,10 @@ fn kind(table: &mut Table<'_>, network: &LinkConfig, seed: u64) -> Result<PeerKi
         Some(value) => {
             let problem = value.problem(format!("it is 1 to {MOST_FASTER}"));
             let faster = value.read()?;
-            (1..=MOST_FASTER).contains(&faster).then_some(faster).ok_or(problem)?
+            (1..=MOST_FASTER)
+                .contains(&faster)
+                .then_some(faster)
+                .ok_or(problem)?
         }
         None => 1,
     };

@@ -15,32 +15,9 @@ use crate::amount;
 
 /// What a step can do. Each of them has exactly one of these.
 pub(in super::super) const VERBS: [&str; 26] = [
-    "call",
-    "check",
-    "click",
-    "console",
-    "cut",
-    "exit",
-    "expect",
-    "fill",
-    "frames",
-    "kill",
-    "leave",
-    "open",
-    "opened",
-    "output",
-    "pause",
-    "received",
-    "restore",
-    "send",
-    "sent",
-    "server",
-    "start",
-    "state",
-    "text",
-    "transfer",
-    "visible",
-    "write",
+    "call", "check", "click", "console", "cut", "exit", "expect", "fill", "frames", "kill",
+    "leave", "open", "opened", "output", "pause", "received", "restore", "send", "sent", "server",
+    "start", "state", "text", "transfer", "visible", "write",
 ];
 
 /// Most messages of one step, each of which is compared.
@@ -107,7 +84,9 @@ fn verb(table: &Table<'_>) -> Result<&'static str, Problem> {
     match found[..] {
         [verb] => Ok(verb),
         [] => {
-            let others = ["peer", "to", "from", "channel", "within", "count", "is", "contains"];
+            let others = [
+                "peer", "to", "from", "channel", "within", "count", "is", "contains",
+            ];
             let unknown = names.iter().find(|name| !others.contains(&name.as_str()));
             let meant = unknown.and_then(|name| Some((name, nearest(name, &VERBS)?)));
             Err(table.problem(match meant {
@@ -207,7 +186,14 @@ impl Reading<'_> {
                     None => Delivery::Reliable,
                 };
                 let to = self.other(table, "to")?;
-                (Who::Native, Act::Open { to, channel, delivery })
+                (
+                    Who::Native,
+                    Act::Open {
+                        to,
+                        channel,
+                        delivery,
+                    },
+                )
             }
             "send" => {
                 let text = value.read()?;
@@ -312,7 +298,9 @@ impl Reading<'_> {
             Who::Page => (matches!(kind, PeerKind::Page { .. }), "a page"),
             Who::Program => (matches!(kind, PeerKind::Program { .. }), "a command"),
             Who::Anybody => match (self.verb, kind) {
-                ("frames" | "state" | "opened", PeerKind::Program { .. }) => (false, "a native peer or a page"),
+                ("frames" | "state" | "opened", PeerKind::Program { .. }) => {
+                    (false, "a native peer or a page")
+                }
                 ("opened", PeerKind::Member { .. }) => (false, "a native peer or a page"),
                 _ => (true, ""),
             },
@@ -331,7 +319,11 @@ impl Reading<'_> {
     /// The other end of a line: the one that is named, or the only one that there is.
     fn other(&self, table: &mut Table<'_>, key: &'static str) -> Result<PeerId, Problem> {
         let actor = self.actor(table, Who::Native)?;
-        let others: Vec<PeerId> = self.scenario.lines_of(actor).map(|(_, other)| other).collect();
+        let others: Vec<PeerId> = self
+            .scenario
+            .lines_of(actor)
+            .map(|(_, other)| other)
+            .collect();
         let name = self.scenario.name_of(actor);
         match table.take(key) {
             Some(value) => {
@@ -343,7 +335,10 @@ impl Reading<'_> {
                 [other] => Ok(other),
                 [] => Err(table.problem(format!("`{name}` has no line with anybody"))),
                 _ => {
-                    let names: Vec<_> = others.iter().map(|peer| self.scenario.name_of(*peer)).collect();
+                    let names: Vec<_> = others
+                        .iter()
+                        .map(|peer| self.scenario.name_of(*peer))
+                        .collect();
                     Err(table.problem(format!(
                         "`{name}` has lines with {}: say which with `{key}`",
                         listed(&names)
@@ -368,7 +363,8 @@ impl Reading<'_> {
 
     /// `["a", "b"]`, all lines of `"a"`, or `"all"`.
     fn between(&self, value: Value<'_>) -> Result<Vec<usize>, Problem> {
-        let problem = value.problem("there is no line there to be cut: only native peers have lines");
+        let problem =
+            value.problem("there is no line there to be cut: only native peers have lines");
         let lines = &self.scenario.lines;
         let found: Vec<usize> = if value.is_text() {
             let copy = value.problem("");
@@ -379,7 +375,9 @@ impl Reading<'_> {
                 let known = &self.scenario.peers;
                 let found = known.iter().position(|peer| peer.name == name);
                 let peer = found.ok_or_else(|| Problem {
-                    message: format!("there is no peer `{name}`; it is a peer, two of them, or `all`"),
+                    message: format!(
+                        "there is no peer `{name}`; it is a peer, two of them, or `all`"
+                    ),
                     ..copy
                 })?;
                 self.scenario.lines_of(peer).map(|(line, _)| line).collect()
@@ -457,7 +455,10 @@ fn load(value: Value<'_>, table: &mut Table<'_>) -> Result<Load, Problem> {
         Some(value) => {
             let problem = value.problem(format!("it is 1 to {MOST_FILES}"));
             let files = value.read()?;
-            (1..=MOST_FILES).contains(&files).then_some(files).ok_or(problem)?
+            (1..=MOST_FILES)
+                .contains(&files)
+                .then_some(files)
+                .ok_or(problem)?
         }
         None => 1,
     };

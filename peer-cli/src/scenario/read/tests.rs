@@ -44,16 +44,30 @@ jitter = "1ms"
     let scenario = read(text, None).unwrap();
     assert_eq!((scenario.name.as_str(), scenario.seed), ("all", 5));
     assert_eq!(scenario.timeout, Duration::from_secs(30));
-    let names: Vec<_> = scenario.peers.iter().map(|peer| (peer.name.as_str(), peer.starts)).collect();
-    assert_eq!(names, [("c", true), ("a", true), ("b", false)], "in the order of the file");
+    let names: Vec<_> = scenario
+        .peers
+        .iter()
+        .map(|peer| (peer.name.as_str(), peer.starts))
+        .collect();
+    assert_eq!(
+        names,
+        [("c", true), ("a", true), ("b", false)],
+        "in the order of the file"
+    );
     let ends: Vec<_> = scenario.lines.iter().map(|line| line.ends).collect();
     assert_eq!(ends, [[0, 1], [0, 2], [1, 2]]);
     let [ca, cb, ab] = &scenario.lines[..] else {
         panic!("{ends:?}");
     };
-    assert_eq!((ca.network.loss, ca.network.burst, ca.network.rate), (0.05, 4, Some(1_000_000)));
+    assert_eq!(
+        (ca.network.loss, ca.network.burst, ca.network.rate),
+        (0.05, 4, Some(1_000_000))
+    );
     assert_eq!((ca.network.queue, ca.network.mtu), (64 << 10, Some(1300)));
-    assert_eq!((cb.network.loss, cb.network.jitter), (1.0, Duration::from_millis(1)));
+    assert_eq!(
+        (cb.network.loss, cb.network.jitter),
+        (1.0, Duration::from_millis(1))
+    );
     assert_eq!(cb.network.delay, Duration::from_millis(20));
     assert_ne!(ca.network.seed, ab.network.seed);
     assert_eq!(scenario.steps[0].within, Duration::from_secs(1));
@@ -184,7 +198,10 @@ fn what_is_wrong_with_a_step() {
             "peer = 'ana', open = 'talk', send = 'x'",
             "a step does one thing, and this one has `open` and `send`",
         ),
-        ("send = 'x', channel = 'talk'", "a step with `send` needs `peer`"),
+        (
+            "send = 'x', channel = 'talk'",
+            "a step with `send` needs `peer`",
+        ),
         (
             "peer = 'bem', open = 'talk'",
             "`peer`: 'bem' cannot be used: there is no such peer; did you mean `ben`?",
@@ -214,7 +231,10 @@ fn what_is_wrong_with_a_step() {
             "pause = '3'",
             "`pause`: '3' cannot be used: write a number with ms, s or min",
         ),
-        ("server = 'stop', for = '1s'", "`for`: only a restart takes a while"),
+        (
+            "server = 'stop', for = '1s'",
+            "`for`: only a restart takes a while",
+        ),
         (
             "peer = 'ana', transfer = '2GiB'",
             "`transfer`: at most 1 GiB are transferred",
@@ -227,14 +247,27 @@ fn what_is_wrong_with_a_step() {
         wrong_step(step, message);
     }
     let nothing = with_step("peer = 'ana'").unwrap_err();
-    assert!(nothing.message.starts_with("this step does nothing; it needs one of `call`, "), "{nothing}");
+    assert!(
+        nothing
+            .message
+            .starts_with("this step does nothing; it needs one of `call`, "),
+        "{nothing}"
+    );
 }
 
 #[test]
 fn what_is_wrong_with_a_file() {
     wrong("steps = []", 1, "a scenario needs `peers`");
-    wrong("\npeers = {}\nsteps = []", 2, "`peers`: there are 1 to 32 of them");
-    wrong("peers = { a = {} }\nsteps = []", 2, "`steps`: there are 1 to 1000 of them");
+    wrong(
+        "\npeers = {}\nsteps = []",
+        2,
+        "`peers`: there are 1 to 32 of them",
+    );
+    wrong(
+        "peers = { a = {} }\nsteps = []",
+        2,
+        "`steps`: there are 1 to 1000 of them",
+    );
     wrong(
         &format!("{PEERS}nmae = 'x'\nsteps = [{{ pause = '1s' }}]"),
         2,
@@ -253,7 +286,10 @@ fn what_is_wrong_with_a_file() {
     wrong(
         "peers = { a = { page = 'x', allow = ['bugs'] } }",
         1,
-        &format!("`allow`: 'bugs' cannot be used: it is one of {}", super::super::watch::CODES.join(", ")),
+        &format!(
+            "`allow`: 'bugs' cannot be used: it is one of {}",
+            super::super::watch::CODES.join(", ")
+        ),
     );
     wrong(
         "peers = { a = {}, b = {} }\nlines = [['a', 'b'], ['b', 'a']]\n",
@@ -302,7 +338,18 @@ fn nothing_that_is_written_there_panics() {
         let text = String::from_utf8_lossy(&text);
         let lines = text.lines().count();
         if let Err(problem) = read(&text, None) {
-            assert!((1..=lines + 1).contains(&problem.line), "{problem} in {text}");
+            assert!(
+                (1..=lines + 1).contains(&problem.line),
+                "{problem} in {text}"
+            );
         }
+    }
+}
+
+#[test]
+fn every_step_is_documented() {
+    let documented = include_str!("../../../../docs/testing.md");
+    for verb in steps::VERBS {
+        assert!(documented.contains(&format!("`{verb} =")), "{verb}");
     }
 }

@@ -24,7 +24,9 @@ impl Course {
     }
 
     fn with_two(steps: &str) -> Self {
-        let mut course = Self::begin(&format!("peers = {{ ana = {{}}, ben = {{}} }}\nsteps = [\n{steps}\n]"));
+        let mut course = Self::begin(&format!(
+            "peers = {{ ana = {{}}, ben = {{}} }}\nsteps = [\n{steps}\n]"
+        ));
         assert_eq!(course.take(), [Action::Connect(0)]);
         course.input(Input::Connected(0));
         for (peer, with) in [(0, 1), (1, 0)] {
@@ -74,7 +76,11 @@ impl Course {
             panic!("{actions:?}");
         };
         assert_eq!(
-            (failure.line, failure.expected.as_str(), failure.seen.as_str()),
+            (
+                failure.line,
+                failure.expected.as_str(),
+                failure.seen.as_str()
+            ),
             (line, expected, seen)
         );
         failure.clone()
@@ -89,11 +95,23 @@ fn steps_come_one_after_the_other() {
         { peer = 'ana', send = 'hi', channel = 'talk' },
         { peer = 'ben', expect = 'hi', channel = 'talk' },",
     );
-    assert!(matches!(course.take()[..], [Action::Perform { peer: 0, act: Act::Open { .. } }]));
+    assert!(matches!(
+        course.take()[..],
+        [Action::Perform {
+            peer: 0,
+            act: Act::Open { .. }
+        }]
+    ));
     course.line(1, 0, OnLine::Opened("talk".into()));
     assert_eq!(course.take(), [], "the first step is not done");
     course.input(Input::Done(Ok(())));
-    assert!(matches!(course.take()[..], [Action::Perform { peer: 0, act: Act::Send { .. } }]));
+    assert!(matches!(
+        course.take()[..],
+        [Action::Perform {
+            peer: 0,
+            act: Act::Send { .. }
+        }]
+    ));
     course.message("something else");
     course.message("hi");
     course.input(Input::Done(Ok(())));
@@ -102,7 +120,8 @@ fn steps_come_one_after_the_other() {
 
 #[test]
 fn what_does_not_come_in_time_is_told_with_what_came() {
-    let mut course = Course::with_two("{ peer = 'ben', expect = 'hi', channel = 'talk', within = '2s' }");
+    let mut course =
+        Course::with_two("{ peer = 'ben', expect = 'hi', channel = 'talk', within = '2s' }");
     course.message("ho");
     assert_eq!(course.wait(), Duration::from_secs(2));
     let failure = course.fails(
@@ -110,7 +129,10 @@ fn what_does_not_come_in_time_is_told_with_what_came() {
         "ben to get \"hi\" from ana on channel `talk` within 2s",
         "the last message there was \"ho\"",
     );
-    assert_eq!(failure.step, "{ peer = 'ben', expect = 'hi', channel = 'talk', within = '2s' }");
+    assert_eq!(
+        failure.step,
+        "{ peer = 'ben', expect = 'hi', channel = 'talk', within = '2s' }"
+    );
 }
 
 #[test]
@@ -134,7 +156,11 @@ fn numbered_messages_come_in_order_and_once() {
 #[test]
 fn what_cannot_come_any_more_is_not_waited_for() {
     let mut course = Course::with_two("{ peer = 'ben', expect = 'hi', channel = 'talk' }");
-    course.line(1, 0, OnLine::State(State::Ended, Some("the other side left".into())));
+    course.line(
+        1,
+        0,
+        OnLine::State(State::Ended, Some("the other side left".into())),
+    );
     course.fails(
         3,
         "ben to get \"hi\" from ana on channel `talk`",
@@ -168,7 +194,11 @@ fn a_pause_lasts_as_long_as_it_says() {
 fn what_is_done_in_vain_fails_its_step() {
     let mut course = Course::with_two("{ peer = 'ana', send = 'hi', channel = 'talk' }");
     course.input(Input::Done(Err("there is no channel".into())));
-    course.fails(3, "ana to send to ben on channel `talk`", "there is no channel");
+    course.fails(
+        3,
+        "ana to send to ben on channel `talk`",
+        "there is no channel",
+    );
 }
 
 #[test]
@@ -176,11 +206,14 @@ fn everything_has_a_limit() {
     let mut course = Course::begin("peers = { ana = {}, ben = {} }\nsteps = [{ pause = '1s' }]");
     assert_eq!(course.wait(), START_LIMIT);
     course.fails(1, "ben to start within 40s", "it is not up");
-    let mut course = Course::begin(
-        "timeout = '5s'\npeers = { ana = {} }\nsteps = [{ pause = '1min' }]",
-    );
+    let mut course =
+        Course::begin("timeout = '5s'\npeers = { ana = {} }\nsteps = [{ pause = '1min' }]");
     assert_eq!(course.wait(), Duration::from_secs(5));
-    course.fails(3, "this step to end", "all of it may take 5s, which are over");
+    course.fails(
+        3,
+        "this step to end",
+        "all of it may take 5s, which are over",
+    );
 }
 
 #[test]
@@ -194,7 +227,13 @@ fn whoever_comes_later_is_waited_for_and_connected_with_those_who_are_there() {
     );
     assert_eq!(course.take(), [Action::Connect(0)], "c is not there");
     course.input(Input::Connected(0));
-    let [Action::Perform { peer: 1, act: Act::Kill }] = course.take()[..] else {
+    let [
+        Action::Perform {
+            peer: 1,
+            act: Act::Kill,
+        },
+    ] = course.take()[..]
+    else {
         panic!("it is killed");
     };
     course.input(Input::Done(Ok(())));
@@ -208,7 +247,11 @@ fn a_transfer_that_fails_is_noticed_although_nobody_asked() {
     let mut course = Course::with_two("{ pause = '1s' }");
     course.line(0, 1, OnLine::Failed("the disk is full".into()));
     course.wait();
-    course.fails(1, "no transfer to fail", "one with ben did: the disk is full");
+    course.fails(
+        1,
+        "no transfer to fail",
+        "one with ben did: the disk is full",
+    );
 }
 
 fn page(steps: &str) -> Course {
@@ -224,7 +267,10 @@ fn page(steps: &str) -> Course {
 fn a_page_is_asked_until_its_answer_is_right() {
     let mut course = page("{ peer = 'page', text = '#x', contains = 'done' }");
     let asked = course.take();
-    assert!(matches!(&asked[..], [Action::Ask { peer: 0, .. }]), "{asked:?}");
+    assert!(
+        matches!(&asked[..], [Action::Ask { peer: 0, .. }]),
+        "{asked:?}"
+    );
     course.input(Input::Answer(Ok(Value::from("not yet"))));
     assert_eq!(course.take(), []);
     assert_eq!(course.wait(), ASK_AGAIN);
@@ -240,7 +286,9 @@ fn a_page_that_does_not_answer_in_time_fails_its_step() {
     course.take();
     while course.actions.is_empty() {
         course.wait();
-        course.actions.retain(|action| !matches!(action, Action::Ask { .. }));
+        course
+            .actions
+            .retain(|action| !matches!(action, Action::Ask { .. }));
         course.input(Input::Answer(Ok(Value::from("it is disabled"))));
     }
     course.fails(3, "to click `#x` of page within 1s", "it is disabled");
@@ -267,8 +315,14 @@ fn watched(course: &mut Course, text: &str) {
 #[test]
 fn a_mistake_of_a_page_fails_what_would_pass() {
     let mut course = page("{ pause = '1s' }");
-    watched(&mut course, r#"{"what":"sent","signal":"candidate","candidates":0}"#);
-    watched(&mut course, r#"{"what":"sent","signal":"offer","candidates":0}"#);
+    watched(
+        &mut course,
+        r#"{"what":"sent","signal":"candidate","candidates":0}"#,
+    );
+    watched(
+        &mut course,
+        r#"{"what":"sent","signal":"offer","candidates":0}"#,
+    );
     course.wait();
     let failure = course.fails(
         1,
@@ -291,7 +345,11 @@ fn an_exception_that_a_page_does_not_catch_fails_it() {
     let seen = Seen::Exception("TypeError: x".into());
     course.input(Input::Seen { peer: 0, seen });
     course.wait();
-    course.fails(1, "no exception that the page does not catch", "TypeError: x");
+    course.fails(
+        1,
+        "no exception that the page does not catch",
+        "TypeError: x",
+    );
 }
 
 #[test]

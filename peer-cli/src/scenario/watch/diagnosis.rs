@@ -145,10 +145,17 @@ impl Diagnosis {
                 state => state,
             };
             let channels = connection.channels.iter().map(|(label, channel)| {
-                let state = if channel.opened { "open" } else { "never opened" };
+                let state = if channel.opened {
+                    "open"
+                } else {
+                    "never opened"
+                };
                 format!(", channel `{label}` {state}")
             });
-            format!("its RTCPeerConnection is {state}{}", channels.collect::<String>())
+            format!(
+                "its RTCPeerConnection is {state}{}",
+                channels.collect::<String>()
+            )
         });
         let each: Vec<String> = each.collect();
         each.join("; ")
@@ -177,8 +184,15 @@ impl Diagnosis {
                 ),
             ));
         }
-        let found: u32 = self.connections.values().map(|connection| connection.candidates_found).sum();
-        let described = self.connections.values().any(|connection| connection.local.is_some());
+        let found: u32 = self
+            .connections
+            .values()
+            .map(|connection| connection.candidates_found)
+            .sum();
+        let described = self
+            .connections
+            .values()
+            .any(|connection| connection.local.is_some());
         if described && self.descriptions_sent == 0 {
             findings.push(likely(
                 "description-not-sent",
@@ -187,7 +201,10 @@ impl Diagnosis {
         } else if found > 0 && self.candidates_sent == 0 && !self.carried {
             findings.push(likely(
                 "candidates-not-sent",
-                format!("the browser found {}, and none was sent", plural(found, "candidate")),
+                format!(
+                    "the browser found {}, and none was sent",
+                    plural(found, "candidate")
+                ),
             ));
         }
         for connection in self.connections.values() {
@@ -221,11 +238,9 @@ impl Connection {
                 error,
                 described,
                 ..
-            } => {
-                if self.refused.len() < MOST {
-                    let refused = (call.clone(), state.clone(), error.clone(), *described);
-                    self.refused.push(refused);
-                }
+            } if self.refused.len() < MOST => {
+                let refused = (call.clone(), state.clone(), error.clone(), *described);
+                self.refused.push(refused);
             }
             _ => {}
         }
@@ -318,7 +333,8 @@ impl Connection {
             return;
         }
         for section in local {
-            let is_known = |codec: &String| known.iter().any(|known| known.eq_ignore_ascii_case(codec));
+            let is_known =
+                |codec: &String| known.iter().any(|known| known.eq_ignore_ascii_case(codec));
             if section.codecs.is_empty() || section.codecs.iter().any(is_known) {
                 continue;
             }
@@ -347,9 +363,14 @@ impl Connection {
                 continue;
             }
             let has_section = |sections: &Vec<Section>| {
-                sections.iter().any(|section| section.kind == "application" && !section.refused)
+                sections
+                    .iter()
+                    .any(|section| section.kind == "application" && !section.refused)
             };
-            let offered = self.local.as_ref().map(|(_, sections)| has_section(sections));
+            let offered = self
+                .local
+                .as_ref()
+                .map(|(_, sections)| has_section(sections));
             let answered = self.remote.as_ref().map(has_section);
             let why = match (offered, answered) {
                 (None, _) => "it made no offer or answer after that".to_owned(),

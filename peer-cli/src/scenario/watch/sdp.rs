@@ -41,7 +41,11 @@ pub(super) fn sections(sdp: &str) -> Vec<Section> {
             (line.strip_prefix("a=rtpmap:"), sections.last_mut())
         {
             let name = map.split_once(' ').map_or("", |(_, format)| format);
-            let name = name.split('/').next().unwrap_or_default().to_ascii_uppercase();
+            let name = name
+                .split('/')
+                .next()
+                .unwrap_or_default()
+                .to_ascii_uppercase();
             if !HELPERS.contains(&name.as_str()) && !section.codecs.contains(&name) {
                 section.codecs.push(name);
             }

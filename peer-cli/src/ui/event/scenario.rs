@@ -102,7 +102,10 @@ impl Wording for Tested {
             0 => "all passed".to_owned(),
             failed => palette.alarm(&format!("{failed} failed")),
         };
-        Some(format!("Done: {scenarios}, {failed}, in {}", Span::of(self.seconds)))
+        Some(format!(
+            "Done: {scenarios}, {failed}, in {}",
+            Span::of(self.seconds)
+        ))
     }
 }
 

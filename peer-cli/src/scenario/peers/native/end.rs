@@ -160,7 +160,9 @@ impl Work {
             let mut others: Vec<_> = self.channels.keys().map(String::as_str).collect();
             others.sort_unstable();
             match others[..] {
-                [] => format!("there is no channel `{label}`, nor any other: one side has to open it first"),
+                [] => format!(
+                    "there is no channel `{label}`, nor any other: one side has to open it first"
+                ),
                 _ => format!("there is no channel `{label}`, but {}", others.join(", ")),
             }
         })?;
@@ -175,7 +177,10 @@ impl Work {
             for n in 1..=count {
                 let message = Message::Text(numbered(&text, n));
                 if channel.send(message).await.is_err() {
-                    tell.say(OnLine::Failed(format!("message {n} of {count} could not be sent"))).await;
+                    tell.say(OnLine::Failed(format!(
+                        "message {n} of {count} could not be sent"
+                    )))
+                    .await;
                     return;
                 }
             }

@@ -188,7 +188,9 @@ pub(super) async fn receive(begun: Begun, home: Arc<Home>, tell: Tell) {
         let accept = async |_: &peerline::transfer::Manifest| Decision::Accept;
         let cancel = CancellationToken::new();
         let receiving = receive_over(begun.channels, begun.lanes, options, accept, steps, cancel);
-        receiving.await.map_err(|error: TransferError| error.to_string())
+        receiving
+            .await
+            .map_err(|error: TransferError| error.to_string())
     };
     let received: Result<Summary, String> = received.await;
     tell.say(match received {

@@ -87,7 +87,8 @@ async fn connect(
         ..Join::default()
     };
     let (signaling, joined) = Signaling::join(server, create).await?;
-    let code = Code::generate(joined.room.as_str()).expect("servers pick rooms that codes can name");
+    let code =
+        Code::generate(joined.room.as_str()).expect("servers pick rooms that codes can name");
     let join = Join {
         room: Some(joined.room.clone()),
         create: Some(false),

@@ -59,7 +59,10 @@ impl Browsers {
             .url("about:blank")
             .browser_context_id(context)
             .build()?;
-        browser.new_page(blank).await.map_err(|error| broken(&error))
+        browser
+            .new_page(blank)
+            .await
+            .map_err(|error| broken(&error))
     }
 
     /// Ends the browser, if there is one.

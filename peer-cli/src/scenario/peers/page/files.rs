@@ -29,15 +29,18 @@ impl Files {
         let (path, rest) = page.split_at(end);
         let found = directory.join(path).canonicalize();
         let found = found.map_err(|error| format!("'{path}': {}", io_reason(&error)))?;
-        let name = found.file_name().map(|name| name.to_string_lossy().into_owned());
+        let name = found
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned());
         let (Some(root), Some(name)) = (found.parent().map(Path::to_owned), name) else {
             return Err(format!("'{path}' is no file"));
         };
-        let listening = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| {
-            listener.set_nonblocking(true)?;
-            let port = listener.local_addr()?.port();
-            Ok((TcpListener::from_std(listener)?, port))
-        });
+        let listening =
+            std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| {
+                listener.set_nonblocking(true)?;
+                let port = listener.local_addr()?.port();
+                Ok((TcpListener::from_std(listener)?, port))
+            });
         let (listener, port) =
             listening.map_err(|error| format!("cannot serve '{path}': {}", io_reason(&error)))?;
         let router = Router::new().fallback(file).with_state(root);
@@ -69,7 +72,10 @@ async fn file(State(root): State<PathBuf>, uri: Uri) -> Response {
     }
     match tokio::fs::read(&path).await {
         Ok(content) => {
-            let headers = [(header::CONTENT_TYPE, kind(&path)), (header::CACHE_CONTROL, "no-store")];
+            let headers = [
+                (header::CONTENT_TYPE, kind(&path)),
+                (header::CACHE_CONTROL, "no-store"),
+            ];
             (headers, content).into_response()
         }
         Err(_) => StatusCode::NOT_FOUND.into_response(),
@@ -84,7 +90,10 @@ fn below(root: &Path, path: &str) -> Option<PathBuf> {
         .map(|(_, path)| path.into_owned())?;
     let relative = Path::new(decoded.trim_start_matches('/'));
     let plain = |part: Component<'_>| matches!(part, Component::Normal(_));
-    relative.components().all(plain).then(|| root.join(relative))
+    relative
+        .components()
+        .all(plain)
+        .then(|| root.join(relative))
 }
 
 fn kind(path: &Path) -> &'static str {

@@ -119,11 +119,10 @@ async fn open(tab: &Tab) -> Result<(Page, Events), String> {
             level: event.r#type.as_ref().to_owned(),
             text: cut(&event.args.iter().map(words).collect::<Vec<_>>().join(" ")),
         });
-        let exceptions = exceptions.map(|event| Seen::Exception(cut(&thrown(&event.exception_details))));
-        let events = futures_util::stream::select(
-            told,
-            futures_util::stream::select(console, exceptions),
-        );
+        let exceptions =
+            exceptions.map(|event| Seen::Exception(cut(&thrown(&event.exception_details))));
+        let events =
+            futures_util::stream::select(told, futures_util::stream::select(console, exceptions));
         Ok::<Events, CdpError>(Box::pin(events))
     };
     let events = watching.await.map_err(|error| error.to_string())?;
