@@ -290,3 +290,35 @@ async fn a_path_with_jitter_that_loses_doubles_and_disorders_is_repaired() {
     assert!(elapsed < WITHOUT_REPAIR / 2, "{elapsed:?}");
     close(pair).await;
 }
+
+/// A lane says over another connection that it is over, and that may come before the end of what it carried.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lane_that_was_closed_still_gives_away_what_it_brought() {
+    // Less than SCTP takes while nobody reads, and more than waits in a channel's own queue.
+    const MESSAGES: usize = 22;
+    let mut pair = Pair::connect().await.unwrap();
+    let lane = pair.host.lanes().open("full", "test").await.unwrap();
+    let mut theirs = pair.guest.accept().await.unwrap().channel;
+    for _ in 0..MESSAGES {
+        lane.send(vec![7; 65_000].into()).await.unwrap();
+    }
+    drop(lane);
+    // So many round trips are longer than it takes a lane to close.
+    let ball = pair
+        .host
+        .open("ball", "", Delivery::Reliable)
+        .await
+        .unwrap();
+    let mut ball = (ball, pair.guest.accept().await.unwrap().channel);
+    for _ in 0..500 {
+        ball.0.send_text("there".into()).await.unwrap();
+        ball.1.recv().await.unwrap();
+        ball.1.send_text("and back".into()).await.unwrap();
+        ball.0.recv().await.unwrap();
+    }
+    for message in 0..MESSAGES {
+        let received = tokio::time::timeout(LIMIT, theirs.recv()).await.unwrap();
+        assert!(received.is_some(), "after {message} messages");
+    }
+    assert_eq!(theirs.recv().await, None);
+}

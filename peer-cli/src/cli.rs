@@ -13,7 +13,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::commands::lab;
 use crate::commands::{
     bench, call, chat, completions, connect, doctor, expose, forward, pair, pipe, receive_file,
-    record, send_file, transfers,
+    record, send_file, test, transfers,
 };
 use crate::exit::Failure;
 use crate::ui::Audience;
@@ -48,6 +48,7 @@ pub(crate) enum Command {
     Connect(connect::Arguments),
     Doctor(doctor::Arguments),
     Bench(bench::Arguments),
+    Test(test::Arguments),
     #[cfg(target_os = "linux")]
     Lab(lab::Arguments),
     Completions(completions::Arguments),
@@ -70,7 +71,7 @@ impl Command {
             Self::Connect(arguments) => Some(&arguments.common),
             Self::Doctor(arguments) => Some(&arguments.common),
             Self::Bench(arguments) => Some(&arguments.common),
-            Self::Completions(_) => None,
+            Self::Completions(_) | Self::Test(_) => None,
             #[cfg(target_os = "linux")]
             Self::Lab(_) => None,
         }

@@ -20,6 +20,7 @@ mod known;
 mod lab;
 mod line;
 mod logging;
+mod scenario;
 mod server;
 mod stdout;
 mod ui;
@@ -68,10 +69,13 @@ fn main() -> ExitCode {
             let ui = Ui::new(arguments.audience());
             logging::start(arguments.verbose(), ui.clone());
             let done = on_runtime(&ui, async |stop| arguments.run(&ui, stop).await);
-            match done.and_then(|code| ui.finish().map(|()| code)) {
-                Ok(code) => code.into(),
-                Err(failure) => fail(&ui, &failure),
-            }
+            conclude_with(&ui, done)
+        }
+        Command::Test(ref arguments) => {
+            let ui = Ui::new(arguments.audience());
+            logging::start(arguments.verbose(), ui.clone());
+            let done = on_runtime(&ui, async |stop| arguments.run(&ui, stop).await);
+            conclude_with(&ui, done)
         }
         Command::SendFile(_)
         | Command::ReceiveFile(_)
@@ -128,8 +132,13 @@ fn voice(arguments: &[OsString], audience: ui::Audience) -> Ui {
 }
 
 fn conclude(ui: &Ui, result: Result<(), Failure>) -> ExitCode {
-    match result.and_then(|()| ui.finish()) {
-        Ok(()) => Exit::Done.into(),
+    conclude_with(ui, result.map(|()| Exit::Done.number()))
+}
+
+/// As [`conclude`], of a command whose result has an exit code of its own.
+fn conclude_with(ui: &Ui, result: Result<u8, Failure>) -> ExitCode {
+    match result.and_then(|code| ui.finish().map(|()| code)) {
+        Ok(code) => code.into(),
         Err(failure) => fail(ui, &failure),
     }
 }

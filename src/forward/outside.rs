@@ -17,7 +17,7 @@ use rtc::shared::marshal::{Marshal, Unmarshal};
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -27,6 +27,9 @@ const DATAGRAM: usize = 65_535;
 
 /// Packets that wait to be forwarded.
 const QUEUE: usize = 512;
+
+/// Who listens to plain RTP may come at any time and has no way to ask for a key frame, so one is asked for this often.
+const KEY_INTERVAL: Duration = Duration::from_secs(2);
 
 /// How often two neighbouring ports are looked for.
 const ATTEMPTS: usize = 32;
@@ -220,19 +223,28 @@ impl Member {
     /// Until the room is closed.
     pub(super) async fn run(mut self) {
         let (tracks_tx, mut tracks) = mpsc::channel(QUEUE);
-        let mut inputs = JoinSet::new();
+        let mut streams = JoinSet::new();
         for input in self.inputs.drain(..) {
-            inputs.spawn(input.run(tracks_tx.clone()));
+            streams.spawn(input.run(tracks_tx.clone()));
         }
         let mut sent: HashMap<TrackKey, (Codec, Way)> = HashMap::new();
+        let mut key_frames = tokio::time::interval(KEY_INTERVAL);
         loop {
             tokio::select! {
+                _ = key_frames.tick() => {
+                    for (codec, way) in sent.values() {
+                        if codec.kind() == Kind::Video {
+                            way.sink(self.key).give(Feedback::KeyWanted);
+                        }
+                    }
+                }
+                Some(_) = streams.join_next() => {}
                 Some(track) = tracks.recv() => {
                     let _ = self.reports.send((self.key, Report::Published(track))).await;
                 }
                 order = self.orders.recv() => match order {
                     Some(Order::Carry { track, codec, way, .. }) => {
-                        if self.carry(codec, &way, &sent).await {
+                        if self.carry(codec, &way, &sent, &mut streams).await {
                             sent.insert(track, (codec, way));
                             self.tell(&sent).await;
                         }
@@ -249,7 +261,13 @@ impl Member {
     }
 
     /// Whether this track is what goes out: the first of its kind.
-    async fn carry(&self, codec: Codec, way: &Way, sent: &HashMap<TrackKey, (Codec, Way)>) -> bool {
+    async fn carry(
+        &self,
+        codec: Codec,
+        way: &Way,
+        sent: &HashMap<TrackKey, (Codec, Way)>,
+        streams: &mut JoinSet<()>,
+    ) -> bool {
         let taken = sent.values().any(|(other, _)| other.kind() == codec.kind());
         let Some(output) = self.output.filter(|_| !taken) else {
             return false;
@@ -269,7 +287,7 @@ impl Member {
         };
         let sink = way.sink(self.key);
         let (track, queue) = OutgoingPackets::to_outside(codec);
-        tokio::spawn(send(codec, Arc::new(socket), target, queue));
+        streams.spawn(send(codec, socket, target, queue));
         way.add(self.key, track).await;
         sink.give(Feedback::Ready);
         true
@@ -288,7 +306,7 @@ impl Member {
 /// Until its track is dropped.
 async fn send(
     codec: Codec,
-    socket: Arc<UdpSocket>,
+    socket: UdpSocket,
     target: SocketAddr,
     mut queue: mpsc::Receiver<Leaving>,
 ) {

@@ -487,6 +487,10 @@ impl Hub {
     }
 
     fn publish(&mut self, member: MemberKey, id: PeerId, incoming: IncomingPackets) {
+        if !self.roster.may_publish(member) {
+            tracing::warn!(member = %id, "a track too many is not forwarded");
+            return;
+        }
         let track = self.key();
         let codec = incoming.codec();
         let (levels_tx, mut levels) = mpsc::channel(LEVELS);

@@ -19,6 +19,9 @@ pub(super) enum Change {
     End { track: TrackKey },
 }
 
+/// Tracks of one member: a camera, a microphone and a few screens. Everybody else has to take them all.
+const PUBLISHED: usize = 8;
+
 /// Members that are connected, and what each publishes.
 #[derive(Debug, Default)]
 pub(super) struct Roster(BTreeMap<MemberKey, BTreeSet<TrackKey>>);
@@ -40,6 +43,12 @@ impl Roster {
             .into_iter()
             .flat_map(|track| self.over(track))
             .collect()
+    }
+
+    /// Whether a member may publish one more track: it is here, and has not published too many.
+    pub(super) fn may_publish(&self, member: MemberKey) -> bool {
+        let tracks = self.0.get(&member);
+        tracks.is_some_and(|tracks| tracks.len() < PUBLISHED)
     }
 
     /// A member publishes a track. Nothing if it is not here, or not any more.
@@ -99,5 +108,19 @@ mod tests {
         assert_eq!(roster.left(1), [lose(11, 2), lose(11, 3), end]);
         assert_eq!(roster.left(1), []);
         assert_eq!(roster.joined(4), [carry(20, 4)]);
+    }
+
+    #[test]
+    fn nobody_fills_the_room_alone() {
+        let mut roster = Roster::default();
+        assert!(!roster.may_publish(1), "it is not here");
+        roster.joined(1);
+        for track in 0..PUBLISHED {
+            assert!(roster.may_publish(1));
+            roster.published(1, track as TrackKey);
+        }
+        assert!(!roster.may_publish(1));
+        roster.unpublished(1, 0);
+        assert!(roster.may_publish(1));
     }
 }

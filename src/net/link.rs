@@ -16,6 +16,8 @@ pub struct LinkConfig {
     pub jitter: Duration,
     /// Share of datagrams that vanish, 0 to 1.
     pub loss: f64,
+    /// How many of them vanish in a row, on average (Gilbert's model); 1, or 0, is each for itself.
+    pub burst: u32,
     /// Bytes a second; `None` is unlimited.
     pub rate: Option<u64>,
     /// Bytes that may wait for the rate; more are dropped, as a router does.
@@ -36,6 +38,7 @@ impl Default for LinkConfig {
             delay: Duration::ZERO,
             jitter: Duration::ZERO,
             loss: 0.0,
+            burst: 1,
             rate: None,
             // 256 KiB: about 20 ms of 100 Mbit/s, a common router's buffer.
             queue: 256 << 10,
@@ -70,6 +73,8 @@ pub struct Link {
     /// When the last datagram will have left the rate limiter.
     free_at: Option<Instant>,
     outage: bool,
+    /// The last one was lost, in a burst.
+    losing: bool,
     stats: LinkStats,
 }
 
@@ -82,6 +87,7 @@ impl Link {
             random,
             free_at: None,
             outage: false,
+            losing: false,
             stats: LinkStats::default(),
         }
     }
@@ -114,7 +120,8 @@ impl Link {
         // the fate of the next.
         let [loss, reorder, duplicate, jitter] =
             std::array::from_fn(|_| self.random.random::<f64>());
-        if self.outage || loss < self.config.loss {
+        let lost = self.loses(loss);
+        if self.outage || lost {
             self.stats.lost += 1;
             return [None, None];
         }
@@ -135,6 +142,19 @@ impl Link {
         }
         self.stats.duplicated += 1;
         [Some(arrival), Some(arrival)]
+    }
+
+    /// Whether a datagram that drew this is lost. With bursts the link is good or bad, and goes over from one to the other
+    /// so often that the share and the mean length of a burst are what was asked for.
+    fn loses(&mut self, draw: f64) -> bool {
+        let share = self.config.loss;
+        if self.config.burst <= 1 || share >= 1.0 {
+            return draw < share;
+        }
+        let end = 1.0 / f64::from(self.config.burst);
+        let begin = (end * share / (1.0 - share)).min(1.0);
+        self.losing = draw < if self.losing { 1.0 - end } else { begin };
+        self.losing
     }
 
     /// When the datagram has left the rate limiter, or `None` if its queue is full.
@@ -192,6 +212,31 @@ mod tests {
         let (_, stats) = run(config, 20_000);
         assert!((900..1100).contains(&stats.lost), "{stats:?}");
         assert!((320..440).contains(&stats.duplicated), "{stats:?}");
+    }
+
+    #[test]
+    fn bursts_are_as_long_as_was_asked_for() {
+        let config = LinkConfig {
+            loss: 0.05,
+            burst: 8,
+            ..LinkConfig::default()
+        };
+        let (fates, stats) = run(config, 100_000);
+        assert!((4_300..5_700).contains(&stats.lost), "{stats:?}");
+        let lost = fates.iter().map(|fate| fate[0].is_none());
+        let lost: Vec<bool> = lost.collect();
+        let bursts = lost
+            .windows(2)
+            .filter(|pair| pair == &[false, true])
+            .count();
+        let length = stats.lost as f64 / bursts as f64;
+        assert!((7.0..9.0).contains(&length), "{length} in a row");
+        let all = LinkConfig {
+            loss: 1.0,
+            burst: 8,
+            ..LinkConfig::default()
+        };
+        assert_eq!(run(all, 100).1.lost, 100);
     }
 
     #[test]

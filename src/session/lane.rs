@@ -26,11 +26,20 @@ use webrtc::data_channel::DataChannel;
 /// SCTP take five round trips, and each may lose a packet and wait a second for its repetition.
 const SET_UP_LIMIT: Duration = Duration::from_secs(15);
 
+/// How long a lane that is over waits for the application to take what came on it. One that reads takes
+/// megabytes in that time.
+const DELIVERY_LIMIT: Duration = Duration::from_secs(5);
+
 /// What the session has for a lane.
 #[derive(Debug)]
 pub(super) enum ToLane {
-    Answer { repair: bool, sdp: String },
+    Answer {
+        repair: bool,
+        sdp: String,
+    },
     Candidate(Option<IceCandidate>),
+    /// The peer has closed it.
+    Close,
 }
 
 /// What a lane has for the session.
@@ -72,6 +81,8 @@ pub(super) struct Lane {
 
 enum Step {
     Nothing,
+    /// The peer has closed the lane, or its connection.
+    Closed,
     /// DTLS is done, with the announced certificate.
     Up,
     Channel(Arc<dyn DataChannel>),
@@ -183,7 +194,7 @@ impl Lane {
             sdp,
         })
         .await?;
-        while !matches!(self.step().await?, Step::Up) {}
+        while !matches!(self.step_up().await?, Step::Up) {}
         self.prove().await?;
         let (channel, endpoint) = Channel::with_endpoint(label);
         let port = Port::accepted(data_channel, endpoint, &self.common.activity);
@@ -193,7 +204,7 @@ impl Lane {
                     true => break,
                     false => return Err(SessionError::Lost),
                 },
-                step = self.step() => drop(step?),
+                step = self.step_up() => drop(step?),
             }
         }
         self.engine.set_up_finished();
@@ -217,7 +228,7 @@ impl Lane {
                         Err(SessionError::Lost)
                     }
                 },
-                step = self.step() => drop(step?),
+                step = self.step_up() => drop(step?),
             }
         }
     }
@@ -236,9 +247,8 @@ impl Lane {
         .await?;
         let mut opened = None;
         let data_channel = loop {
-            match self.step().await? {
-                Step::Channel(data_channel) => opened = Some(data_channel),
-                Step::Up | Step::Nothing => {}
+            if let Step::Channel(data_channel) = self.step_up().await? {
+                opened = Some(data_channel);
             }
             if let Some(data_channel) = opened.take_if(|_| self.up) {
                 break data_channel;
@@ -273,6 +283,7 @@ impl Lane {
                 step = self.step() => match step? {
                     Step::Nothing | Step::Up => {}
                     Step::Channel(_) => return Err(SessionError::Protocol("two channels on a lane")),
+                    Step::Closed => break,
                 },
                 () = &mut ended => return Ok(()),
                 () = &mut swallowed => {
@@ -280,6 +291,17 @@ impl Lane {
                     return Err(SessionError::Lost);
                 }
             }
+        }
+        // The word of the end went another way than what the lane brought, and may have overtaken it.
+        let _ = timeout(DELIVERY_LIMIT, ended).await;
+        Ok(())
+    }
+
+    /// As [`step`](Self::step) until the lane is up: it has nothing to give away yet.
+    async fn step_up(&mut self) -> Result<Step, SessionError> {
+        match self.step().await? {
+            Step::Closed => Err(SessionError::Closed),
+            step => Ok(step),
         }
     }
 
@@ -303,11 +325,10 @@ impl Lane {
                     return Ok(Step::Up);
                 }
                 // A lane is replaced more quickly than it is repaired.
-                EngineEvent::State(
-                    EngineState::Disconnected | EngineState::Failed | EngineState::Closed,
-                ) => {
+                EngineEvent::State(EngineState::Disconnected | EngineState::Failed) => {
                     return Err(SessionError::Lost);
                 }
+                EngineEvent::State(EngineState::Closed) => return Ok(Step::Closed),
                 EngineEvent::Gathered | EngineEvent::State(_) => {}
             },
             message = self.inbox.recv() => match message {
@@ -320,6 +341,7 @@ impl Lane {
                 Some(ToLane::Answer { .. }) => return Err(SessionError::Protocol("it answered a lane twice")),
                 Some(ToLane::Candidate(Some(candidate))) => self.trickled(candidate).await,
                 Some(ToLane::Candidate(None)) => {}
+                Some(ToLane::Close) => return Ok(Step::Closed),
                 None => return Err(SessionError::Closed),
             },
         }

@@ -233,9 +233,12 @@ impl Lanes {
         self.route(id, ToLane::Candidate(candidate));
     }
 
-    /// The peer closed a lane, or refuses it. Its task ends when its inbox does.
+    /// The peer closed a lane, or refuses it.
     pub(super) fn closed(&mut self, id: u32) {
-        if let Some(handle) = self.open.get_mut(&id) {
+        if let Some(handle) = self.open.get_mut(&id)
+            && handle.inbox.try_send(ToLane::Close).is_err()
+        {
+            // overflow: its task ends with its inbox, and delivers no more.
             handle.inbox = mpsc::channel(1).0;
         }
     }

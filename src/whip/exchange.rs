@@ -172,7 +172,7 @@ impl Exchange {
             Input::Broken(why) => {
                 if let Some(asked) = self.asked.take() {
                     let retry = Some(Duration::ZERO);
-                    self.failed(asked, Failure { why, retry }, &mut actions);
+                    Self::failed(asked, Failure { why, retry }, &mut actions);
                 }
             }
             Input::Said(said) => self.said(&said, &mut actions),
@@ -254,11 +254,11 @@ impl Exchange {
             },
             (Asked::Delete, _) => actions.push(Action::Over),
             (_, 200..300) => {}
-            (asked, status) => self.failed(asked, refused(status, said), actions),
+            (asked, status) => Self::failed(asked, refused(status, said), actions),
         }
     }
 
-    fn failed(&mut self, asked: Asked, failure: Failure, actions: &mut Vec<Action>) {
+    fn failed(asked: Asked, failure: Failure, actions: &mut Vec<Action>) {
         match asked {
             Asked::Offer => actions.push(Action::Fail(failure)),
             Asked::Delete => actions.push(Action::Over),

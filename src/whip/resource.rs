@@ -141,7 +141,7 @@ impl Resource {
             } => self.patch(now, request, if_match.as_deref(), fragment),
             // Whatever its ETag (RFC 9725 section 4.3.1).
             Input::Delete(request) => {
-                let mut actions = self.refuse(Reply::problem(409, "the session was deleted"));
+                let mut actions = self.refuse(&Reply::problem(409, "the session was deleted"));
                 actions.push(Action::Reply(request, Reply::empty(200)));
                 actions.push(Action::End);
                 actions
@@ -166,12 +166,12 @@ impl Resource {
                 self.answered(now)
             }
             Input::Refused(reply) => {
-                let mut actions = self.refuse(reply);
+                let mut actions = self.refuse(&reply);
                 actions.push(Action::End);
                 actions
             }
             Input::Ended => {
-                let mut actions = self.refuse(Reply::problem(422, "the offer cannot be answered"));
+                let mut actions = self.refuse(&Reply::problem(422, "the offer cannot be answered"));
                 actions.push(Action::End);
                 actions
             }
@@ -233,7 +233,8 @@ impl Resource {
     fn answered(&mut self, now: Instant) -> Vec<Action> {
         let is_due = self.deadline().is_some_and(|deadline| deadline <= now);
         let is_answered = |waiting: &Waiting| waiting.answer.is_some();
-        if !is_due && !(self.is_whole && self.waiting.as_ref().is_some_and(is_answered)) {
+        let is_complete = self.is_whole && self.waiting.as_ref().is_some_and(is_answered);
+        if !is_due && !is_complete {
             return Vec::new();
         }
         let Some(waiting) = self.waiting.take() else {
@@ -269,7 +270,7 @@ impl Resource {
         vec![Action::Reply(waiting.request, reply)]
     }
 
-    fn refuse(&mut self, reply: Reply) -> Vec<Action> {
+    fn refuse(&mut self, reply: &Reply) -> Vec<Action> {
         let waiting = self.waiting.take().into_iter();
         waiting
             .map(|waiting| Action::Reply(waiting.request, reply.clone()))

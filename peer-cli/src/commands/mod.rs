@@ -22,6 +22,7 @@ pub(crate) mod record;
 pub(crate) mod send_file;
 mod send_many;
 mod target;
+pub(crate) mod test;
 mod transfer;
 pub(crate) mod transfers;
 mod tunnel;
@@ -54,6 +55,7 @@ pub(crate) async fn run(
         Command::Doctor(arguments) => doctor::run(&arguments, ui, stop).await,
         Command::Bench(arguments) => bench::run(&arguments, ui, stop).await,
         Command::Completions(_) => Err(Failure::bug("completions open no line")),
+        Command::Test(_) => Err(Failure::bug("scenarios have lines of their own")),
         #[cfg(target_os = "linux")]
         Command::Lab(_) => Err(Failure::bug("the lab opens no line of its own")),
     }

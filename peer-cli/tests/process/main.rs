@@ -33,6 +33,7 @@ mod recording;
 mod refusals;
 mod relayed;
 mod rtp;
+mod scenarios;
 mod transfers;
 #[cfg(unix)]
 mod tunnels;

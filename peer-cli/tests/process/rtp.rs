@@ -66,7 +66,7 @@ async fn ffmpeg_sends_into_a_room_and_records_what_comes_out_of_it() {
         "-i",
         sdp_text,
         "-t",
-        "3",
+        "5",
         "-c",
         "copy",
         film_text,

@@ -343,7 +343,9 @@ impl Store {
     }
 
     fn fail(&self, generation: u64) {
-        if self.state().generation == generation {
+        // While nobody can connect anew, who would take this for a failure of the next connection.
+        let state = self.state();
+        if state.generation == generation {
             self.failed.notify_one();
         }
     }

@@ -115,6 +115,11 @@ async fn a_redis_that_does_not_answer() {
     talk(&mut a, &mut b, 0..10).await;
     talk(&mut c, &mut d, 0..10).await;
 
+    // What was heard is written down, but whoever said it is told so a moment later: if Redis stops in between,
+    // it is told to try again.
+    let answered = "peerline_redis_call_seconds_count{script=\"post\"}";
+    reaches(here.address, answered, 30.0).await;
+    reaches(there.address, answered, 10.0).await;
     redis.pause();
     let paused = Instant::now();
     c.send(json!({ "type": "message", "payload": "lost" }))
@@ -139,6 +144,8 @@ async fn a_redis_that_does_not_answer() {
     assert_eq!(a.expect("peer-away").await["peer"], b.id());
     assert_eq!(a.expect("peer-back").await["peer"], b.id());
     talk(&mut a, &mut b, 40..50).await;
+    // The other node finds out by itself, with its next beat. Until then it would call itself ready.
+    ready(there.address, 503).await;
 
     redis.go_on();
     for node in [&here, &there] {
@@ -247,32 +254,38 @@ async fn a_redis_that_forgets() {
 
 /// While Redis is told again, a message may be refused with `retry`: a client tries again.
 async fn talk_until_heard(a: &mut Line, b: &mut Line) {
-    for (from, to) in [(true, false), (false, true)] {
-        assert_ne!(from, to);
-        let (from, to) = if from {
-            (&mut *a, &mut *b)
-        } else {
-            (&mut *b, &mut *a)
-        };
-        loop {
-            from.send(json!({ "type": "chat", "content": "there?" }))
-                .await;
-            from.send_as_it_is(r#"{"type":"ping"}"#).await;
-            let refused = loop {
-                match from.raw_next().await.unwrap() {
-                    message if message["type"] == "pong" => break false,
-                    message if message["type"] == "error" => {
-                        assert_eq!(message["retry"], true);
-                        break true;
-                    }
-                    _ => {}
-                }
-            };
-            if !refused {
-                break;
-            }
+    // What was written down when Redis went away, but not answered, has been refused, too.
+    for line in [&mut *a, &mut *b] {
+        was_refused(line).await;
+    }
+    say_until_heard(a, b).await;
+    say_until_heard(b, a).await;
+}
+
+async fn say_until_heard(from: &mut Line, to: &mut Line) {
+    loop {
+        from.send(json!({ "type": "chat", "content": "there?" }))
+            .await;
+        if !was_refused(from).await {
+            break;
         }
-        to.heard("chat").await;
+    }
+    to.heard("chat").await;
+}
+
+/// Whether something was refused until now.
+async fn was_refused(line: &mut Line) -> bool {
+    line.send_as_it_is(r#"{"type":"ping"}"#).await;
+    let mut refused = false;
+    loop {
+        match line.next().await {
+            message if message["type"] == "pong" => break refused,
+            message if message["type"] == "error" => {
+                assert_eq!(message["retry"], true);
+                refused = true;
+            }
+            _ => {}
+        }
     }
 }
 

@@ -208,7 +208,8 @@ async fn figures_tell_of_other_nodes_and_of_redis() {
         (&there, "post", 5.0),
     ] {
         let count = format!("peerline_redis_call_seconds_count{{script=\"{script}\"}}");
-        assert!(figure(node.address, &count).await >= calls, "{count}");
+        // Whoever hears a message may do so before its sender's node is answered.
+        reaches(node.address, &count, calls).await;
     }
     assert!(
         figure(here.address, "peerline_redis_failures_total")

@@ -53,9 +53,8 @@ pub(super) fn encode(
     };
     // A picture is large: it is read in few pieces.
     let input = BufReader::with_capacity(256 << 10, stdout);
-    let pictures = match Pictures::open(input) {
-        Ok(Some(pictures)) => pictures,
-        Ok(None) | Err(_) => return Err(silent(camera)),
+    let Ok(Some(pictures)) = Pictures::open(input) else {
+        return Err(silent(camera));
     };
     let (path, carries) = watch::channel(0);
     let (encoders_tx, encoders) = std::sync::mpsc::sync_channel(ENCODERS);
@@ -105,7 +104,7 @@ struct Feeder<R> {
     count: u32,
 }
 
-impl<R: io::Read> Feeder<R> {
+impl<R: io::BufRead> Feeder<R> {
     /// Starts an encoder for the next picture, and gives away its other end.
     fn start(&self) -> Result<ChildStdin, MediaError> {
         let arguments = program::encode_raw(self.plan.rate());

@@ -2,7 +2,7 @@
 //!
 //! Only what [`program`](super::program) asks `ffmpeg` for is read.
 
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 
 /// Longest line in front of the pictures, or of one of them.
 const LINE: u64 = 256;
@@ -30,14 +30,11 @@ fn is_deep(planes: &str) -> bool {
 }
 
 /// A line with its end; empty at the end of the stream.
-fn line(input: &mut impl Read) -> io::Result<Vec<u8>> {
+fn line(input: &mut impl BufRead) -> io::Result<Vec<u8>> {
     let mut line = Vec::new();
-    // Lines are few and short, and the input is buffered.
-    for byte in input.by_ref().take(LINE).bytes() {
-        line.push(byte?);
-        if line.last() == Some(&b'\n') {
-            return Ok(line);
-        }
+    input.by_ref().take(LINE).read_until(b'\n', &mut line)?;
+    if line.last() == Some(&b'\n') {
+        return Ok(line);
     }
     match line.len() as u64 {
         LINE => Err(invalid("a line in front of a picture is too long")),
@@ -45,7 +42,7 @@ fn line(input: &mut impl Read) -> io::Result<Vec<u8>> {
     }
 }
 
-impl<R: Read> Pictures<R> {
+impl<R: BufRead> Pictures<R> {
     /// Reads what stands in front; `None` if there is nothing.
     pub(super) fn open(mut input: R) -> io::Result<Option<Self>> {
         let header = line(&mut input)?;

@@ -47,6 +47,8 @@ struct Sending {
     route: Option<Route>,
     /// When the task will look by itself.
     armed: Option<Instant>,
+    /// The peer has not consented to anything for too long (RFC 7675 section 5.1).
+    held: bool,
     datagram: Vec<u8>,
 }
 
@@ -87,6 +89,7 @@ impl Repair {
             outgoing: Outgoing::new(Instant::now()),
             route: None,
             armed: None,
+            held: false,
             datagram: Vec::new(),
         }));
         let sooner = Arc::new(Notify::new());
@@ -106,6 +109,14 @@ impl Repair {
     /// From now on records leave as they are: something is sent for which late is worse than lost.
     pub(crate) fn stop(&self) {
         self.0.stopped.store(true, Ordering::Relaxed);
+    }
+
+    /// While ICE has lost the path, nothing is sent: neither what waits nor what is to be sent again.
+    pub(crate) fn hold(&self, held: bool) {
+        if let Some(sender) = self.0.sender.get() {
+            lock(&sender.state).held = held;
+            sender.sooner.notify_one();
+        }
     }
 
     /// From now on numbered records are acknowledged and brought into order.
@@ -283,7 +294,7 @@ impl Sending {
     /// Sends what may leave, and says when to come again.
     fn flush(&mut self, key: &RepairKey) -> Option<Instant> {
         let now = Instant::now();
-        let route = self.route.as_ref()?;
+        let route = self.route.as_ref().filter(|_| !self.held)?;
         while let Some(data) = self.outgoing.transmit(now) {
             self.datagram.clear();
             wire::encode_data(&data, key, &mut self.datagram);
@@ -302,7 +313,9 @@ async fn keep_time(state: Weak<Mutex<Sending>>, key: RepairKey, sooner: Arc<Noti
                 return;
             };
             let mut state = lock(&state);
-            state.outgoing.timeout(Instant::now());
+            if !state.held {
+                state.outgoing.timeout(Instant::now());
+            }
             state.armed = state.flush(&key);
             state.armed
         };
@@ -361,5 +374,25 @@ mod tests {
         assert_eq!(lengths, [100, 100, 50]);
         near.stop();
         assert!(!near.sending(&[23; 100], None, &outlet, address));
+    }
+
+    #[tokio::test]
+    async fn nothing_leaves_without_consent() {
+        let (outlet, address, wire) = socket();
+        let near = Repair::default();
+        near.send(ProbeKey::new(b"", b"").repair(Way::Offerer));
+        near.hold(true);
+        assert!(
+            near.sending(&[23; 100], None, &outlet, address),
+            "it is kept"
+        );
+        wire.set_nonblocking(true).unwrap();
+        let mut buffer = [0; 2000];
+        // Anything that wanted to leave would have been sent at once.
+        assert!(wire.recv(&mut buffer).is_err());
+        near.hold(false);
+        wire.set_nonblocking(false).unwrap();
+        let received = tokio::task::spawn_blocking(move || wire.recv(&mut buffer).unwrap());
+        assert!(received.await.unwrap() > 100);
     }
 }

@@ -102,11 +102,15 @@ impl Driver {
         self.is_verified() && self.state == EngineState::Connected && !interrupted
     }
 
+    /// An answer, and candidates of either side, take the way of the offer. Whoever offers by way of the server finds the path
+    /// lost, though this side may not yet: what it said in-band would wait for the path that it is to mend, and come when
+    /// nobody expects it any more.
     async fn send_description(&mut self, description: Outgoing) -> Result<(), SessionError> {
-        let in_band = self.in_band();
         if matches!(description, Outgoing::Offer(_)) {
-            self.sealed_offer = (!in_band).then(Instant::now);
+            self.by_server = !self.in_band();
+            self.sealed_offer = self.by_server.then(Instant::now);
         }
+        let in_band = self.in_band() && !self.by_server;
         if in_band {
             return self.control.send(&match description {
                 Outgoing::Offer(sdp) => ControlMessage::Offer { sdp },
@@ -126,7 +130,7 @@ impl Driver {
         candidate: IceCandidate,
     ) -> Result<(), SessionError> {
         let candidate = Some(candidate);
-        if self.in_band() {
+        if self.in_band() && !self.by_server {
             return self
                 .control
                 .send(&ControlMessage::IceCandidate { candidate });

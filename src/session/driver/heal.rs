@@ -28,6 +28,7 @@ impl Driver {
     pub(super) fn path_lost(&mut self, now: Instant) -> Result<(), SessionError> {
         let known = self.watchdog.interruption().is_some();
         self.watchdog.path_lost(now);
+        self.engine.repair().hold(true);
         if !known {
             tracing::info!("the path stopped working");
             if self.is_verified() {
@@ -39,6 +40,7 @@ impl Driver {
     }
 
     pub(super) fn path_found(&mut self, now: Instant) {
+        self.engine.repair().hold(false);
         if self.watchdog.path_found(now) && self.is_verified() {
             tracing::info!("a path works again");
             self.engine.catch_up();

@@ -24,7 +24,10 @@ impl Driver {
                 return Err(SessionError::Protocol("it spoke before its hello"));
             }
             ControlMessage::Ping { id } => self.control.send(&ControlMessage::Pong { id })?,
-            ControlMessage::Offer { sdp } => self.negotiate(Input::Offer(sdp)).await?,
+            ControlMessage::Offer { sdp } => {
+                self.by_server = false;
+                self.negotiate(Input::Offer(sdp)).await?;
+            }
             ControlMessage::Answer { sdp } => self.negotiate(Input::Answer(sdp)).await?,
             ControlMessage::IceCandidate { candidate } => self.remote_candidate(candidate).await,
             ControlMessage::LaneOffer {
@@ -89,6 +92,7 @@ impl Driver {
         match message {
             SealedMessage::Offer { sdp, engine, .. } => {
                 self.meet(engine);
+                self.by_server = true;
                 self.negotiate(Input::Offer(sdp)).await
             }
             SealedMessage::Answer { sdp, engine, .. } => {

@@ -104,6 +104,8 @@ pub(crate) struct Driver {
     absence: Option<heal::Absence>,
     /// Our last offer went over the server.
     sealed_offer: Option<Instant>,
+    /// The negotiation that is under way goes by way of the server.
+    by_server: bool,
 }
 
 enum Event {
@@ -192,6 +194,7 @@ impl Driver {
             held: None,
             absence: None,
             sealed_offer: None,
+            by_server: false,
         };
         if let Some(control) = control {
             driver.control.start(control, side, &driver.activity);

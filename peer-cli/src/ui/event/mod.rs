@@ -18,6 +18,7 @@ mod forward;
 mod lab;
 mod meeting;
 mod pipe;
+mod scenario;
 mod traffic;
 mod transfer;
 mod tunnel;
@@ -40,6 +41,7 @@ pub(crate) use forward::{ForwardDone, Participant, RecordDone, Rtp, Speaker, Whi
 pub(crate) use lab::{Cell, Matrix, Network};
 pub(crate) use meeting::{Code, Listening, Peer, Phrase, Waiting};
 pub(crate) use pipe::Piped;
+pub(crate) use scenario::{Scenario, Tested};
 pub(crate) use traffic::Traffic;
 pub(crate) use transfer::{Changed, Done, File, Offer, Progress, Resuming};
 pub(crate) use tunnel::{Connection, Exposed, Forward, Tunnelled};
@@ -132,6 +134,9 @@ events! {
     Connection,
     #[serde(rename = "done")]
     Tunnelled,
+    Scenario,
+    #[serde(rename = "done")]
+    Tested,
     #[cfg(target_os = "linux")]
     Network,
     #[cfg(target_os = "linux")]
