@@ -26,7 +26,7 @@ const NARROW: u64 = 500_000 / 8;
 const LOW: Duration = Duration::from_secs(25);
 
 /// How long a wide link may take to be used.
-const HIGH: Duration = Duration::from_secs(45);
+const HIGH: Duration = Duration::from_secs(75);
 
 /// A film that takes whatever an encoder is given, and no more: a little noise over a picture that moves.
 fn film(path: &std::path::Path, seconds: u32) {
@@ -90,7 +90,7 @@ impl Seen {
 async fn pictures_take_what_a_link_carries_and_more_when_it_does() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("film.avi");
-    film(&path, 90);
+    film(&path, 120);
     let narrow = EmulatedLink::new(LinkConfig {
         delay: Duration::from_millis(20),
         rate: Some(NARROW),
