@@ -67,6 +67,7 @@
 //! | [`tunnel`] | byte streams between what two sides read and write, many over one channel |
 //! | [`media`] | tracks of sound and pictures: sources, packets, recordings |
 //! | [`forward`] | one publisher's tracks for many receivers: rooms of any size |
+//! | [`whip`] | streams into a room and out of it by HTTP: WHIP and WHEP |
 //! | [`bench`](mod@bench) | how good a line is: throughput and round trips |
 //! | [`net`] | the sockets under a session; also emulated links for tests |
 //! | `testing` | two connected sessions in one process (feature `testing`) |
@@ -98,6 +99,7 @@ pub mod signaling;
 pub mod testing;
 pub mod transfer;
 pub mod tunnel;
+pub mod whip;
 
 /// The types of signaling messages, which are part of this crate's interface.
 pub use signaling_protocol;

@@ -272,21 +272,19 @@ impl Task {
         let receiver = Subscriber(who);
         Some(match feedback {
             Feedback::Ready => {
-                let is_known = match self.outgoing.get_mut(&who) {
-                    Some(known) => std::mem::replace(&mut known.ready, true),
-                    None => {
-                        self.early.insert(who);
-                        return None;
-                    }
+                let Some(known) = self.outgoing.get_mut(&who) else {
+                    self.early.insert(who);
+                    return None;
                 };
-                match is_known {
+                if std::mem::replace(&mut known.ready, true) {
                     // It did not want it for a while.
-                    true => Input::KeyWanted(receiver),
-                    false => Input::Subscribe {
-                        who: receiver,
-                        sequence: rand::random(),
-                        timestamp: rand::random(),
-                    },
+                    return Some(Input::KeyWanted(receiver));
+                }
+                let (sequence, timestamp) = known.track.begin(Instant::now());
+                Input::Subscribe {
+                    who: receiver,
+                    sequence,
+                    timestamp,
                 }
             }
             Feedback::Refused => return None,

@@ -4,9 +4,13 @@ use super::forwarding::Way;
 use super::roster::{MemberKey, TrackKey};
 use crate::media::Codec;
 use crate::media::track::IncomingPackets;
-use crate::session::{Member, PlainSession, SessionConfig};
+use crate::session::{Member, PlainSession, SessionConfig, Terms};
+use signaling_protocol::PeerInfo;
 use std::collections::HashMap;
 use tokio::sync::mpsc;
+
+/// Where members' tasks say it.
+pub(super) type Reports = mpsc::Sender<(MemberKey, Report)>;
 
 /// What a member's task has to say.
 pub(super) enum Report {
@@ -17,6 +21,8 @@ pub(super) enum Report {
     Output(String),
     /// Why it could not be connected.
     Failed(String),
+    /// A server could not be called; whoever called it says why.
+    Unmet,
     Gone,
 }
 
@@ -25,7 +31,8 @@ pub(super) enum Order {
     Carry {
         track: TrackKey,
         codec: Codec,
-        stream: String,
+        /// Whose it is.
+        from: PeerInfo,
         way: Way,
     },
     Drop {
@@ -36,8 +43,34 @@ pub(super) enum Order {
 /// The call with one member.
 pub(super) struct Call {
     pub(super) key: MemberKey,
-    pub(super) reports: mpsc::Sender<(MemberKey, Report)>,
+    pub(super) reports: Reports,
     pub(super) orders: mpsc::Receiver<Order>,
+    pub(super) part: Part,
+}
+
+/// What a member does in the room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    /// It sends, and gets what the others send.
+    Everything,
+    /// It only sends, and talks to us by HTTP.
+    Publisher {
+        /// We call it.
+        calls: bool,
+    },
+}
+
+impl Part {
+    fn terms(self) -> Terms {
+        match self {
+            Self::Everything => Terms::default(),
+            Self::Publisher { calls } => Terms {
+                tells_end: true,
+                restarts: calls,
+                ..Terms::default()
+            },
+        }
+    }
 }
 
 impl Call {
@@ -47,12 +80,15 @@ impl Call {
             signaling, joined, ..
         } = member;
         let met = tokio::select! {
-            met = PlainSession::meet(signaling, &joined, config, &[]) => met,
+            met = PlainSession::meet_on(signaling, &joined, config, &[], self.part.terms()) => met,
             // Only those who are connected get orders, so this is the end.
             _ = self.orders.recv() => return,
         };
-        let (session, _) = match met {
+        let (session, _, _) = match met {
             Ok(met) => met,
+            Err(_) if self.part == (Part::Publisher { calls: true }) => {
+                return self.report(Report::Unmet).await;
+            }
             Err(error) => return self.report(Report::Failed(error.to_string())).await,
         };
         self.report(Report::Connected).await;
@@ -77,7 +113,10 @@ impl Call {
                 }
                 Some(track) = incoming.recv() => self.report(Report::Published(track)).await,
                 order = self.orders.recv() => match order {
-                    Some(Order::Carry { track, codec, stream, way }) => {
+                    Some(Order::Carry { .. }) if self.part != Part::Everything => {}
+                    Some(Order::Carry { track, codec, from, way }) => {
+                        // What a member sends belongs together.
+                        let stream = from.id.to_string();
                         match tracks.relay(codec, stream, way.sink(self.key)).await {
                             Ok(outgoing) => {
                                 carried.insert(track, (outgoing.id(), way.clone()));

@@ -15,9 +15,11 @@
 //! | `forwarding` | task each | moves the packets of one track |
 //! | `outside` | task each | RTP of other programs, in and out |
 //! | `member` | task each | the call with one member |
+//! | `viewer` | task each | the call with somebody who watches by HTTP |
+//! | `remote` | task each | somebody else's WHIP or WHEP server, connected again and again |
 //! | [`room`] | task | the members of a room, each with a call of its own |
 //!
-//! Only `room` knows sessions and signaling.
+//! Only `room`, `member`, `viewer` and `remote` know sessions and signaling.
 
 mod cache;
 mod choice;
@@ -31,10 +33,12 @@ mod picture;
 pub mod relay;
 #[cfg(test)]
 mod relay_tests;
+mod remote;
 pub mod room;
 mod roster;
 pub mod speaker;
 mod subscription;
+mod viewer;
 
 pub use outside::{Outside, RtpInput, RtpOutput};
 pub use relay::{Action, Counts, Input, Relay, Subscriber};

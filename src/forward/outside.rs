@@ -4,10 +4,11 @@
 //! There is neither encryption nor a word about who sends: addresses should be of this machine.
 
 use super::forwarding::Way;
-use super::member::{Order, Report};
+use super::member::{Order, Report, Reports};
 use super::roster::{MemberKey, TrackKey};
 use crate::media::track::{Arrived, Feedback, IncomingPackets, Leaving, OutgoingPackets};
 use crate::media::{Codec, Kind, Packet};
+use crate::whip;
 use bytes::Bytes;
 use rtc::rtcp;
 use rtc::rtcp::sender_report::SenderReport;
@@ -201,13 +202,20 @@ pub struct Outside {
     pub inputs: Vec<RtpInput>,
     /// Where the room goes.
     pub output: Option<RtpOutput>,
+    /// Where programs publish and play by HTTP.
+    pub web: Option<whip::Server>,
+    /// Where the room is published by HTTP.
+    pub publish: Vec<whip::Remote>,
+    /// What is played into the room by HTTP.
+    pub play: Vec<whip::Remote>,
 }
 
 /// The part of a member that programs outside play.
 pub(super) struct Member {
     pub(super) key: MemberKey,
-    pub(super) outside: Outside,
-    pub(super) reports: mpsc::Sender<(MemberKey, Report)>,
+    pub(super) inputs: Vec<RtpInput>,
+    pub(super) output: Option<RtpOutput>,
+    pub(super) reports: Reports,
     pub(super) orders: mpsc::Receiver<Order>,
 }
 
@@ -216,7 +224,7 @@ impl Member {
     pub(super) async fn run(mut self) {
         let (tracks_tx, mut tracks) = mpsc::channel(QUEUE);
         let mut streams = JoinSet::new();
-        for input in self.outside.inputs.drain(..) {
+        for input in self.inputs.drain(..) {
             streams.spawn(input.run(tracks_tx.clone()));
         }
         let mut sent: HashMap<TrackKey, (Codec, Way)> = HashMap::new();
@@ -261,7 +269,7 @@ impl Member {
         streams: &mut JoinSet<()>,
     ) -> bool {
         let taken = sent.values().any(|(other, _)| other.kind() == codec.kind());
-        let Some(output) = self.outside.output.filter(|_| !taken) else {
+        let Some(output) = self.output.filter(|_| !taken) else {
             return false;
         };
         let target = output.port(codec.kind());
@@ -278,7 +286,7 @@ impl Member {
             return false;
         };
         let sink = way.sink(self.key);
-        let (track, queue) = OutgoingPackets::to_outside();
+        let (track, queue) = OutgoingPackets::to_outside(codec);
         streams.spawn(send(codec, socket, target, queue));
         way.add(self.key, track).await;
         sink.give(Feedback::Ready);
@@ -286,7 +294,7 @@ impl Member {
     }
 
     async fn tell(&self, sent: &HashMap<TrackKey, (Codec, Way)>) {
-        if let Some(output) = self.outside.output {
+        if let Some(output) = self.output {
             let mut codecs: Vec<_> = sent.values().map(|(codec, _)| *codec).collect();
             codecs.sort_by_key(|codec| codec.kind() == Kind::Audio);
             let report = Report::Output(output.describe(&codecs));

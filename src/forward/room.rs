@@ -5,20 +5,24 @@
 //! nobody wait.
 
 use super::forwarding::Forwarding;
-use super::member::{Call, Order, Report};
+use super::member::{Call, Order, Part, Report};
 use super::outside::{self, Outside};
 use super::relay::Counts;
+use super::remote::{Keeper, Trouble};
 use super::roster::{Change, MemberKey, Roster, TrackKey};
 use super::speaker::Speakers;
+use super::viewer::{self, Viewer};
 use crate::media::track::{Form, IncomingPackets};
 use crate::media::{Codec, IncomingTrack};
 use crate::session::{Member, OpenRoom, SessionConfig};
 use crate::signaling::{Lost, Signaling};
-use signaling_protocol::{Joined, PeerId, PeerInfo};
+use crate::whip::{Refusal, Role, Visitor, Way};
+use signaling_protocol::{IceServer, Joined, PeerId, PeerInfo, PeerName};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tokio_util::task::AbortOnDropHandle;
 
 /// Events that wait for the owner.
 const EVENTS: usize = 256;
@@ -39,6 +43,9 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(4);
 /// Levels of sound that wait; 20 ms of a full room.
 const LEVELS: usize = 256;
 
+/// Those who come by HTTP and wait to be taken, which happens at once; others are told to come back.
+const VISITORS: usize = 32;
+
 /// What happens in the room.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
@@ -56,6 +63,15 @@ pub enum Event {
     Speaker(PeerId),
     /// What programs outside the room are told to expect, as a session description; it may change.
     Output(String),
+    /// Somebody else's WHIP or WHEP server refuses, and is not asked again if this is final.
+    Refused {
+        /// Its address.
+        remote: String,
+        /// What it said.
+        why: String,
+        /// Whether it is asked again.
+        is_final: bool,
+    },
     /// The server is gone, and nobody can come or change any more.
     Lost(Lost),
 }
@@ -125,6 +141,9 @@ impl ForwardedRoom {
         outside: Outside,
     ) -> Self {
         let own_id = joined.own_id.clone();
+        let (visitors_tx, visitors) = mpsc::channel(VISITORS);
+        let (troubles_tx, troubles) = mpsc::channel(VISITORS);
+        let servers = watch::Sender::new(config.usable_ice_servers(&joined.ice_servers));
         let (events_tx, events) = mpsc::channel(EVENTS);
         let (stop, stopped) = mpsc::channel(1);
         let (reports_tx, reports) = mpsc::channel(REPORTS);
@@ -148,10 +167,13 @@ impl ForwardedRoom {
             past: Counts::default(),
             tapped,
             totals: totals_tx,
+            servers,
+            visitors,
+            troubles,
+            published: watch::Sender::new(0),
+            by_http: Vec::new(),
         };
-        if outside.output.is_some() || !outside.inputs.is_empty() {
-            hub.open_outside(own_id, outside);
-        }
+        hub.open_outside(own_id, outside, &visitors_tx, &troubles_tx);
         let task = tokio::spawn(hub.run(stopped));
         Self {
             events,
@@ -214,6 +236,14 @@ struct Hub {
     past: Counts,
     tapped: Option<mpsc::Sender<Tapped>>,
     totals: watch::Sender<Totals>,
+    /// What those who come by HTTP are told to use.
+    servers: watch::Sender<Vec<IceServer>>,
+    visitors: mpsc::Receiver<Visitor>,
+    troubles: mpsc::Receiver<Trouble>,
+    /// The newest track.
+    published: watch::Sender<TrackKey>,
+    /// The server and the clients of WHIP and WHEP.
+    by_http: Vec<AbortOnDropHandle<()>>,
 }
 
 impl Hub {
@@ -232,6 +262,10 @@ impl Hub {
                 },
                 Some((member, report)) = self.reports.1.recv() => self.reported(member, report),
                 Some((member, level)) = self.levels.1.recv() => self.heard(member, level),
+                Some(visitor) = self.visitors.recv() => self.visited(visitor),
+                Some(Trouble { remote, why, is_final }) = self.troubles.recv() => {
+                    self.tell(Event::Refused { remote, why, is_final });
+                }
                 Some(_) = self.tasks.join_next() => {}
                 _ = second.tick() => self.count(),
             }
@@ -247,10 +281,11 @@ impl Hub {
             tracks,
             reports,
             mut tasks,
+            visitors,
             ..
         } = self;
         // Each member's task hangs up when it has no orders to wait for; nobody hears their reports.
-        drop((members, tracks, reports));
+        drop((members, tracks, reports, visitors));
         let all = async { while tasks.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(CLOSE_LIMIT, all).await;
         drop(tasks);
@@ -267,42 +302,156 @@ impl Hub {
         self.next
     }
 
-    /// A member that is no peer.
-    fn open_outside(&mut self, id: PeerId, outside: Outside) {
+    /// Members that are no peers.
+    fn open_outside(
+        &mut self,
+        id: PeerId,
+        outside: Outside,
+        visitors: &mpsc::Sender<Visitor>,
+        troubles: &mpsc::Sender<Trouble>,
+    ) {
+        let Outside {
+            inputs,
+            output,
+            web,
+            publish,
+            play,
+        } = outside;
+        if output.is_some() || !inputs.is_empty() {
+            let (key, orders) = self.admit(PeerInfo {
+                id,
+                name: None,
+                plain: false,
+                away: false,
+            });
+            // Nothing is published yet.
+            self.roster.joined(key);
+            let member = outside::Member {
+                key,
+                inputs,
+                output,
+                reports: self.reports.0.clone(),
+                orders,
+            };
+            self.tasks.spawn(member.run());
+        }
+        if let Some(server) = web {
+            let serving = server.run(visitors.clone(), self.servers.subscribe());
+            let task = tokio::spawn(serving);
+            self.by_http.push(AbortOnDropHandle::new(task));
+        }
+        let publish = publish.into_iter().map(|remote| (remote, Way::Out));
+        for (remote, way) in publish.chain(play.into_iter().map(|remote| (remote, Way::In))) {
+            let keeper = Keeper {
+                remote,
+                way,
+                visitors: visitors.clone(),
+                servers: self.servers.subscribe(),
+                troubles: troubles.clone(),
+                tracks: self.published.subscribe(),
+            };
+            let task = tokio::spawn(keeper.run());
+            self.by_http.push(AbortOnDropHandle::new(task));
+        }
+    }
+
+    /// Gives somebody a place.
+    fn admit(&mut self, info: PeerInfo) -> (MemberKey, mpsc::Receiver<Order>) {
         let key = self.key();
         let (orders, queue) = mpsc::channel(ORDERS);
-        let info = PeerInfo {
-            id,
-            name: None,
-            plain: false,
-            away: false,
-        };
         self.members.insert(key, Connected { info, orders });
-        // Nothing is published yet.
-        self.roster.joined(key);
-        let member = outside::Member {
-            key,
-            outside,
-            reports: self.reports.0.clone(),
-            orders: queue,
-        };
-        self.tasks.spawn(member.run());
+        (key, queue)
     }
 
     fn meet(&mut self, member: Member) {
-        let key = self.key();
-        let (orders, queue) = mpsc::channel(ORDERS);
-        let connected = Connected {
-            info: member.info.clone(),
-            orders,
-        };
-        self.members.insert(key, connected);
+        let fresh = self.config.usable_ice_servers(&member.joined.ice_servers);
+        self.servers.send_replace(fresh);
+        let (key, orders) = self.admit(member.info.clone());
         let call = Call {
             key,
             reports: self.reports.0.clone(),
-            orders: queue,
+            orders,
+            part: Part::Everything,
         };
         self.tasks.spawn(call.run(member, self.config.clone()));
+    }
+
+    /// Somebody comes by HTTP.
+    fn visited(&mut self, visitor: Visitor) {
+        let Visitor {
+            role,
+            name,
+            sections,
+            signaling,
+            joined,
+            is_local,
+            refusal,
+        } = visitor;
+        let config = SessionConfig {
+            loopback: self.config.loopback || is_local,
+            ..self.config.clone()
+        };
+        // Whoever is called has said nothing yet.
+        let calls = !joined.peers.is_empty();
+        let Ok(id) = format!("http-{:08x}", rand::random::<u32>()).parse() else {
+            return;
+        };
+        let info = PeerInfo {
+            id,
+            name: name.clone().filter(|_| role == Role::Publish),
+            plain: false,
+            away: false,
+        };
+        match role {
+            Role::Publish => {
+                let (key, orders) = self.admit(info.clone());
+                let call = Call {
+                    key,
+                    reports: self.reports.0.clone(),
+                    orders,
+                    part: Part::Publisher { calls },
+                };
+                let member = Member {
+                    info,
+                    signaling,
+                    joined,
+                };
+                self.tasks.spawn(call.run(member, config));
+            }
+            Role::Play => {
+                let Some(sections) = viewer::assign(&sections, &self.codecs_of(name.as_ref()))
+                else {
+                    let _ = refusal.send(Refusal::NothingToPlay);
+                    return;
+                };
+                let (key, orders) = self.admit(info);
+                let viewer = Viewer {
+                    key,
+                    reports: self.reports.0.clone(),
+                    orders,
+                    of: name,
+                    sections,
+                    calls,
+                };
+                let place = (signaling, joined);
+                self.tasks.spawn(viewer.run(place, config));
+            }
+        }
+    }
+
+    /// What there is to play of those who are called so, the oldest first.
+    fn codecs_of(&self, name: Option<&PeerName>) -> Vec<Codec> {
+        let mut tracks: Vec<_> = self.tracks.iter().collect();
+        tracks.sort_by_key(|(key, _)| **key);
+        let is_meant = |published: &&Published| {
+            let member = self.members.get(&published.member);
+            name.is_none() || member.is_some_and(|member| member.info.name.as_ref() == name)
+        };
+        let tracks = tracks.into_iter().map(|(_, published)| published);
+        tracks
+            .filter(is_meant)
+            .map(|published| published.forwarding.codec())
+            .collect()
     }
 
     fn reported(&mut self, member: MemberKey, report: Report) {
@@ -326,6 +475,7 @@ impl Hub {
                 self.members.remove(&member);
                 self.tell(Event::Failed(id, why));
             }
+            Report::Unmet => drop(self.members.remove(&member)),
             Report::Gone => {
                 let changes = self.roster.left(member);
                 self.perform(changes);
@@ -371,6 +521,7 @@ impl Hub {
         }
         let published = Published { member, forwarding };
         self.tracks.insert(track, published);
+        self.published.send_replace(track);
         self.tell(Event::Started(id, codec));
         let changes = self.roster.published(member, track);
         self.perform(changes);
@@ -383,13 +534,13 @@ impl Hub {
                     let Some(published) = self.tracks.get(&track) else {
                         continue;
                     };
-                    // What a member sends belongs together.
-                    let publisher = self.members.get(&published.member);
-                    let stream = publisher.map(|member| member.info.id.to_string());
+                    let Some(publisher) = self.members.get(&published.member) else {
+                        continue;
+                    };
                     let order = Order::Carry {
                         track,
                         codec: published.forwarding.codec(),
-                        stream: stream.unwrap_or_default(),
+                        from: publisher.info.clone(),
                         way: published.forwarding.way(),
                     };
                     self.order(to, order);

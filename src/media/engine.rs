@@ -6,10 +6,12 @@
 //! the application unless somebody asks for it (`Tap`).
 
 use super::codec::{Codec, Kind};
+use super::estimate::{Estimate, Estimator};
 use super::track::Form;
 use rtc::interceptor::{
-    Attribute, AttributedPacket, Interceptor, NackGeneratorBuilder, NackResponderBuilder, Packet,
-    ReceiverReportBuilder, Registry, Slot, StreamInfo, TaggedPacket,
+    Attribute, AttributedPacket, CongestionControlBuilder, Interceptor, NackGeneratorBuilder,
+    NackResponderBuilder, Packet, ReceiverReportBuilder, Registry, Slot, StreamInfo, TaggedPacket,
+    TwccSenderBuilder,
 };
 use rtc::peer_connection::configuration::interceptor_registry::{
     configure_rtcp_reports, configure_simulcast_extension_headers, configure_twcc_receiver_only,
@@ -83,7 +85,10 @@ const EXTENSIONS: [(&str, &[Kind]); 11] = {
 
 /// What a connection offers and understands, and what handles its RTCP. Of packets that are only passed on, repetitions and
 /// reports of our own are left to whoever passes them on.
-pub(crate) fn configure(codecs: &[Codec], form: Form) -> Result<(MediaEngine, Registry), Error> {
+pub(crate) fn configure(
+    codecs: &[Codec],
+    form: Form,
+) -> Result<(MediaEngine, Registry, Estimate), Error> {
     let mut engine = MediaEngine::default();
     for codec in codecs {
         let parameters = RTCRtpCodecParameters {
@@ -102,7 +107,14 @@ pub(crate) fn configure(codecs: &[Codec], form: Form) -> Result<(MediaEngine, Re
         .with_interval(NACK_INTERVAL)
         .with_max_nacks_per_packet(NACK_TRIES)
         .build();
+    // No pacer: it would delay what is sent by its own estimate, and our encoders make no bursts that need one.
+    let (estimator, estimate) = Estimator::new();
     let registry = Registry::new()
+        .with(Slot::TwccSender, TwccSenderBuilder::new().build())
+        .with(
+            Slot::CongestionControl,
+            CongestionControlBuilder::new(estimator).build(),
+        )
         .with(Slot::NackGenerator, generator)
         .with(Slot::from(TAP), Tap::new(form));
     configure_simulcast_extension_headers(&mut engine)?;
@@ -114,7 +126,7 @@ pub(crate) fn configure(codecs: &[Codec], form: Form) -> Result<(MediaEngine, Re
         }
         Form::Packets => registry.with(Slot::ReceiverReport, ReceiverReportBuilder::new().build()),
     };
-    Ok((engine, registry))
+    Ok((engine, registry, estimate))
 }
 
 pub(crate) fn rtp_kind(kind: Kind) -> RtpCodecKind {

@@ -14,6 +14,7 @@
 //! | [`record`] | pure and edge | a recording with sound and pictures in time |
 //! | [`player`] | thread each | windows, speakers, pictures for a terminal |
 //! | [`ffmpeg`] | edge | the program |
+//! | `estimate` | pure | what a path carries |
 //! | `engine` | edge | what the `webrtc` crate is told |
 //!
 //! Must not know: sessions, signaling, terminals.
@@ -23,6 +24,7 @@ mod container;
 pub mod depayload;
 pub(crate) mod engine;
 mod error;
+pub(crate) mod estimate;
 pub mod ffmpeg;
 mod frame;
 mod packet;

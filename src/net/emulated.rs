@@ -35,6 +35,11 @@ impl EmulatedLink {
         self.lock().set_outage(outage);
     }
 
+    /// From now on so many bytes a second pass; `None` is unlimited.
+    pub fn set_rate(&self, rate: Option<u64>) {
+        self.lock().set_rate(rate);
+    }
+
     /// From now on longer datagrams vanish; `None` carries all.
     pub fn set_mtu(&self, mtu: Option<usize>) {
         self.lock().set_mtu(mtu);

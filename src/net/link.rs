@@ -97,6 +97,11 @@ impl Link {
         self.outage = outage;
     }
 
+    /// From now on so many bytes a second pass; `None` is unlimited. What waits goes at the old rate.
+    pub fn set_rate(&mut self, rate: Option<u64>) {
+        self.config.rate = rate;
+    }
+
     /// From now on longer datagrams vanish.
     pub fn set_mtu(&mut self, mtu: Option<usize>) {
         self.config.mtu = mtu;

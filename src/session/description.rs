@@ -153,6 +153,54 @@ fn audio_level(extmap: &str) -> Option<u8> {
     number.parse().ok().filter(|_| is_level)
 }
 
+/// The certificate that a description announces, checked or not.
+pub(crate) fn fingerprint(sdp: &str) -> Option<Fingerprint> {
+    let value = sdp
+        .lines()
+        .find_map(|line| line.trim_end().strip_prefix("a=fingerprint:"))?;
+    value.parse().ok()
+}
+
+/// What a section of sound or pictures in an offer comes down to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SectionWish {
+    pub(crate) sends: bool,
+    pub(crate) receives: bool,
+    /// Those that we know, in the order of the offer.
+    pub(crate) codecs: Vec<Codec>,
+}
+
+/// Checks an offer before there is a session for it, and tells its sections of sound and pictures. A session checks it
+/// again.
+pub(crate) fn offered(sdp: &str) -> Result<Vec<SectionWish>, DescriptionError> {
+    let description = Description::parse(sdp)?;
+    let section = |wish: Wish| SectionWish {
+        sends: wish.sends,
+        receives: wish.receives,
+        codecs: preferred(&description.sdp, &wish),
+    };
+    let sections = wishes(&description.sdp).sections.into_iter();
+    Ok(sections.map(section).collect())
+}
+
+/// The codecs of a section, in the order in which its first line names their payload types (RFC 3264 section 5.1).
+fn preferred(sdp: &str, wish: &Wish) -> Vec<Codec> {
+    let mid = format!("a=mid:{}", wish.mid);
+    let mut sections = sdp.split("\nm=").skip(1);
+    let section = sections.find(|section| section.lines().any(|line| line.trim_end() == mid));
+    let head = section.and_then(|section| section.lines().next());
+    let mut codecs = Vec::new();
+    for payload_type in head.unwrap_or_default().split_whitespace().skip(3) {
+        let named = |known: &&(u8, Codec)| payload_type.parse() == Ok(known.0);
+        if let Some((_, codec)) = wish.codecs.iter().find(named)
+            && !codecs.contains(codec)
+        {
+            codecs.push(*codec);
+        }
+    }
+    codecs
+}
+
 /// A side's part in DTLS (RFC 4145 section 4, RFC 5763 section 5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Part {

@@ -329,7 +329,7 @@ impl Lane {
                     return Err(SessionError::Lost);
                 }
                 EngineEvent::State(EngineState::Closed) => return Ok(Step::Closed),
-                EngineEvent::State(_) => {}
+                EngineEvent::Gathered | EngineEvent::State(_) => {}
             },
             message = self.inbox.recv() => match message {
                 Some(ToLane::Answer { repair, sdp }) if self.announced.is_none() => {

@@ -48,10 +48,12 @@ mod watchdog;
 pub use crate::pairing::{ByeCode, Engine as EngineKind, Phrase};
 pub use control::{Bye, Hello, Intent};
 pub use description::DescriptionError;
+pub(crate) use description::{MAX_SDP, SectionWish, offered};
 pub use error::{Fault, SessionError};
 pub use healing::{Cause, Connectivity, Healing, Interruption};
 pub use open_room::{Member, OpenRoom};
 pub use path::{Path, PathKind, PathPolicy, RelayTransport};
+pub(crate) use plain::Terms;
 pub use plain::{FORWARDER, PlainSession, is_forwarder};
 pub use switchboard::{Caller, Switchboard};
 pub use tracks::{IncomingTracks, Tracks};
@@ -127,7 +129,7 @@ impl SessionConfig {
 
     /// The servers that may be used, of those that the signaling server named and our own: no TURN server
     /// if relaying is excluded, and nothing else if there must be a relay.
-    fn usable_ice_servers(&self, named: &[IceServer]) -> Vec<IceServer> {
+    pub(crate) fn usable_ice_servers(&self, named: &[IceServer]) -> Vec<IceServer> {
         let is_turn = |url: &str| {
             let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
             scheme.eq_ignore_ascii_case("turn") || scheme.eq_ignore_ascii_case("turns")

@@ -3,9 +3,13 @@
 //! A task owns the membership. Each other member becomes a [`Member`] with a [`Signaling`] of its own, in which nobody else
 //! is heard. The task ends, and leaves the room, when the room and all that came from it are dropped.
 
+use super::description::fingerprint;
 use super::plain::is_forwarder;
+use crate::pairing::Fingerprint;
 use crate::signaling::{Lost, Signaling};
-use signaling_protocol::{ClientMessage, IceServer, Joined, PeerId, PeerInfo, ServerMessage};
+use signaling_protocol::{
+    ClientMessage, IceServer, Joined, LeaveReason, PeerId, PeerInfo, ServerMessage,
+};
 use std::collections::HashMap;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -51,7 +55,7 @@ impl OpenRoom {
         let porter = Porter {
             signaling,
             joined,
-            inboxes: HashMap::new(),
+            peers: HashMap::new(),
             members: to_owner,
             outgoing: outgoing.downgrade(),
         };
@@ -89,9 +93,21 @@ impl OpenRoom {
 struct Porter {
     signaling: Signaling,
     joined: Joined,
-    inboxes: HashMap<PeerId, mpsc::Sender<Result<ServerMessage, Lost>>>,
+    /// Everybody else in the room.
+    peers: HashMap<PeerId, Peer>,
     members: mpsc::Sender<Result<Member, Lost>>,
     outgoing: mpsc::WeakSender<ClientMessage>,
+}
+
+type Inbox = mpsc::Sender<Result<ServerMessage, Lost>>;
+
+/// Somebody else in the room, and the call with them.
+struct Peer {
+    info: PeerInfo,
+    /// Closed once the call is over, or it does not read.
+    inbox: Option<Inbox>,
+    /// Of what they described in it: another one is another call.
+    certificate: Option<Fingerprint>,
 }
 
 /// Who begins a call.
@@ -116,7 +132,7 @@ impl Porter {
                 message = self.signaling.next() => match message {
                     Ok(message) => self.take(message),
                     Err(lost) => {
-                        for inbox in self.inboxes.values() {
+                        for inbox in self.peers.values().filter_map(|peer| peer.inbox.as_ref()) {
                             let _ = inbox.try_send(Err(lost.clone()));
                         }
                         let _ = self.members.try_send(Err(lost));
@@ -144,29 +160,73 @@ impl Porter {
             // The room was entered anew: everybody has another id.
             ServerMessage::Joined(joined) => {
                 self.joined = joined;
-                self.inboxes.clear();
+                self.peers.clear();
                 self.call_everybody();
             }
             ServerMessage::PeerLeft { ref peer, .. } => {
-                if let Some(inbox) = self.inboxes.remove(peer) {
+                if let Some(Peer {
+                    inbox: Some(inbox), ..
+                }) = self.peers.remove(peer)
+                {
                     // overflow: its end says the same.
                     let _ = inbox.try_send(Ok(message));
                 }
             }
-            ServerMessage::Offer { ref from, .. }
-            | ServerMessage::Answer { ref from, .. }
-            | ServerMessage::IceCandidate { ref from, .. } => {
+            ServerMessage::Offer { ref from, ref sdp } => {
                 let from = from.clone();
-                let told = self
-                    .inboxes
-                    .get(&from)
-                    .map(|inbox| inbox.try_send(Ok(message)).is_ok());
-                // overflow: a call that does not read is cut off.
-                if told == Some(false) {
-                    self.inboxes.remove(&from);
+                self.begin_anew(&from, sdp);
+                self.tell(&from, message);
+            }
+            ServerMessage::Answer { ref from, ref sdp } => {
+                let from = from.clone();
+                if let Some(peer) = self.peers.get_mut(&from) {
+                    peer.certificate = peer.certificate.or_else(|| fingerprint(sdp));
                 }
+                self.tell(&from, message);
+            }
+            ServerMessage::IceCandidate { ref from, .. } => {
+                let from = from.clone();
+                self.tell(&from, message);
             }
             other => tracing::trace!(?other, "ignored"),
+        }
+    }
+
+    fn tell(&mut self, to: &PeerId, message: ServerMessage) {
+        let Some(peer) = self.peers.get_mut(to) else {
+            return;
+        };
+        // overflow: a call that does not read is cut off.
+        if let Some(inbox) = &peer.inbox
+            && inbox.try_send(Ok(message)).is_err()
+        {
+            peer.inbox = None;
+        }
+    }
+
+    /// Somebody offers: in the call with them, or because that has broken down, which we may have noticed or not.
+    fn begin_anew(&mut self, from: &PeerId, sdp: &str) {
+        let Some(peer) = self.peers.get_mut(from) else {
+            return;
+        };
+        let certificate = fingerprint(sdp);
+        let is_another =
+            peer.certificate.is_some() && certificate.is_some() && peer.certificate != certificate;
+        let is_open = peer.inbox.as_ref().is_some_and(|inbox| !inbox.is_closed());
+        if is_open && !is_another {
+            peer.certificate = peer.certificate.or(certificate);
+            return;
+        }
+        if let Some(inbox) = peer.inbox.take() {
+            let _ = inbox.try_send(Ok(ServerMessage::PeerLeft {
+                peer: from.clone(),
+                reason: LeaveReason::Lost,
+            }));
+        }
+        let info = peer.info.clone();
+        self.begin(info, Caller::Them);
+        if let Some(peer) = self.peers.get_mut(from) {
+            peer.certificate = certificate;
         }
     }
 
@@ -185,6 +245,11 @@ impl Porter {
         }
         let (inbox, incoming) = mpsc::channel(INBOX);
         let callee = (caller == Caller::Us).then(|| peer.clone());
+        let known = Peer {
+            info: peer.clone(),
+            inbox: Some(inbox),
+            certificate: None,
+        };
         let member = Member {
             signaling: self.signaling.part(outgoing, incoming),
             joined: Joined {
@@ -195,7 +260,7 @@ impl Porter {
         };
         // overflow: it is not called; rooms have fewer places.
         if self.members.try_send(Ok(member)).is_ok() {
-            self.inboxes.insert(peer.id, inbox);
+            self.peers.insert(peer.id, known);
         }
     }
 }

@@ -37,13 +37,13 @@ pub(super) struct Ask<'a> {
 
 /// An open connection; dropped, it is closed.
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(crate) struct Connection {
     sender: SendRequest<Full<Bytes>>,
     _driver: AbortOnDropHandle<()>,
 }
 
 impl Connection {
-    pub(super) async fn open(server: &ServerUrl) -> Result<Self, Unreachable> {
+    pub(crate) async fn open(server: &ServerUrl) -> Result<Self, Unreachable> {
         let (host, port) = server.host_and_port();
         let stream = dial::dial(&host, port).await?;
         let stream = if server.is_secure() {
@@ -105,6 +105,14 @@ impl Connection {
         let request = request
             .body(Full::new(Bytes::from(body)))
             .map_err(|error| Lost::Protocol(shown(&error.to_string())))?;
+        self.send(request).await
+    }
+
+    /// As [`ask`](Self::ask), anything.
+    pub(crate) async fn send(
+        &mut self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, Lost> {
         self.sender.send_request(request).await.map_err(broken)
     }
 }

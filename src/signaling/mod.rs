@@ -9,6 +9,7 @@
 
 mod actor;
 mod backoff;
+mod carried;
 mod client;
 mod dial;
 mod error;
@@ -27,9 +28,11 @@ mod tls;
 mod transport;
 mod websocket;
 
+pub(crate) use carried::{Begins, Carried};
 pub use client::Signaling;
 pub use error::{Lost, Refusal, SendError, SignalingError, Unreachable};
 pub use fingerprint::{Fingerprint, FingerprintError};
+pub(crate) use http::Connection as HttpConnection;
 pub(crate) use relay::Relay;
 pub use server_url::{ServerUrl, ServerUrlError};
 pub use survey::{Survey, survey};

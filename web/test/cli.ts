@@ -131,6 +131,11 @@ export class Cli {
   }
 
   /** Ends it as a crash would, if it still runs. */
+  /** Stops it where it is, or lets it go on. */
+  freeze(frozen: boolean): void {
+    this.#process.kill(frozen ? "SIGSTOP" : "SIGCONT");
+  }
+
   async kill(): Promise<void> {
     this.#process.kill("SIGKILL");
     await this.#ended;

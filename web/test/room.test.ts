@@ -92,6 +92,57 @@ describe("rooms", { timeout: 10 * LIMIT_MS }, () => {
     await Promise.all([a, b, late].map(({ context }) => context.close()));
   });
 
+  /** Waits until the newest connection of a page decodes pictures. */
+  async function decodesAnew(page: Page, before: number): Promise<void> {
+    await page.waitForFunction(
+      async (before) => {
+        const seen = (window as unknown as { seen: RTCPeerConnection[] }).seen;
+        const newest = seen.at(-1);
+        if (newest === undefined || seen.length <= before) return false;
+        const entries = [...(await newest.getStats()).values()] as Readonly<Record<string, unknown>>[];
+        return entries.some(({ type, kind, framesDecoded }) => type === "inbound-rtp" && kind === "video" && Number(framesDecoded) > 30);
+      },
+      before,
+      { polling: 200 },
+    );
+  }
+
+  const connections = (page: Page): Promise<number> => page.evaluate(() => (window as unknown as { seen: RTCPeerConnection[] }).seen.length);
+
+  test("a line that broke down is connected again: with a forwarder that stood still, and with a page", async () => {
+    const cli = new Cli("forward", "--room", "stalls", "--server", server.url);
+    await cli.hears("waiting");
+    const both = [await enter("stalls", ALL), await enter("stalls", ALL)];
+    for (const { page } of both) {
+      await page.getByText(FORWARDED).waitFor();
+      await sees(page);
+    }
+    const before = await Promise.all(both.map(({ page }) => connections(page)));
+    cli.freeze(true);
+    for (const { page } of both) await page.waitForFunction(() => (window as unknown as { seen: RTCPeerConnection[] }).seen.some(({ connectionState }) => connectionState === "failed" || connectionState === "closed"));
+    cli.freeze(false);
+    const began = Date.now();
+    for (const [index, { page }] of both.entries()) await decodesAnew(page, before[index] ?? 0);
+    console.log(`connected again ${Date.now() - began} ms after the forwarder went on`);
+    cli.interrupt();
+    assert.equal((await cli.ends()).exit, 0);
+
+    // Directly: one side loses the other, and calls anew under another certificate.
+    for (const { page } of both) {
+      await page.getByText(DIRECTLY).waitFor();
+      await sees(page);
+    }
+    const direct = await Promise.all(both.map(({ page }) => connections(page)));
+    await both[1]?.page.evaluate(() => {
+      const lost = (window as unknown as { seen: RTCPeerConnection[] }).seen.at(-1);
+      Object.defineProperty(lost, "connectionState", { value: "failed" });
+      lost?.dispatchEvent(new Event("connectionstatechange"));
+    });
+    for (const [index, { page }] of both.entries()) await decodesAnew(page, direct[index] ?? 0);
+    assert.deepEqual(both.flatMap(({ troubles }) => troubles), []);
+    await Promise.all(both.map(({ context }) => context.close()));
+  });
+
   test("a page and terminals through a forwarder", async () => {
     const cli = new Cli("forward", "--room", "mixed", "--server", server.url);
     await cli.hears("waiting");

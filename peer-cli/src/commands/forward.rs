@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use peerline::forward::{Event, ForwardedRoom, Outside, RtpInput, RtpOutput};
 use peerline::media::codec::Codec;
+use peerline::whip::{self, Remote, Token};
 use signaling_protocol::RoomName;
 use tokio_util::sync::CancellationToken;
 
@@ -40,6 +41,38 @@ pub(crate) struct Arguments {
     /// Write what is sent there to this file, for ffmpeg -protocol_whitelist file,udp,rtp -i FILE
     #[arg(long, value_name = "FILE", requires = "rtp_out")]
     sdp: Option<PathBuf>,
+
+    /// Let programs publish at http://ADDRESS/whip (WHIP) and play from http://ADDRESS/whep (WHEP), as OBS, GStreamer and
+    /// pages do; /whip/NAME publishes under a name, /whep/NAME plays it
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    whip_listen: Option<SocketAddr>,
+
+    /// What those programs have to send as their bearer token; without one, everybody may publish and play who can connect
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        env = "PEERLINE_WHIP_TOKEN",
+        hide_env_values = true,
+        requires = "whip_listen"
+    )]
+    whip_token: Option<String>,
+
+    /// Publish the first picture and the first sound of the room at this WHIP address of another server. May be repeated
+    #[arg(long, value_name = "URL", value_parser = Remote::new)]
+    whip: Vec<Remote>,
+
+    /// Play this WHEP address of another server into the room. May be repeated
+    #[arg(long, value_name = "URL", value_parser = Remote::new)]
+    whep: Vec<Remote>,
+
+    /// The bearer token for --whip and --whep
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        env = "PEERLINE_BEARER",
+        hide_env_values = true
+    )]
+    bearer: Option<String>,
 
     /// Leave after this many seconds
     #[arg(long, value_name = "SECONDS", value_parser = timeout, allow_negative_numbers = true)]
@@ -80,8 +113,34 @@ async fn outside(arguments: &Arguments, ui: &Ui) -> Result<Outside, Failure> {
         ui.say(event::Rtp::input(*codec, address));
         inputs.push(input);
     }
-    let output = arguments.rtp_out.map(RtpOutput);
-    Ok(Outside { inputs, output })
+    let mut web = None;
+    if let Some(address) = arguments.whip_listen {
+        let token = arguments
+            .whip_token
+            .as_deref()
+            .filter(|token| !token.is_empty());
+        if token.is_none() && !address.ip().is_loopback() {
+            ui.note("Everybody who reaches this address may publish and play; --whip-token asks for a token.");
+        }
+        let failed = |error| Failure::local(format!("cannot listen at {address}"), &error);
+        let server = whip::Server::bind(address, token.map(Token::new));
+        let server = server.await.map_err(failed)?;
+        ui.say(event::Whip::listening(server.address().map_err(failed)?));
+        web = Some(server);
+    }
+    let with_token = |remotes: &[Remote]| {
+        let remotes = remotes.iter().cloned();
+        remotes
+            .map(|remote| remote.with_token(arguments.bearer.clone()))
+            .collect()
+    };
+    Ok(Outside {
+        inputs,
+        output: arguments.rtp_out.map(RtpOutput),
+        web,
+        publish: with_token(&arguments.whip),
+        play: with_token(&arguments.whep),
+    })
 }
 
 /// Enters the room and forwards until it is told to stop.

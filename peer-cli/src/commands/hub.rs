@@ -85,6 +85,16 @@ pub(super) fn say(ui: &Ui, event: Event) -> Result<(), Failure> {
         Event::Speaker(id) => ui.say(event::Speaker { id: id.to_string() }),
         // Only whoever sends something out is told.
         Event::Output(_) => {}
+        Event::Refused {
+            remote,
+            why,
+            is_final: true,
+        } => {
+            let what = format!("{remote} cannot be used: {why}");
+            let hint = "check the address and --bearer";
+            return Err(Failure::new(Exit::Declined, "whip-refused", what).hint(hint));
+        }
+        Event::Refused { remote, why, .. } => ui.say(event::Whip::refused(remote, why)),
         Event::Lost(lost) => return Err(Failure::from(&SignalingError::Lost(lost))),
     }
     Ok(())

@@ -38,3 +38,4 @@ mod transfers;
 #[cfg(unix)]
 mod tunnels;
 mod turn_servers;
+mod whip;

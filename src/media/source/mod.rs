@@ -1,14 +1,18 @@
 //! Where frames come from: a test picture and tone, files, devices, anything `ffmpeg` reads.
 //!
-//! What is encoded in a way that can be sent is passed through; everything else is encoded by `ffmpeg`. Files are
+//! What is encoded in a way that can be sent is passed through; everything else is encoded by `ffmpeg`, pictures at the rate
+//! that the path carries ([`Source::path_carries`]). Files are
 //! read by a thread of their own, ahead of time by a few frames; it ends with its [`Source`]. Nothing waits
 //! here until a frame is due: [`pace`] says when that is.
 
+mod live;
 mod open;
 pub mod pace;
 mod program;
+mod rate;
 mod spec;
 mod test;
+mod y4m;
 
 pub use spec::Spec;
 
@@ -18,7 +22,7 @@ use super::error::MediaError;
 use super::ffmpeg::Running;
 use super::frame::Frame;
 use std::io;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 /// Whether this machine seems to have a camera or, for [`Kind::Audio`], a microphone. That it can be used shows only when
 /// it is.
@@ -35,6 +39,8 @@ pub struct Source {
     codec: Codec,
     is_live: bool,
     frames: Frames,
+    /// Tells an encoder of ours what the path carries.
+    path: Option<watch::Sender<u64>>,
 }
 
 #[derive(Debug)]
@@ -73,6 +79,14 @@ impl Source {
         self.is_live
     }
 
+    /// The path to whoever sees this carries so many bits a second. Pictures that are encoded here follow it, and
+    /// nothing else does.
+    pub fn path_carries(&self, rate: u64) {
+        if let Some(path) = &self.path {
+            path.send_if_modified(|known| std::mem::replace(known, rate) != rate);
+        }
+    }
+
     /// The next frame; `None` at the end.
     ///
     /// # Errors
@@ -90,6 +104,7 @@ impl Source {
             codec: clip.codec(),
             is_live: false,
             frames: Frames::Clip(clip),
+            path: None,
         })
     }
 
@@ -121,6 +136,7 @@ impl Source {
             codec,
             is_live,
             frames: Frames::Read(frames),
+            path: None,
         }
     }
 }

@@ -5,7 +5,7 @@ use super::super::container::{self, Input, Opened, Reader};
 use super::super::error::MediaError;
 use super::super::ffmpeg::{Program, Running};
 use super::program::{self, Device};
-use super::{Source, Spec};
+use super::{Source, Spec, live};
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -34,9 +34,36 @@ fn lacks(spec: &Spec, wanted: Kind) -> MediaError {
 }
 
 fn device(device: &Device, kind: Kind) -> Result<Source, MediaError> {
-    let arguments = [device.input(), program::encode(kind)].concat();
-    let running = start(&arguments, Stdio::null())?;
-    from_program(device.name(), running, true)
+    encoded(device.input(), kind, None, device.name(), true)
+}
+
+/// What has to be encoded. `rest` is what the program reads from its standard input.
+fn encoded(
+    input: Vec<String>,
+    kind: Kind,
+    rest: Option<Input>,
+    name: String,
+    is_live: bool,
+) -> Result<Source, MediaError> {
+    let output = match kind {
+        Kind::Audio => program::encode_sound(),
+        Kind::Video => program::raw(),
+    };
+    let stdin = match rest {
+        Some(_) => Stdio::piped(),
+        None => Stdio::null(),
+    };
+    let mut running = start(&[input, output].concat(), stdin)?;
+    if let (Some(mut stdin), Some(mut rest)) = (running.take_stdin(), rest) {
+        // It ends when the input does, or the program.
+        std::thread::spawn(move || {
+            let _ = io::copy(&mut rest, &mut stdin);
+        });
+    }
+    match kind {
+        Kind::Audio => from_program(name, running, is_live),
+        Kind::Video => live::encode(name, running, is_live),
+    }
 }
 
 fn file(location: &str, spec: &Spec, kind: Kind) -> Result<Source, MediaError> {
@@ -57,19 +84,11 @@ fn stream(input: Input, spec: &Spec, kind: Kind) -> Result<Source, MediaError> {
         name: spec.to_string(),
         source,
     })?;
-    let mut rest = match opened {
+    let rest = match opened {
         Opened::Known(reader) => return known(reader, spec, kind),
         Opened::Other(rest) => rest,
     };
-    let arguments = [program::stdin(), program::encode(kind)].concat();
-    let mut running = start(&arguments, Stdio::piped())?;
-    if let Some(mut stdin) = running.take_stdin() {
-        // It ends when the input does, or the program.
-        std::thread::spawn(move || {
-            let _ = io::copy(&mut rest, &mut stdin);
-        });
-    }
-    from_program(spec.to_string(), running, true)
+    encoded(program::stdin(), kind, Some(rest), spec.to_string(), true)
 }
 
 fn known(reader: Reader, spec: &Spec, kind: Kind) -> Result<Source, MediaError> {
@@ -88,10 +107,15 @@ fn other(location: &str, kind: Kind) -> Result<Source, MediaError> {
         let name = location.to_owned();
         return Err(MediaError::Lacks { name, wanted: kind });
     }
-    let output = program::copy(found).unwrap_or_else(|| program::encode(kind));
-    let arguments = [program::location(location, kind), output].concat();
-    let running = start(&arguments, Stdio::null())?;
-    from_program(location.to_owned(), running, location.contains("://"))
+    let (input, is_live) = (program::location(location, kind), location.contains("://"));
+    let name = location.to_owned();
+    match program::copy(found) {
+        Some(output) => {
+            let running = start(&[input, output].concat(), Stdio::null())?;
+            from_program(name, running, is_live)
+        }
+        None => encoded(input, kind, None, name, is_live),
+    }
 }
 
 fn start(arguments: &[String], stdin: Stdio) -> Result<Running, MediaError> {

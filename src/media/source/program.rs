@@ -164,60 +164,77 @@ pub(super) fn copy(codec: &str) -> Option<Vec<String>> {
     Some(words(&[format, &OUTPUT].concat()))
 }
 
-/// Output of what has to be encoded: VP8 with a key frame each second, since nobody can ask this encoder for
-/// one; Opus in packets of 20 ms.
-pub(super) fn encode(kind: Kind) -> Vec<String> {
-    let format: &[&str] = match kind {
-        Kind::Video => &[
-            "-an",
-            "-vf",
-            "scale='min(1280,iw)':-2,fps=30",
-            "-pix_fmt",
-            "yuv420p",
-            "-c:v",
-            "libvpx",
-            "-deadline",
-            "realtime",
-            "-cpu-used",
-            "8",
-            "-threads",
-            "2",
-            "-b:v",
-            "1M",
-            "-maxrate",
-            "1500k",
-            "-bufsize",
-            "500k",
-            "-g",
-            "30",
-            "-error-resilient",
-            "1",
-            "-auto-alt-ref",
-            "0",
-            "-lag-in-frames",
-            "0",
-            "-f",
-            "ivf",
-        ],
-        Kind::Audio => &[
-            "-vn",
-            "-ac",
-            "2",
-            "-ar",
-            "48000",
-            "-c:a",
-            "libopus",
-            "-b:a",
-            "48k",
-            "-frame_duration",
-            "20",
-            "-page_duration",
-            "20000",
-            "-f",
-            "ogg",
-        ],
+/// Output of sound that has to be encoded: Opus in packets of 20 ms.
+pub(super) fn encode_sound() -> Vec<String> {
+    let format = [
+        "-vn",
+        "-ac",
+        "2",
+        "-ar",
+        "48000",
+        "-c:a",
+        "libopus",
+        "-b:a",
+        "48k",
+        "-frame_duration",
+        "20",
+        "-page_duration",
+        "20000",
+        "-f",
+        "ogg",
+    ];
+    words(&[&format[..], &OUTPUT].concat())
+}
+
+/// Output of pictures as they are, for [`encode_raw`]: at most 1280 columns, 30 a second.
+pub(super) fn raw() -> Vec<String> {
+    let format = [
+        "-an",
+        "-vf",
+        "scale='min(1280,iw)':-2,fps=30",
+        "-pix_fmt",
+        "yuv420p",
+        "-f",
+        "yuv4mpegpipe",
+    ];
+    words(&[&format[..], &OUTPUT].concat())
+}
+
+/// Encodes pictures from standard input: VP8 at so many bits a second, with a key frame each second, since nobody can ask
+/// this encoder for one. Low rates are for small pictures.
+pub(super) fn encode_raw(rate: u64) -> Vec<String> {
+    let width = match rate {
+        ..150_000 => 320,
+        150_000..400_000 => 640,
+        _ => 1280,
     };
-    words(&[format, &OUTPUT].concat())
+    let mut all = words(&["-f", "yuv4mpegpipe", "-i", "pipe:0", "-vf"]);
+    all.push(format!("scale='min({width},iw)':-2"));
+    let fixed = [
+        "-c:v",
+        "libvpx",
+        "-deadline",
+        "realtime",
+        "-cpu-used",
+        "8",
+        "-threads",
+        "2",
+        "-g",
+        "30",
+        "-error-resilient",
+        "1",
+        "-auto-alt-ref",
+        "0",
+        "-lag-in-frames",
+        "0",
+    ];
+    all.extend(words(&fixed));
+    let (most, buffer) = (rate * 11 / 10, rate / 2);
+    for (option, value) in [("-b:v", rate), ("-maxrate", most), ("-bufsize", buffer)] {
+        all.extend([option.to_owned(), value.to_string()]);
+    }
+    all.extend(words(&[&["-f", "ivf"][..], &OUTPUT].concat()));
+    all
 }
 
 /// Each frame leaves at once.

@@ -5,6 +5,7 @@ use super::outgoing::{self, Leg, OutgoingTrack};
 use super::packets::{self, FeedbackSink, IncomingPackets, OutgoingPackets};
 use crate::media::codec::{Codec, Kind};
 use crate::media::engine::{rtp_codec, rtp_kind};
+use crate::media::estimate::Estimate;
 use rtc::rtp_transceiver::rtp_sender::{RTCRtpCodingParameters, RTCRtpEncodingParameters};
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
@@ -67,6 +68,10 @@ pub(crate) struct Board {
     incoming: Vec<Incoming>,
     outlet: Outlet,
     wishes: Wishes,
+    /// Tracks of ours that are not sent yet are not begun with now.
+    held: bool,
+    /// What the connection carries, all tracks together.
+    estimate: Estimate,
     next: u64,
 }
 
@@ -93,14 +98,18 @@ struct Incoming {
 }
 
 impl Board {
-    /// `outlet` gets what the peer begins to send; `codecs` are those of the connection.
-    pub(crate) fn new(codecs: &[Codec], outlet: Outlet) -> Self {
+    /// `outlet` gets what the peer begins to send; `codecs` are those of the connection, and `estimate` says what it
+    /// carries.
+    pub(crate) fn new(codecs: &[Codec], outlet: Outlet, estimate: Option<Estimate>) -> Self {
         Self {
             codecs: codecs.to_vec(),
             outgoing: Vec::new(),
             incoming: Vec::new(),
             outlet,
             wishes: Wishes::default(),
+            held: false,
+            // Nothing is ever said on it.
+            estimate: estimate.unwrap_or_else(|| watch::channel(None).1),
             next: 0,
         }
     }
@@ -112,7 +121,13 @@ impl Board {
         codec: Codec,
     ) -> Result<OutgoingTrack, Error> {
         let slot = self.slot(connection, codec, STREAM).await?;
-        let (handle, leg, task) = outgoing::outgoing(slot.id, codec, slot.ssrc, slot.track.clone());
+        let (handle, leg, task) = outgoing::outgoing(
+            slot.id,
+            codec,
+            slot.ssrc,
+            slot.track.clone(),
+            self.estimate.clone(),
+        );
         self.keep(codec, slot, leg, task);
         Ok(handle)
     }
@@ -127,7 +142,7 @@ impl Board {
     ) -> Result<OutgoingPackets, Error> {
         let slot = self.slot(connection, codec, stream).await?;
         let (handle, leg, task) =
-            packets::outgoing(slot.id, slot.ssrc, slot.track.clone(), feedback);
+            packets::outgoing(slot.id, codec, slot.ssrc, slot.track.clone(), feedback);
         self.keep(codec, slot, leg, task);
         Ok(handle)
     }
@@ -234,6 +249,18 @@ impl Board {
         self.wishes = wishes;
     }
 
+    /// Whether there is a track of ours that waits for a negotiation.
+    pub(crate) fn waits(&self) -> bool {
+        let waits = |outgoing: &Outgoing| matches!(*outgoing.leg.borrow(), Leg::Waiting);
+        self.outgoing.iter().any(waits)
+    }
+
+    /// Whether tracks of ours that are not sent yet may be begun with: a peer that does not know our description drops
+    /// what comes. [`settle`](Self::settle) begins with them afterwards.
+    pub(crate) fn hold(&mut self, held: bool) {
+        self.held = held;
+    }
+
     /// A negotiation is over: tracks learn what came of it.
     pub(crate) async fn settle(&mut self, connection: &Arc<dyn PeerConnection>) {
         if self.outgoing.is_empty() && self.incoming.is_empty() {
@@ -260,9 +287,14 @@ impl Board {
             Some(wish) if wish.refused => Leg::Refused,
             _ => Leg::Waiting,
         };
+        let begins =
+            |known: Leg| matches!((known, leg), (Leg::Waiting | Leg::Refused, Leg::Open(_)));
         outgoing
             .leg
-            .send_if_modified(|known| std::mem::replace(known, leg) != leg);
+            .send_if_modified(|known| match self.held && begins(*known) {
+                true => false,
+                false => std::mem::replace(known, leg) != leg,
+            });
     }
 
     async fn settle_incoming(&self, transceiver: &Arc<dyn RtpTransceiver>, wish: Option<&Wish>) {

@@ -1,6 +1,7 @@
 //! A track that we send.
 
 use super::super::codec::Codec;
+use super::super::estimate::Estimate;
 use super::super::frame::Frame;
 use super::super::payload::Packetizer;
 use rtc::rtcp::payload_feedbacks::full_intra_request::FullIntraRequest;
@@ -67,6 +68,7 @@ pub struct OutgoingTrack {
     frames: mpsc::Sender<Frame>,
     leg: watch::Receiver<Leg>,
     wanted: watch::Receiver<u64>,
+    estimate: Estimate,
     counters: Arc<Counters>,
 }
 
@@ -111,6 +113,11 @@ impl OutgoingTrack {
         self.sending()
     }
 
+    /// What the connection carries, in bits a second and for all of its tracks together, as far as the peer tells it.
+    pub fn path_carries(&self) -> Option<u64> {
+        *self.estimate.borrow()
+    }
+
     /// How much was sent.
     pub fn counts(&self) -> OutgoingCounts {
         let Counters {
@@ -134,6 +141,7 @@ pub(super) fn outgoing(
     codec: Codec,
     ssrc: u32,
     track: Arc<TrackLocalStaticRTP>,
+    estimate: Estimate,
 ) -> (OutgoingTrack, watch::Sender<Leg>, impl Future<Output = ()>) {
     let (frames, queue) = mpsc::channel(QUEUE);
     let (leg_tx, leg) = watch::channel(Leg::Waiting);
@@ -156,6 +164,7 @@ pub(super) fn outgoing(
         frames,
         leg,
         wanted,
+        estimate,
         counters,
     };
     (handle, leg_tx, task.run())

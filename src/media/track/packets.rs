@@ -14,8 +14,9 @@ use rtc::rtcp::receiver_report::ReceiverReport;
 use rtc::rtcp::sender_report::SenderReport;
 use rtc::rtcp::transport_feedbacks::transport_layer_nack::TransportLayerNack;
 use rtc::rtp;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 use tokio::sync::{mpsc, watch};
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 use webrtc::media_stream::track_local::{TrackLocal, TrackLocalEvent};
@@ -264,12 +265,22 @@ impl FeedbackSink {
     }
 }
 
-/// A track of ours that passes somebody else's packets on.
-#[derive(Debug)]
+/// A track of ours that passes somebody else's packets on. Its clones are the same track.
+#[derive(Debug, Clone)]
 pub(crate) struct OutgoingPackets {
     id: u64,
+    clock_rate: u32,
     queue: mpsc::Sender<Leaving>,
     dropped: Arc<AtomicU64>,
+    newest: Arc<Mutex<Option<Newest>>>,
+}
+
+/// The packet furthest on of those that were sent.
+#[derive(Debug, Clone, Copy)]
+struct Newest {
+    sequence: u16,
+    timestamp: u32,
+    at: Instant,
 }
 
 /// What leaves on a track.
@@ -281,14 +292,19 @@ pub(crate) enum Leaving {
 
 impl OutgoingPackets {
     /// One whose packets are taken here and not by a session.
-    pub(crate) fn to_outside() -> (Self, mpsc::Receiver<Leaving>) {
+    pub(crate) fn to_outside(codec: Codec) -> (Self, mpsc::Receiver<Leaving>) {
         let (queue, leaving) = mpsc::channel(QUEUE);
-        let track = Self {
-            id: 0,
+        (Self::new(0, codec, queue), leaving)
+    }
+
+    fn new(id: u64, codec: Codec, queue: mpsc::Sender<Leaving>) -> Self {
+        Self {
+            id,
+            clock_rate: codec.clock_rate(),
             queue,
             dropped: Arc::default(),
-        };
-        (track, leaving)
+            newest: Arc::default(),
+        }
     }
 
     /// Names it for its session.
@@ -296,8 +312,37 @@ impl OutgoingPackets {
         self.id
     }
 
+    /// The sequence number and the timestamp with which the next source begins: behind what was sent, and anywhere if
+    /// nothing was (RFC 3550 section 5.1).
+    pub(crate) fn begin(&self, now: Instant) -> (u16, u32) {
+        let newest = *self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(newest) = newest else {
+            return (rand::random(), rand::random());
+        };
+        let since = now.saturating_duration_since(newest.at).as_micros();
+        // Times wrap.
+        let ticks = (since * u128::from(self.clock_rate) / 1_000_000) as u32;
+        let timestamp = newest.timestamp.wrapping_add(ticks.max(1));
+        (newest.sequence.wrapping_add(1), timestamp)
+    }
+
+    fn note(&self, packet: &Packet) {
+        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_newer = |known: &Newest| packet.sequence.wrapping_sub(known.sequence) as i16 > 0;
+        if newest.as_ref().is_none_or(is_newer) {
+            *newest = Some(Newest {
+                sequence: packet.sequence,
+                timestamp: packet.timestamp,
+                at: Instant::now(),
+            });
+        }
+    }
+
     /// Sends it now, or drops it: who takes nothing must not make others wait.
     pub(crate) fn send(&self, leaving: Leaving) {
+        if let Leaving::Packet(packet) = &leaving {
+            self.note(packet);
+        }
         // overflow: dropped and counted, as a network would.
         if self.queue.try_send(leaving).is_err() {
             self.dropped.fetch_add(1, Relaxed);
@@ -313,6 +358,7 @@ impl OutgoingPackets {
 /// As [`outgoing::outgoing`](super::outgoing::outgoing), for packets.
 pub(super) fn outgoing(
     id: u64,
+    codec: Codec,
     ssrc: u32,
     track: Arc<TrackLocalStaticRTP>,
     feedback: FeedbackSink,
@@ -332,11 +378,7 @@ pub(super) fn outgoing(
         packets: 0,
         octets: 0,
     };
-    let handle = OutgoingPackets {
-        id,
-        queue: queue_tx,
-        dropped: Arc::default(),
-    };
+    let handle = OutgoingPackets::new(id, codec, queue_tx);
     (handle, leg_tx, task.run())
 }
 
@@ -423,5 +465,31 @@ impl Task {
                 let _ = self.track.write_rtcp(vec![Box::new(report)]).await;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_source_begins_behind_the_one_before() {
+        let (track, _queue) = OutgoingPackets::to_outside(Codec::Vp8);
+        let packet = |sequence, timestamp| {
+            Leaving::Packet(Packet {
+                sequence,
+                timestamp,
+                marker: false,
+                payload: bytes::Bytes::new(),
+            })
+        };
+        for (sequence, timestamp) in [(u16::MAX, u32::MAX), (1, 10), (0, 5)] {
+            track.send(packet(sequence, timestamp));
+        }
+        let (sequence, timestamp) = track.begin(Instant::now());
+        assert_eq!(sequence, 2);
+        assert!((11..90_000).contains(&timestamp), "{timestamp}");
+        // It is the same track, whoever has it.
+        assert_eq!(track.clone().begin(Instant::now()).0, 2);
     }
 }

@@ -9,7 +9,17 @@ use crate::session::descriptions::{Negotiated, Outgoing};
 use crate::session::engine::EngineState;
 use crate::session::watchdog::Wait;
 use signaling_protocol::IceCandidate;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// How long tracks of ours wait for the peer to apply our answer: a lost packet's repetition on a long path.
+const APPLY_LIMIT: Duration = Duration::from_secs(1);
+
+/// Tracks of ours wait.
+pub(super) struct Held {
+    /// The answer to this ends it.
+    ping: u64,
+    pub(super) until: Instant,
+}
 
 impl Driver {
     /// The peer said what it is: a browser cannot roll back as well as we can, so we are polite to it.
@@ -27,6 +37,9 @@ impl Driver {
     }
 
     pub(super) async fn negotiate(&mut self, input: Input) -> Result<(), SessionError> {
+        let is_offered = matches!(input, Input::Offer(_));
+        let holds = is_offered && self.in_band() && self.board.waits();
+        self.board.hold(holds || self.held.is_some());
         let Negotiated {
             outgoing,
             described,
@@ -37,10 +50,44 @@ impl Driver {
         if described {
             self.watchdog.reached(Instant::now(), Wait::Ice);
         }
+        let is_answered = outgoing
+            .iter()
+            .any(|description| matches!(description, Outgoing::Answer(_)));
         for description in outgoing {
             self.send_description(description).await?;
         }
+        match (holds, is_answered) {
+            (true, true) => self.ask_whether_applied()?,
+            (true, false) => self.release().await,
+            (false, _) => {}
+        }
         Ok(())
+    }
+
+    /// Whoever offered drops our packets until it has applied our answer, and with them a first key frame. It takes our
+    /// messages in their order, so its answer to a ping says that it has.
+    fn ask_whether_applied(&mut self) -> Result<(), SessionError> {
+        let ping = self.next_ping;
+        self.next_ping += 1;
+        self.held = Some(Held {
+            ping,
+            until: Instant::now() + APPLY_LIMIT,
+        });
+        self.control.send(&ControlMessage::Ping { id: ping })
+    }
+
+    /// The peer answered a ping.
+    pub(super) async fn ponged(&mut self, id: u64) {
+        if self.held.as_ref().is_some_and(|held| held.ping == id) {
+            self.release().await;
+        }
+    }
+
+    /// Tracks of ours begin.
+    pub(super) async fn release(&mut self) {
+        self.held = None;
+        self.board.hold(false);
+        self.board.settle(self.engine.connection()).await;
     }
 
     pub(super) async fn remote_candidate(&mut self, candidate: Option<IceCandidate>) {

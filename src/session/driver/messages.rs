@@ -51,7 +51,8 @@ impl Driver {
                 self.lanes.candidate(lane, candidate);
             }
             ControlMessage::LaneClose { lane } => self.lanes.closed(lane),
-            ControlMessage::Pong { .. } | ControlMessage::Unknown => {}
+            ControlMessage::Pong { id } => self.ponged(id).await,
+            ControlMessage::Unknown => {}
         }
         Ok(())
     }

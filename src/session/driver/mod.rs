@@ -33,6 +33,7 @@ use crate::device::Known;
 use crate::media::IncomingTrack;
 use crate::media::track::{Board, Outlet};
 use crate::pairing::{AbortReason, Binding, CertificateKeys};
+use descriptions::Held;
 use signaling_protocol::IceServer;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -98,6 +99,8 @@ pub(crate) struct Driver {
     greeted: bool,
     state: EngineState,
     next_ping: u64,
+    /// Tracks of ours wait until the peer has applied our answer.
+    held: Option<Held>,
     absence: Option<heal::Absence>,
     /// Our last offer went over the server.
     sealed_offer: Option<Instant>,
@@ -111,6 +114,8 @@ enum Event {
     Control(Option<Message>),
     Lane(FromLane),
     Link(LinkEvent),
+    /// Tracks have waited for long enough.
+    Release,
     Clock,
 }
 
@@ -162,8 +167,12 @@ impl Driver {
             side,
             servers,
             lanes: Lanes::new(side, engine.prober().clone(), engine.repair().clone()),
+            board: Board::new(
+                &config.codecs,
+                Outlet::Frames(outlets.tracks.clone()),
+                engine.estimate(),
+            ),
             engine,
-            board: Board::new(&config.codecs, Outlet::Frames(outlets.tracks.clone())),
             early_tracks: Vec::new(),
             link,
             certificates,
@@ -182,6 +191,7 @@ impl Driver {
             greeted: false,
             state: EngineState::Checking,
             next_ping: 0,
+            held: None,
             absence: None,
             sealed_offer: None,
             by_server: false,
@@ -216,6 +226,12 @@ impl Driver {
 
     async fn next_event(&mut self) -> Event {
         let delayed = !self.delayed.is_empty();
+        let held = async {
+            match &self.held {
+                Some(held) => tokio::time::sleep_until(held.until.into()).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
             command = self.commands.recv() => Event::Command(command),
@@ -226,6 +242,7 @@ impl Driver {
             message = self.control.next() => Event::Control(message),
             event = self.lanes.next() => Event::Lane(event),
             event = self.link.next() => Event::Link(event),
+            () = held => Event::Release,
             () = tokio::time::sleep_until(self.watchdog.deadline().into()) => Event::Clock,
         }
     }
@@ -236,6 +253,7 @@ impl Driver {
             Event::Engine(EngineEvent::Candidate(candidate)) => {
                 self.send_candidate(candidate).await
             }
+            Event::Engine(EngineEvent::Gathered) => Ok(()),
             Event::Engine(EngineEvent::Channel(channel)) => self.channel_opened(channel).await,
             Event::Engine(EngineEvent::Track(track)) => self.track_arrived(track).await,
             Event::Engine(EngineEvent::State(state)) => self.state_changed(state).await,
@@ -245,6 +263,10 @@ impl Driver {
             Event::Control(None) => Err(SessionError::Lost),
             Event::Lane(event) => self.lane_event(event),
             Event::Link(event) => self.link_event(event).await,
+            Event::Release => {
+                self.release().await;
+                Ok(())
+            }
             Event::Clock => self.clock().await,
         }
     }

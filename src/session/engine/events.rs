@@ -9,8 +9,8 @@ use tokio::sync::{mpsc, watch};
 use webrtc::data_channel::DataChannel;
 use webrtc::media_stream::track_remote::TrackRemote;
 use webrtc::peer_connection::{
-    PeerConnectionEventHandler, RTCIceConnectionState, RTCPeerConnectionIceEvent,
-    RTCPeerConnectionState,
+    PeerConnectionEventHandler, RTCIceConnectionState, RTCIceGatheringState,
+    RTCPeerConnectionIceEvent, RTCPeerConnectionState,
 };
 
 /// Local candidates that wait for the session; it takes them at once, and a machine has about 30.
@@ -26,6 +26,8 @@ pub(crate) const MAX_CHANNELS: usize = 64;
 pub(crate) enum EngineEvent {
     /// A local candidate was found.
     Candidate(IceCandidate),
+    /// There are no more of them in this generation.
+    Gathered,
     /// The peer opened a data channel.
     Channel(Arc<dyn DataChannel>),
     /// The peer began to send a track.
@@ -53,7 +55,8 @@ pub(crate) enum EngineState {
 
 /// Where the session takes them from.
 pub(super) struct Events {
-    candidates: mpsc::Receiver<IceCandidate>,
+    /// `None` is the end of a generation.
+    candidates: mpsc::Receiver<Option<IceCandidate>>,
     channels: mpsc::Receiver<Arc<dyn DataChannel>>,
     tracks: mpsc::Receiver<Arc<dyn TrackRemote>>,
     state: watch::Receiver<EngineState>,
@@ -61,7 +64,7 @@ pub(super) struct Events {
 
 /// Where the engine puts them.
 pub(super) struct Handler {
-    candidates: mpsc::Sender<IceCandidate>,
+    candidates: mpsc::Sender<Option<IceCandidate>>,
     channels: mpsc::Sender<Arc<dyn DataChannel>>,
     tracks: mpsc::Sender<Arc<dyn TrackRemote>>,
     state: watch::Sender<EngineState>,
@@ -100,7 +103,10 @@ impl Events {
         tokio::select! {
             biased;
             Ok(()) = state.changed() => EngineEvent::State(*state.borrow_and_update()),
-            Some(candidate) = candidates.recv() => EngineEvent::Candidate(candidate),
+            Some(candidate) = candidates.recv() => match candidate {
+                Some(candidate) => EngineEvent::Candidate(candidate),
+                None => EngineEvent::Gathered,
+            },
             Some(channel) = channels.recv() => EngineEvent::Channel(channel),
             Some(track) = tracks.recv() => EngineEvent::Track(track),
             // The handler is gone, and with it the driver.
@@ -122,7 +128,14 @@ impl PeerConnectionEventHandler for Handler {
             username_fragment: None,
         };
         // overflow: dropped; the peer has more than enough addresses by then.
-        let _ = self.candidates.try_send(candidate);
+        let _ = self.candidates.try_send(Some(candidate));
+    }
+
+    async fn on_ice_gathering_state_change(&self, state: RTCIceGatheringState) {
+        if state == RTCIceGatheringState::Complete {
+            // overflow: dropped; who waits for it waits for a limited time.
+            let _ = self.candidates.try_send(None);
+        }
     }
 
     async fn on_data_channel(&self, data_channel: Arc<dyn DataChannel>) {

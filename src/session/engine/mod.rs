@@ -13,6 +13,7 @@ use super::candidates::relay_address;
 use super::description::Part;
 use super::{PathPolicy, SessionConfig, privacy};
 use crate::channel::Delivery;
+use crate::media::estimate::Estimate;
 use crate::media::{Kind, engine as media};
 use crate::net::packet::{Packets, Prober};
 use crate::net::repair::Repair;
@@ -51,6 +52,8 @@ pub(crate) struct Engine {
     policy: PathPolicy,
     /// Our part in DTLS, once it is settled.
     part: OnceLock<Part>,
+    /// What the path carries, if tracks are sent on it.
+    estimate: Option<Estimate>,
 }
 
 impl Engine {
@@ -70,8 +73,10 @@ impl Engine {
         let (set_up, pacing, prober) = (runtime.set_up(), runtime.pacing(), runtime.prober());
         let (repair, clock) = (runtime.repair(), runtime.clock());
         let mut builder = PeerConnectionBuilder::new();
+        let mut estimate = None;
         if !config.codecs.is_empty() {
-            let (engine, registry) = media::configure(&config.codecs, config.form)?;
+            let (engine, registry, path) = media::configure(&config.codecs, config.form)?;
+            estimate = Some(path);
             builder = builder
                 .with_media_engine(engine)
                 .with_interceptor_registry(registry);
@@ -97,6 +102,7 @@ impl Engine {
             clock,
             policy: config.policy,
             part: OnceLock::new(),
+            estimate,
         })
     }
 
@@ -166,6 +172,11 @@ impl Engine {
             .spawn_reactor(REACTORS, Box::pin(create))
             .detach();
         opened.await.map_err(|_| Error::ErrDataChannelClosed)?
+    }
+
+    /// What the path carries, as its tracks are told.
+    pub(crate) fn estimate(&self) -> Option<Estimate> {
+        self.estimate.clone()
     }
 
     /// The connection itself, for its tracks.

@@ -36,6 +36,9 @@ pub(super) struct Actor {
     /// Candidates of somebody who has not described anything yet.
     pub(super) early: Vec<(PeerId, IceCandidate)>,
     pub(super) offered_first: bool,
+    pub(super) sends_only: bool,
+    pub(super) tells_end: bool,
+    pub(super) restarts: bool,
     pub(super) commands: mpsc::Receiver<Command>,
     pub(super) ready: Option<oneshot::Sender<Result<Phrase, SessionError>>>,
     pub(super) connected: bool,
@@ -104,7 +107,10 @@ impl Actor {
     async fn handle(&mut self, event: Event) -> Result<(), SessionError> {
         match event {
             Event::Command(command) => self.command(command).await,
-            Event::Engine(EngineEvent::Candidate(candidate)) => self.tell(candidate).await,
+            Event::Engine(EngineEvent::Candidate(candidate)) => self.tell(Some(candidate)).await,
+            // Tutorial pages would not know what to do with it.
+            Event::Engine(EngineEvent::Gathered) if !self.tells_end => Ok(()),
+            Event::Engine(EngineEvent::Gathered) => self.tell(None).await,
             // A page may open channels; nobody here speaks on them.
             Event::Engine(EngineEvent::Channel(_)) => Ok(()),
             Event::Engine(EngineEvent::Track(track)) => {
@@ -174,7 +180,7 @@ impl Actor {
         self.lost = Some(Instant::now());
         // What we do not send is received all the same.
         for kind in [Kind::Audio, Kind::Video] {
-            if !self.board.sends(kind) {
+            if !self.board.sends(kind) && !self.sends_only {
                 self.engine.receive(kind).await?;
             }
         }
@@ -286,7 +292,11 @@ impl Actor {
                 self.board.settle(self.engine.connection()).await;
             }
             EngineState::Disconnected => {
+                let is_news = self.lost.is_none();
                 self.lost.get_or_insert_with(Instant::now);
+                if is_news && self.restarts {
+                    self.negotiate(Input::Negotiate { restart: true }).await?;
+                }
             }
             EngineState::Failed | EngineState::Closed if self.connected => {
                 return Err(SessionError::Lost);
@@ -333,9 +343,8 @@ impl Actor {
         Ok(())
     }
 
-    async fn tell(&mut self, candidate: IceCandidate) -> Result<(), SessionError> {
+    async fn tell(&mut self, candidate: Option<IceCandidate>) -> Result<(), SessionError> {
         let to = self.partner.clone();
-        let candidate = Some(candidate);
         self.say(ClientMessage::IceCandidate { to, candidate })
             .await
     }

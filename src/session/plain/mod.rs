@@ -17,7 +17,9 @@ use super::driver::Command;
 use super::engine::Engine;
 use super::negotiation::{Manners, Negotiation};
 use super::{IncomingTracks, Path, SessionConfig, SessionError, Tracks};
-use crate::media::track::{Board, Form, IncomingPackets, MAX_TRACKS, Outlet};
+use crate::media::track::{
+    Board, FeedbackSink, Form, IncomingPackets, MAX_TRACKS, OutgoingPackets, Outlet,
+};
 use crate::media::{Codec, IncomingTrack, OutgoingTrack};
 use crate::net::packet::Packets;
 use crate::pairing::Phrase;
@@ -57,6 +59,20 @@ enum Forwarding {
     Here,
 }
 
+/// What is different about a call whose messages are carried by HTTP ([`crate::whip`]).
+#[derive(Debug, Default)]
+pub(crate) struct Terms {
+    /// Tracks of others that are passed on from the beginning: the codec, the name of the stream, and who is told what the
+    /// other side says.
+    pub(crate) relayed: Vec<(Codec, String, FeedbackSink)>,
+    /// Whoever calls does not offer to receive what it does not send.
+    pub(crate) sends_only: bool,
+    /// The other side is told when there are no more candidates.
+    pub(crate) tells_end: bool,
+    /// A path that is lost is looked for anew; elsewhere the other side does that.
+    pub(crate) restarts: bool,
+}
+
 impl PlainSession {
     /// Waits in a room until somebody calls or answers, and connects. `sent` are the tracks that are sent from
     /// the beginning.
@@ -69,6 +85,19 @@ impl PlainSession {
         config: SessionConfig,
         sent: &[Codec],
     ) -> Result<(Self, Vec<OutgoingTrack>), SessionError> {
+        let terms = Terms::default();
+        let (session, tracks, _) = Self::meet_on(signaling, joined, config, sent, terms).await?;
+        Ok((session, tracks))
+    }
+
+    /// As [`meet`](Self::meet), on other terms.
+    pub(crate) async fn meet_on(
+        signaling: Signaling,
+        joined: &Joined,
+        config: SessionConfig,
+        sent: &[Codec],
+        terms: Terms,
+    ) -> Result<(Self, Vec<OutgoingTrack>, Vec<OutgoingPackets>), SessionError> {
         config.check_relay(&joined.ice_servers)?;
         let servers = config.usable_ice_servers(&joined.ice_servers);
         let (commands, queue) = mpsc::channel(super::connect::COMMAND_QUEUE);
@@ -89,16 +118,19 @@ impl PlainSession {
                 Negotiation::new(Manners::Polite),
                 Candidates::new(config.candidate_rules()),
             ),
+            board: Board::new(&config.codecs, outlet, engine.estimate()),
             engine,
             signaling,
             server_is_there: true,
-            board: Board::new(&config.codecs, outlet),
             config,
             partner: None,
             forwarders,
             forwarding: forwarding_tx,
             early: Vec::new(),
             offered_first: false,
+            sends_only: terms.sends_only,
+            tells_end: terms.tells_end,
+            restarts: terms.restarts,
             commands: queue,
             ready: Some(ready),
             connected: false,
@@ -107,6 +139,12 @@ impl PlainSession {
         let mut outgoing = Vec::new();
         for codec in sent {
             outgoing.push(actor.board.add(actor.engine.connection(), *codec).await?);
+        }
+        let mut relayed = Vec::new();
+        for (codec, stream, feedback) in terms.relayed {
+            let connection = actor.engine.connection();
+            let added = actor.board.relay(connection, codec, &stream, feedback);
+            relayed.push(added.await?);
         }
         let forwarder = joined.peers.iter().find(|peer| is_forwarder(peer));
         let callee = forwarder.or_else(|| joined.peers.iter().find(|peer| !peer.plain));
@@ -121,7 +159,7 @@ impl PlainSession {
             phrase,
             ended,
         };
-        Ok((session, outgoing))
+        Ok((session, outgoing, relayed))
     }
 
     /// Words that are the same on both sides unless the server is in the middle.

@@ -27,6 +27,13 @@ const LAYERS: readonly RTCRtpEncodingParameters[] = [
   { rid: "f", maxBitrate: 1_700_000 },
 ];
 
+function fingerprint(sdp: string): string | undefined {
+  return /^a=fingerprint:(.*?)\s*$/m.exec(sdp)?.[1]?.toLowerCase();
+}
+
+/** How long a call may take to be answered and connected. */
+const CONNECT_MS = 30_000;
+
 /** Connected for as long as both are in the room. */
 export class RoomLine {
   readonly connection: RTCPeerConnection;
@@ -36,6 +43,7 @@ export class RoomLine {
   /** There is something to negotiate once it is connected. */
   #wanted = false;
   #measured = false;
+  readonly #limit: ReturnType<typeof setTimeout>;
   /** Tracks that wait until the other side has offered. */
   #waiting: Map<Kind, MediaStreamTrack> | undefined;
 
@@ -45,8 +53,11 @@ export class RoomLine {
     this.connection = connection;
     this.#negotiation = new Negotiation(connection, { role: calls || forwards ? "guest" : "host", send: signal, failed });
     connection.ontrack = (event) => track(event.track, event.streams[0]?.id ?? "");
+    // Whoever is called may have lost us in a way in which it does not answer.
+    this.#limit = setTimeout(failed, CONNECT_MS);
     connection.onconnectionstatechange = () => {
       if (connection.connectionState === "connected") {
+        clearTimeout(this.#limit);
         if (this.#wanted) this.#negotiation.offer();
         this.#wanted = false;
         connected();
@@ -79,6 +90,12 @@ export class RoomLine {
     });
   }
 
+  /** Whether a description can be of the other side of this connection, by the certificate in it. */
+  isOf(sdp: string): boolean {
+    const known = this.connection.remoteDescription?.sdp;
+    return known === undefined || fingerprint(known) === fingerprint(sdp);
+  }
+
   /** Sends a track in place of the one before; `undefined` stops. */
   async send(kind: Kind, track: MediaStreamTrack | undefined): Promise<void> {
     if (this.#waiting !== undefined) {
@@ -101,6 +118,7 @@ export class RoomLine {
 
   /** Hangs up. */
   close(): void {
+    clearTimeout(this.#limit);
     this.#negotiation.stop();
     this.connection.close();
   }

@@ -13,6 +13,10 @@ import type { Peer, ServerMessage } from "./wire.js";
 /** What a member calls itself that forwards everybody's tracks to everybody else. */
 const FORWARDER = "peerline-forwarder";
 
+/** Before a line that broke down is opened again: at first, and at most. */
+const RETRY_MS = 500;
+const LONGEST_RETRY_MS = 30_000;
+
 /** Somebody else in the room. */
 export interface Person {
   readonly id: string;
@@ -47,8 +51,12 @@ export class Room extends Events<RoomEvents> {
   readonly #people = new Map<string, Person>();
   readonly #lines = new Map<string, RoomLine>();
   readonly #forwarders = new Set<string>();
+  /** Those who send through a forwarder and are not in the room. */
+  readonly #outsiders = new Set<string>();
   /** Who was there before us: those are called by us, the others call. */
   readonly #earlier = new Set<string>();
+  /** How often in a row a line to somebody broke down. */
+  readonly #failures = new Map<string, number>();
   readonly #local = new Map<Kind, MediaStreamTrack>();
   readonly #abort = new AbortController();
   #signaling: Signaling | undefined;
@@ -149,7 +157,7 @@ export class Room extends Events<RoomEvents> {
       case "peer-left":
         return this.#left(message.peer);
       case "offer":
-        this.#answering(message.from)?.receive({ type: message.type, sdp: message.sdp });
+        this.#answering(message.from, message.sdp)?.receive({ type: message.type, sdp: message.sdp });
         return;
       case "answer":
         this.#lines.get(message.from)?.receive({ type: message.type, sdp: message.sdp });
@@ -171,9 +179,11 @@ export class Room extends Events<RoomEvents> {
   }
 
   /** The line on which somebody may offer; `undefined` if we do not talk to them directly now. */
-  #answering(from: string): RoomLine | undefined {
+  #answering(from: string, sdp: string): RoomLine | undefined {
     const known = this.#lines.get(from);
-    if (known !== undefined) return known;
+    // Who has another certificate than before calls anew, having lost us.
+    if (known?.isOf(sdp) === false) this.#drop(from);
+    else if (known !== undefined) return known;
     const isForwarder = this.#forwarders.has(from);
     if (!isForwarder && (this.#forwarded || !this.#people.has(from))) return undefined;
     return this.#open(from, false);
@@ -188,22 +198,41 @@ export class Room extends Events<RoomEvents> {
 
   #open(id: string, calls: boolean): RoomLine {
     const forwards = this.#forwarders.has(id);
-    const line = new RoomLine({
+    const line: RoomLine = new RoomLine({
       calls,
       forwards,
       iceServers: this.#iceServers,
       signal: (message) => this.#signaling?.send({ ...message, to: id }),
       // A forwarder calls each of its streams as the one who sends it.
-      track: (track, stream) => this.#arrived(forwards ? stream : id, track),
+      track: (track, stream) => this.#arrived(forwards ? stream : id, track, forwards),
       connected: () => {
+        this.#failures.delete(id);
         if (forwards) this.#use(id);
       },
       path: ({ kind }) => this.#signaling?.send({ type: "path", kind }),
-      failed: () => this.#drop(id),
+      failed: () => {
+        // One that was replaced has nothing more to say.
+        if (this.#lines.get(id) === line) this.#failed(id, calls || forwards);
+      },
     });
     this.#lines.set(id, line);
     for (const [kind, track] of this.#local) void line.send(kind, track);
     return line;
+  }
+
+  /** A line broke down. Whoever called calls again after a while, and a forwarder is always called. */
+  #failed(id: string, calls: boolean): void {
+    this.#drop(id);
+    if (!calls || this.#closed) return;
+    const failures = this.#failures.get(id) ?? 0;
+    this.#failures.set(id, failures + 1);
+    const pause = Math.min(RETRY_MS << Math.min(failures, 6), LONGEST_RETRY_MS);
+    setTimeout(() => {
+      const isHere = this.#people.has(id) || this.#forwarders.has(id);
+      if (this.#closed || !isHere || this.#lines.has(id)) return;
+      if (this.#forwarded && !this.#forwarders.has(id)) return;
+      this.#open(id, true);
+    }, pause);
   }
 
   /** Everything goes through this forwarder now. */
@@ -218,8 +247,10 @@ export class Room extends Events<RoomEvents> {
     this.emit("forwarded", forwarded);
   }
 
-  #arrived(id: string, track: MediaStreamTrack): void {
-    const person = this.#people.get(id) ?? this.#outside(id);
+  #arrived(id: string, track: MediaStreamTrack, forwarded: boolean): void {
+    // What a forwarder sends of nobody in the room comes from programs outside it.
+    const isOutside = forwarded && (this.#forwarders.has(id) || !this.#people.has(id));
+    const person = this.#people.get(id) ?? (isOutside ? this.#outside(id) : undefined);
     if (person === undefined) return;
     const show = (): void => {
       if (person.stream.getTracks().includes(track)) return;
@@ -227,11 +258,13 @@ export class Room extends Events<RoomEvents> {
       for (const { stream } of this.#people.values()) stream.removeTrack(track);
       for (const other of person.stream.getTracks()) if (other.kind === track.kind) person.stream.removeTrack(other);
       person.stream.addTrack(track);
+      if (this.#outsiders.has(id)) this.#people.set(id, person);
       this.emit("people", undefined);
     };
     const hide = (): void => {
       if (!person.stream.getTracks().includes(track)) return;
       person.stream.removeTrack(track);
+      if (this.#outsiders.has(id) && person.stream.getTracks().length === 0) this.#people.delete(id);
       this.emit("people", undefined);
     };
     track.onunmute = show;
@@ -240,10 +273,10 @@ export class Room extends Events<RoomEvents> {
     if (!track.muted) show();
   }
 
-  /** What a forwarder sends as its own comes from programs outside the room. */
-  #outside(id: string): Person | undefined {
-    if (!this.#forwarders.has(id)) return undefined;
+  /** Somebody who is not in the room, for as long as they send. */
+  #outside(id: string): Person {
     const person: Person = { id, name: "From outside", stream: new MediaStream() };
+    this.#outsiders.add(id);
     this.#people.set(id, person);
     return person;
   }
@@ -265,6 +298,10 @@ export class Room extends Events<RoomEvents> {
     this.#lines.delete(id);
     const tracks = line.connection.getReceivers().map(({ track }) => track);
     line.close();
+    if (this.#forwarders.has(id)) {
+      for (const outsider of this.#outsiders) this.#people.delete(outsider);
+      this.#outsiders.clear();
+    }
     for (const { stream } of this.#people.values()) for (const track of tracks) stream.removeTrack(track);
     if (!this.#closed) this.emit("people", undefined);
   }

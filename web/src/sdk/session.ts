@@ -229,7 +229,11 @@ export class Session extends Events<SessionEvents> {
       if (this.#theirs === undefined) throw new Malformed("control message before hello");
       switch (message.type) {
         case "ping":
-          return control.send(JSON.stringify({ type: "pong", id: message.id }));
+          // In order with descriptions: whoever asks behind an answer wants to know whether it was applied.
+          void this.#negotiation.settled().then(() => {
+            if (!this.#closed && control.open) control.send(JSON.stringify({ type: "pong", id: message.id }));
+          });
+          return;
         case "offer":
         case "answer":
         case "ice-candidate":

@@ -360,6 +360,9 @@ impl Carrier {
             if self.muted.as_ref().is_some_and(|muted| *muted.borrow()) {
                 continue;
             }
+            if let Some(rate) = self.track.path_carries() {
+                self.source.path_carries(rate);
+            }
             let time = pace.time(frame.time);
             if !self.track.send(Frame { time, ..frame }).await {
                 return;

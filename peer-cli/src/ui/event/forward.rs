@@ -1,5 +1,6 @@
 //! A room with a forwarder or a recorder in it: who is there, who speaks, and how much was done (`forward`, `record`).
 
+use std::net::SocketAddr;
 use std::path::Path;
 
 use peerline::forward::room::Totals;
@@ -69,6 +70,45 @@ impl Rtp {
     }
 }
 
+/// Programs can publish and play by HTTP; or a server, where we do, does not want to just now.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Whip {
+    /// `listening`; `refused`: it is asked again.
+    pub(crate) state: &'static str,
+    /// Where programs publish (WHIP), and where they play (WHEP).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) publish: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) play: Option<String>,
+    /// The server that refused, and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) url: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) message: Option<String>,
+}
+
+impl Whip {
+    pub(crate) fn listening(address: SocketAddr) -> Self {
+        Self {
+            state: "listening",
+            publish: Some(format!("http://{address}/whip")),
+            play: Some(format!("http://{address}/whep")),
+            url: None,
+            message: None,
+        }
+    }
+
+    pub(crate) fn refused(url: String, message: String) -> Self {
+        Self {
+            state: "refused",
+            publish: None,
+            play: None,
+            url: Some(url),
+            message: Some(message),
+        }
+    }
+}
+
 /// Forwarding is over.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct ForwardDone {
@@ -134,6 +174,25 @@ impl Wording for Rtp {
         Some(match (self.codec, &self.address, &self.sdp) {
             (Some(codec), Some(address), _) => format!("Taking {codec} as RTP at {address}"),
             (_, _, Some(sdp)) => format!("Sending RTP, as {} says", clean(sdp)),
+            _ => return None,
+        })
+    }
+}
+
+impl Wording for Whip {
+    fn line(&self, _: Palette) -> Option<String> {
+        let Self {
+            publish,
+            play,
+            url,
+            message,
+            ..
+        } = self;
+        Some(match (publish, play, url, message) {
+            (Some(publish), Some(play), ..) => format!("Publish at {publish}, play {play}"),
+            (.., Some(url), Some(message)) => {
+                format!("{}: {}; trying again", clean(url), clean(message))
+            }
             _ => return None,
         })
     }
@@ -213,6 +272,17 @@ mod tests {
             Rtp::output(Path::new("room.sdp")),
             json!({"event": "rtp", "direction": "out", "sdp": "room.sdp"}),
             Some("Sending RTP, as room.sdp says"),
+        );
+        said(
+            Whip::listening(([127, 0, 0, 1], 80).into()),
+            json!({"event": "whip", "state": "listening", "publish": "http://127.0.0.1:80/whip",
+                    "play": "http://127.0.0.1:80/whep"}),
+            Some("Publish at http://127.0.0.1:80/whip, play http://127.0.0.1:80/whep"),
+        );
+        said(
+            Whip::refused("https://host/whep".into(), "nothing (409)".into()),
+            json!({"event": "whip", "state": "refused", "url": "https://host/whep", "message": "nothing (409)"}),
+            Some("https://host/whep: nothing (409); trying again"),
         );
         said(
             Speaker { id: "p1".into() },

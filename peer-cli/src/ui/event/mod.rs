@@ -36,7 +36,7 @@ pub(crate) use connection::{Connected, Interrupted, Reconnected, Route};
 pub(crate) use device::{Device, Paired, Removed, Renamed};
 pub(crate) use doctor::{Check, Checked};
 pub(crate) use failure::{Error, Failed};
-pub(crate) use forward::{ForwardDone, Participant, RecordDone, Rtp, Speaker};
+pub(crate) use forward::{ForwardDone, Participant, RecordDone, Rtp, Speaker, Whip};
 #[cfg(target_os = "linux")]
 pub(crate) use lab::{Cell, Matrix, Network};
 pub(crate) use meeting::{Code, Listening, Peer, Phrase, Waiting};
@@ -111,6 +111,7 @@ events! {
     Participant,
     Speaker,
     Rtp,
+    Whip,
     ForwardDone,
     RecordDone,
     Latency,
