@@ -1,13 +1,15 @@
 //! What has been seen of a peer so far, and whether it is what was expected. Pure.
 
+mod answer;
+mod line;
+
 use std::collections::{BTreeMap, VecDeque};
-use std::fmt::Write as _;
 
 use peerline::media::Kind;
-use serde_json::Value;
 
-use super::plan::{Expected, Matcher, PeerId, Probe, Scenario, State};
+use super::plan::{Expected, PeerId, Scenario, State};
 use super::watch::{self, Diagnosis};
+use line::{LineSeen, take_receipt};
 
 /// Messages of a channel, or lines of a program, that nobody has asked for yet. What is older is forgotten.
 const KEPT: usize = 100_000;
@@ -84,20 +86,6 @@ pub(crate) struct Inbox {
     console: VecDeque<String>,
     exceptions: Vec<String>,
     pub(crate) diagnosis: Diagnosis,
-}
-
-#[derive(Clone, Debug, Default)]
-struct LineSeen {
-    state: Option<(State, Option<String>)>,
-    opened: Vec<String>,
-    messages: BTreeMap<String, VecDeque<String>>,
-    last_message: Option<(String, String)>,
-    /// Of a step that expects numbered messages: how many have come.
-    counted: u32,
-    received: VecDeque<Receipt>,
-    sent: VecDeque<Receipt>,
-    failed: VecDeque<String>,
-    frames: [u64; 2],
 }
 
 fn of_kind(kind: Kind) -> usize {
@@ -314,69 +302,6 @@ impl Inbox {
     }
 }
 
-impl LineSeen {
-    fn note(&mut self, what: OnLine) {
-        match what {
-            OnLine::State(state, why) => self.state = Some((state, why)),
-            OnLine::Opened(label) => self.opened.push(label),
-            OnLine::Message { channel, text } => {
-                self.last_message = Some((channel.clone(), text.clone()));
-                keep(self.messages.entry(channel).or_default(), text);
-            }
-            OnLine::Received(receipt) => self.received.push_back(receipt),
-            OnLine::Sent(receipt) => self.sent.push_back(receipt),
-            OnLine::Failed(why) => self.failed.push_back(why),
-            OnLine::Frames(kind, total) => self.frames[of_kind(kind)] = total,
-        }
-    }
-
-    fn look_for_message(&mut self, from: &str, channel: &str, text: &str, count: u32) -> Look {
-        let messages = self.messages.entry(channel.to_owned()).or_default();
-        if count == 1 {
-            if let Some(index) = messages.iter().position(|message| message == text) {
-                messages.drain(..=index);
-                return Look::Met;
-            }
-        } else {
-            while self.counted < count {
-                let Some(message) = messages.front() else {
-                    break;
-                };
-                let due = numbered(text, self.counted + 1);
-                if *message != due {
-                    let message = quoted(message);
-                    return Look::Never(format!("in place of {} came {message}", quoted(&due)));
-                }
-                self.counted += 1;
-                messages.pop_front();
-            }
-            if self.counted == count {
-                self.counted = 0;
-                return Look::Met;
-            }
-        }
-        let mut seen = match &self.last_message {
-            Some((on, last)) if on == channel => {
-                format!("the last message there was {}", quoted(last))
-            }
-            Some((on, last)) => format!(
-                "nothing came there; the last message from {from} was {} on `{on}`",
-                quoted(last)
-            ),
-            None => format!("no message came from {from}"),
-        };
-        if count > 1 {
-            let _ = write!(seen, ", {} of {count} have come", self.counted);
-        }
-        self.ended(&seen)
-    }
-
-    /// It can still come, unless the line is over.
-    fn ended(&self, seen: &str) -> Look {
-        ended(self.state.as_ref(), seen)
-    }
-}
-
 /// Text number `n` of several.
 pub(crate) fn numbered(text: &str, n: u32) -> String {
     format!("{text} #{n}")
@@ -399,25 +324,6 @@ fn ended(state: Option<&(State, Option<String>)>, seen: &str) -> Look {
     }
 }
 
-fn take_receipt(
-    done: &mut VecDeque<Receipt>,
-    failed: &mut VecDeque<String>,
-    fits: impl Fn(&Receipt) -> bool,
-) -> Option<Look> {
-    if let Some(index) = done.iter().position(fits) {
-        done.remove(index);
-        return Some(Look::Met);
-    }
-    if let Some(why) = failed.pop_front() {
-        return Some(Look::Never(format!("the transfer failed: {why}")));
-    }
-    let other = done.back()?;
-    Some(Look::NotYet(format!(
-        "{} bytes in {} files are complete",
-        other.bytes, other.files
-    )))
-}
-
 fn exit(code: Option<i32>) -> String {
     match code {
         Some(code) => format!("ended with exit code {code}"),
@@ -430,59 +336,4 @@ fn keep<T>(queue: &mut VecDeque<T>, item: T) {
         queue.pop_front();
     }
     queue.push_back(item);
-}
-
-impl Matcher {
-    /// Whether an answer of a page is right.
-    pub(crate) fn matches(&self, found: &Value) -> bool {
-        match (self, found) {
-            (Self::Truth, Value::Null | Value::Bool(false)) => false,
-            (Self::Truth, Value::Number(number)) => number.as_f64() != Some(0.0),
-            (Self::Truth, Value::String(text)) => !text.is_empty(),
-            (Self::Truth, _) => true,
-            // 1 and 1.0 are the same to JavaScript.
-            (Self::Is(Value::Number(wanted)), Value::Number(found)) => {
-                wanted.as_f64() == found.as_f64()
-            }
-            (Self::Is(wanted), found) => wanted == found,
-            (Self::Contains(text), Value::String(found)) => found.contains(text.as_str()),
-            (Self::Contains(text), found) => found.to_string().contains(text.as_str()),
-        }
-    }
-}
-
-impl Probe {
-    /// Whether the page's answer is what was wanted; if not, what it says.
-    pub(crate) fn judge(&self, answer: &Value) -> Look {
-        let (met, seen) = match self {
-            // The script answers `true`, or why not.
-            Self::Click { .. } | Self::Fill { .. } | Self::Visible { .. } => {
-                let why = answer.as_str().map(str::to_owned);
-                (
-                    *answer == Value::Bool(true),
-                    why.unwrap_or_else(|| answer.to_string()),
-                )
-            }
-            Self::Text { matcher, .. } => match answer {
-                Value::Null => (false, "no element is there".into()),
-                answer => (matcher.matches(answer), shown(answer)),
-            },
-            Self::Check { matcher, .. } => (matcher.matches(answer), shown(answer)),
-        };
-        match met {
-            true => Look::Met,
-            false => Look::NotYet(seen),
-        }
-    }
-}
-
-fn shown(answer: &Value) -> String {
-    match answer {
-        Value::String(text) => format!("it was {}", quoted(text)),
-        Value::Null => "it was null or undefined".into(),
-        other => {
-            let text: String = other.to_string().chars().take(SHOWN).collect();
-            format!("it was {text}")
-        }
-    }
 }

@@ -1,5 +1,7 @@
 //! `steps = [...]`: one thing after the other.
 
+mod values;
+
 use std::time::Duration;
 
 use peerline::channel::Delivery;
@@ -7,11 +9,10 @@ use peerline::media::Kind;
 
 use super::super::document::{Problem, Table, Value, listed, nearest};
 use super::super::plan::{
-    Act, Expected, Load, MAX_STEPS, Matcher, PeerId, PeerKind, Probe, Scenario, ServerAct, State,
-    Step, What,
+    Act, Expected, MAX_STEPS, PeerId, PeerKind, Scenario, ServerAct, Step, What,
 };
 use super::{peer, peers::codec, two};
-use crate::amount;
+use values::{channel, count, delivery, kind, load, probe, state};
 
 /// What a step can do. Each of them has exactly one of these.
 pub(in super::super) const VERBS: [&str; 26] = [
@@ -19,15 +20,6 @@ pub(in super::super) const VERBS: [&str; 26] = [
     "leave", "open", "opened", "output", "pause", "received", "restore", "send", "sent", "server",
     "start", "state", "text", "transfer", "visible", "write",
 ];
-
-/// Most messages of one step, each of which is compared.
-const MOST_MESSAGES: u32 = 100_000;
-
-/// Most files of one transfer.
-const MOST_FILES: u32 = 10_000;
-
-/// Most bytes of one transfer: they are on this disk twice.
-const MOST_BYTES: u64 = 1 << 30;
 
 pub(super) fn read(
     file: &mut Table<'_>,
@@ -391,111 +383,5 @@ impl Reading<'_> {
             true => Err(problem),
             false => Ok(found),
         }
-    }
-}
-
-fn probe(verb: &'static str, value: Value<'_>, table: &mut Table<'_>) -> Result<Probe, Problem> {
-    let word: String = value.read()?;
-    Ok(match verb {
-        "click" => Probe::Click { selector: word },
-        "fill" => Probe::Fill {
-            selector: word,
-            text: table.need("with")?.read()?,
-        },
-        "text" => {
-            let problem = table.problem("a step with `text` needs `is` or `contains`");
-            let matcher = matcher(table)?.ok_or(problem)?;
-            Probe::Text {
-                selector: word,
-                matcher,
-            }
-        }
-        "visible" => Probe::Visible { selector: word },
-        _ => Probe::Check {
-            expression: word,
-            matcher: matcher(table)?.unwrap_or(Matcher::Truth),
-        },
-    })
-}
-
-fn matcher(table: &mut Table<'_>) -> Result<Option<Matcher>, Problem> {
-    let is = table.take("is").map(Value::read).transpose()?;
-    let contains = table.take("contains").map(Value::read).transpose()?;
-    match (is, contains) {
-        (Some(_), Some(_)) => Err(table.problem("`is` and `contains` exclude each other")),
-        (Some(value), None) => Ok(Some(Matcher::Is(value))),
-        (None, Some(text)) => Ok(Some(Matcher::Contains(text))),
-        (None, None) => Ok(None),
-    }
-}
-
-fn count(table: &mut Table<'_>) -> Result<u32, Problem> {
-    let Some(value) = table.take("count") else {
-        return Ok(1);
-    };
-    let problem = value.problem(format!("it is 1 to {MOST_MESSAGES}"));
-    let count = value.read()?;
-    (1..=MOST_MESSAGES)
-        .contains(&count)
-        .then_some(count)
-        .ok_or(problem)
-}
-
-fn load(value: Value<'_>, table: &mut Table<'_>) -> Result<Load, Problem> {
-    let problem = value.problem("at most 1 GiB are transferred");
-    let text: String = value.read()?;
-    let files = table.take("files");
-    let Ok(bytes) = amount::size(&text) else {
-        return match files {
-            Some(value) => Err(value.problem("it is for random bytes")),
-            None => Ok(Load::Path(text)),
-        };
-    };
-    let files = match files {
-        Some(value) => {
-            let problem = value.problem(format!("it is 1 to {MOST_FILES}"));
-            let files = value.read()?;
-            (1..=MOST_FILES)
-                .contains(&files)
-                .then_some(files)
-                .ok_or(problem)?
-        }
-        None => 1,
-    };
-    match bytes <= MOST_BYTES {
-        true => Ok(Load::Random { bytes, files }),
-        false => Err(problem),
-    }
-}
-
-fn channel(text: &str) -> Result<String, String> {
-    match text.len() {
-        1..=64 => Ok(text.to_owned()),
-        _ => Err("a label has 1 to 64 bytes".into()),
-    }
-}
-
-fn delivery(text: &str) -> Result<Delivery, String> {
-    match text {
-        "reliable" => Ok(Delivery::Reliable),
-        "datagram" => Ok(Delivery::Datagram),
-        _ => Err("it is reliable or datagram".into()),
-    }
-}
-
-fn state(text: &str) -> Result<State, String> {
-    match text {
-        "connected" => Ok(State::Connected),
-        "interrupted" => Ok(State::Interrupted),
-        "ended" => Ok(State::Ended),
-        _ => Err("it is connected, interrupted or ended".into()),
-    }
-}
-
-fn kind(text: &str) -> Result<Kind, String> {
-    match text {
-        "video" => Ok(Kind::Video),
-        "audio" => Ok(Kind::Audio),
-        _ => Err("it is video or audio".into()),
     }
 }

@@ -1,4 +1,4 @@
-use super::super::inbox::OnLine;
+use super::super::inbox::{OnLine, Seen};
 use super::super::plan::State;
 use super::super::read::read;
 use super::super::watch::Event;
