@@ -219,7 +219,9 @@ mod tests {
             Some(assigned.into_iter().map(|(_, codec)| codec).collect())
         };
         let both = [audio.clone(), video.clone()];
-        let rows: &[(&[Section], &[Codec], Option<Vec<Codec>>)] = &[
+        /// What is offered, what there is, and what is sent.
+        type Row<'a> = (&'a [Section], &'a [Codec], Option<Vec<Codec>>);
+        let rows: &[Row<'_>] = &[
             (&both, &[H264, Opus], Some(vec![Opus, H264])),
             (&both, &[Opus], Some(vec![Opus, Vp8])),
             (&both, &[Codec::Av1], None),
