@@ -1,6 +1,7 @@
 //! Descriptions and candidates on their way to and from the peer: over the connection itself where that is up, and else
 //! sealed over the server.
 
+use super::ways::Way;
 use super::{Driver, Input, Manners, Side};
 use crate::pairing::{Engine as EngineKind, SealedMessage};
 use crate::session::SessionError;
@@ -102,16 +103,24 @@ impl Driver {
         self.is_verified() && self.state == EngineState::Connected && !interrupted
     }
 
-    /// An answer, and candidates of either side, take the way of the offer. Whoever offers by way of the server finds the path
-    /// lost, though this side may not yet: what it said in-band would wait for the path that it is to mend, and come when
-    /// nobody expects it any more.
-    async fn send_description(&mut self, description: Outgoing) -> Result<(), SessionError> {
-        if matches!(description, Outgoing::Offer(_)) {
-            self.by_server = !self.in_band();
-            self.sealed_offer = self.by_server.then(Instant::now);
+    /// By which way something goes that has nothing in front of it.
+    fn usual_way(&self) -> Way {
+        match self.in_band() {
+            true => Way::InBand,
+            false => Way::Server,
         }
-        let in_band = self.in_band() && !self.by_server;
-        if in_band {
+    }
+
+    async fn send_description(&mut self, description: Outgoing) -> Result<(), SessionError> {
+        let (now, usual) = (Instant::now(), self.usual_way());
+        let way = match description {
+            Outgoing::Offer(_) => self.ways.of_offer(now, usual),
+            Outgoing::Answer(_) => self.ways.of_answer(now, usual),
+        };
+        if matches!(description, Outgoing::Offer(_)) {
+            self.sealed_offer = (way == Way::Server).then_some(now);
+        }
+        if way == Way::InBand {
             return self.control.send(&match description {
                 Outgoing::Offer(sdp) => ControlMessage::Offer { sdp },
                 Outgoing::Answer(sdp) => ControlMessage::Answer { sdp },
@@ -130,7 +139,7 @@ impl Driver {
         candidate: IceCandidate,
     ) -> Result<(), SessionError> {
         let candidate = Some(candidate);
-        if self.in_band() && !self.by_server {
+        if self.ways.of_candidate(self.usual_way()) == Way::InBand {
             return self
                 .control
                 .send(&ControlMessage::IceCandidate { candidate });

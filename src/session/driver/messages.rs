@@ -5,6 +5,7 @@ use super::super::link::LinkEvent;
 use super::super::negotiation::Input;
 use super::super::{Bye, SessionError};
 use super::Driver;
+use super::ways::Way;
 use crate::channel::Message;
 use crate::net::packet::Packets;
 use crate::pairing::{AbortReason, ByeCode, SealedMessage};
@@ -25,10 +26,13 @@ impl Driver {
             }
             ControlMessage::Ping { id } => self.control.send(&ControlMessage::Pong { id })?,
             ControlMessage::Offer { sdp } => {
-                self.by_server = false;
+                self.ways.offered(Way::InBand);
                 self.negotiate(Input::Offer(sdp)).await?;
             }
-            ControlMessage::Answer { sdp } => self.negotiate(Input::Answer(sdp)).await?,
+            ControlMessage::Answer { sdp } => {
+                self.ways.answered();
+                self.negotiate(Input::Answer(sdp)).await?;
+            }
             ControlMessage::IceCandidate { candidate } => self.remote_candidate(candidate).await,
             ControlMessage::LaneOffer {
                 lane,
@@ -92,11 +96,12 @@ impl Driver {
         match message {
             SealedMessage::Offer { sdp, engine, .. } => {
                 self.meet(engine);
-                self.by_server = true;
+                self.ways.offered(Way::Server);
                 self.negotiate(Input::Offer(sdp)).await
             }
             SealedMessage::Answer { sdp, engine, .. } => {
                 self.meet(engine);
+                self.ways.answered();
                 self.negotiate(Input::Answer(sdp)).await
             }
             SealedMessage::IceCandidate { candidate } => {

@@ -14,6 +14,7 @@ mod heal;
 mod hello;
 mod messages;
 mod tracks;
+mod ways;
 
 use super::candidates::Candidates;
 use super::control::{self, ControlMessage};
@@ -33,7 +34,6 @@ use crate::device::Known;
 use crate::media::IncomingTrack;
 use crate::media::track::{Board, Outlet};
 use crate::pairing::{AbortReason, Binding, CertificateKeys};
-use descriptions::Held;
 use signaling_protocol::IceServer;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -41,6 +41,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
 use webrtc::data_channel::DataChannel;
 use webrtc::media_stream::track_remote::TrackRemote;
+
+use self::descriptions::Held;
+use self::ways::Ways;
 
 pub(crate) use self::commands::Command;
 
@@ -104,8 +107,8 @@ pub(crate) struct Driver {
     absence: Option<heal::Absence>,
     /// Our last offer went over the server.
     sealed_offer: Option<Instant>,
-    /// The negotiation that is under way goes by way of the server.
-    by_server: bool,
+    /// By which ways descriptions went.
+    ways: Ways,
 }
 
 enum Event {
@@ -194,7 +197,7 @@ impl Driver {
             held: None,
             absence: None,
             sealed_offer: None,
-            by_server: false,
+            ways: Ways::default(),
         };
         if let Some(control) = control {
             driver.control.start(control, side, &driver.activity);
