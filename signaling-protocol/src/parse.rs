@@ -137,7 +137,7 @@ fn shorten(error: &serde_json::Error) -> String {
 
 /// Whether brackets outside strings nest deeper than `limit`. Text that is not JSON may be judged
 /// either way; it is refused all the same.
-fn is_deeper_than(text: &str, limit: usize) -> bool {
+pub(crate) fn is_deeper_than(text: &str, limit: usize) -> bool {
     // Nearly every message has so few brackets that their places do not matter, and counting is many times
     // as fast.
     let opening = |byte: &u8| matches!(byte, b'{' | b'[');

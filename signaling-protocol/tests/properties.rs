@@ -4,7 +4,8 @@
 use proptest::{collection::vec, option, prelude::*};
 use serde_json::{Value, json};
 use signaling_protocol::{
-    ClientMessage, IceCandidate, Join, PeerId, PeerName, RoomName, Secret, ServerMessage,
+    ClientMessage, IceCandidate, Join, Numbered, OpaqueMessage, PeerId, PeerName, RoomName, Secret,
+    ServerMessage,
 };
 
 fn peer_id() -> impl Strategy<Value = PeerId> {
@@ -117,6 +118,23 @@ proptest! {
             prop_assert!(error.to_string().len() < 1000);
         }
         let _ = ServerMessage::parse(&text);
+    }
+
+    #[test]
+    fn what_is_passed_on_unread_reads_as_what_is_read(text in mangled(), from in peer_id()) {
+        if let Some(opaque) = OpaqueMessage::parse(&text) {
+            let read = Numbered::<ClientMessage>::parse(&text).unwrap();
+            prop_assert_eq!(opaque.seq, read.seq);
+            prop_assert_eq!(opaque.to.as_ref(), read.message.to());
+            let relayed = ServerMessage::parse(&opaque.into_relayed(&from)).unwrap();
+            prop_assert_eq!(Some(relayed), read.message.into_relayed(from));
+        }
+    }
+
+    #[test]
+    fn a_payload_is_rarely_read(payload in payload(), to in option::of(peer_id())) {
+        let text = ClientMessage::Message { to, payload }.to_json();
+        prop_assert!(OpaqueMessage::parse(&text).is_some(), "{}", text);
     }
 
     #[test]

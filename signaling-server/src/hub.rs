@@ -14,6 +14,7 @@ mod shared;
 mod writing;
 
 pub(crate) use admission::ConnectionGuard;
+pub(crate) use relaying::Relayed;
 
 use crate::{
     clock::Clock,

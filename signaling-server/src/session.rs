@@ -1,6 +1,7 @@
 //! One place in a room, whatever carries its messages.
 
 mod carrier;
+mod said;
 mod shared;
 
 pub(crate) use carrier::{Carrier, Medium};
@@ -10,15 +11,16 @@ use crate::{
     closing::Closing,
     cluster::{Entry, Owed},
     config::Limits,
-    hub::Hub,
+    hub::{Hub, Relayed},
     mailbox::{Frame, Mailbox},
     refusal::Refusal,
     sources::Source,
     token::{ResumeSecret, ResumeToken},
 };
+use said::Said;
 use shared::Shared;
 use signaling_protocol::{
-    ClientMessage, ErrorCode, Numbered, PeerId, RoomName, ServerMessage,
+    ClientMessage, ErrorCode, PeerId, RoomName, ServerMessage,
     limits::{ACK_BYTES, ACK_MESSAGES, MESSAGE_BYTES},
     seq_of,
 };
@@ -162,19 +164,19 @@ impl Session {
             return self.refuse(&too_large(MESSAGE_BYTES), None);
         }
         if !self.is_resumable() {
-            return match ClientMessage::parse(text) {
-                Ok(message) => self.handle(hub, message, None),
+            return match Said::parse(text) {
+                Ok(said) => self.handle(hub, said, None),
                 Err(error) => self.refuse(&error.into(), None),
             };
         }
         // Held to the end: of two connections that send the same message, one has to wait and see.
         let mut intake = self.lock();
-        let (seq, parsed) = match Numbered::<ClientMessage>::parse(text) {
-            Ok(Numbered { seq, message }) => (seq, Ok(message)),
+        let (seq, parsed) = match Said::parse_numbered(text) {
+            Ok((seq, said)) => (seq, Ok(said)),
             Err(error) => (seq_of(text), Err(Refusal::from(error))),
         };
         let numbered = match &parsed {
-            Ok(message) => message.is_numbered(),
+            Ok(said) => said.is_numbered(),
             // Of a newer version; whether it has a number is for its sender to know.
             Err(_) => seq.is_some(),
         };
@@ -193,7 +195,7 @@ impl Session {
         }
         let seq = seq.filter(|_| numbered);
         let flow = match parsed {
-            Ok(message) => self.handle(hub, message, seq),
+            Ok(said) => self.handle(hub, said, seq),
             Err(refusal) => self.refuse(&refusal, seq),
         };
         if self.shared.is_none() {
@@ -202,8 +204,27 @@ impl Session {
         flow
     }
 
-    fn handle(&self, hub: &Hub, message: ClientMessage, seq: Option<u64>) -> ControlFlow<Closing> {
-        let result = match message {
+    fn handle(&self, hub: &Hub, said: Said<'_>, seq: Option<u64>) -> ControlFlow<Closing> {
+        let result = match said {
+            Said::Opaque(message) => hub.relay(self, Relayed::opaque(message, &self.id), seq),
+            Said::Read(message) => match self.take(hub, message, seq) {
+                ControlFlow::Continue(result) => result,
+                ControlFlow::Break(closing) => return ControlFlow::Break(closing),
+            },
+        };
+        match result {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(refusal) => self.refuse(&refusal, seq),
+        }
+    }
+
+    fn take(
+        &self,
+        hub: &Hub,
+        message: ClientMessage,
+        seq: Option<u64>,
+    ) -> ControlFlow<Closing, Result<(), Refusal>> {
+        ControlFlow::Continue(match message {
             ClientMessage::Leave => return ControlFlow::Break(Closing::normal()),
             ClientMessage::Join(_) => Err(Refusal::new(
                 ErrorCode::AlreadyJoined,
@@ -226,12 +247,12 @@ impl Session {
                 ErrorCode::NotJoined,
                 "only peers that sent `join` as their first message can be paired",
             )),
-            message => hub.relay(self, message, seq),
-        };
-        match result {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(refusal) => self.refuse(&refusal, seq),
-        }
+            message => match Relayed::new(message, &self.id) {
+                Some(relayed) => hub.relay(self, relayed, seq),
+                // For the server itself, which has done with it.
+                None => Ok(()),
+            },
+        })
     }
 
     fn refuse(&self, refusal: &Refusal, seq: Option<u64>) -> ControlFlow<Closing> {

@@ -11,7 +11,8 @@ use crate::{
     session::Session,
 };
 use signaling_protocol::{
-    ClientMessage, ErrorCode, LeaveReason, RoomName, ServerMessage, limits::MESSAGE_BYTES,
+    ClientMessage, ErrorCode, LeaveReason, OpaqueMessage, PeerId, RoomName, ServerMessage,
+    limits::MESSAGE_BYTES,
 };
 use std::{sync::Arc, time::Instant};
 
@@ -19,34 +20,72 @@ use std::{sync::Arc, time::Instant};
 /// written differently. More would let a sender use the server as an amplifier.
 const RELAY_SLACK: usize = 1024;
 
-impl Hub {
-    /// Passes a message on. A message for the server itself goes to nobody.
-    /// `seq` is its number, if it has one.
-    pub(crate) fn relay(
-        &self,
-        from: &Session,
-        message: ClientMessage,
-        seq: Option<u64>,
-    ) -> Result<(), Refusal> {
+/// What a member says to others.
+pub(crate) struct Relayed {
+    to: Option<PeerId>,
+    audience: Audience,
+    /// Its type, as metrics count it.
+    kind: &'static str,
+    /// Whether those who only listen may hear it.
+    public: bool,
+    frame: Frame,
+}
+
+impl Relayed {
+    /// `None` for what is meant for the server itself.
+    pub(crate) fn new(message: ClientMessage, from: &PeerId) -> Option<Self> {
         let to = message.to().cloned();
         let audience = match message {
             ClientMessage::Sealed { .. } => Audience::Joined,
             _ => Audience::Everyone,
         };
-        let Some(relayed) = message.into_relayed(from.id.clone()) else {
-            return Ok(());
-        };
-        let frame = Frame::new(&relayed);
+        let relayed = message.into_relayed(from.clone())?;
+        Some(Self {
+            audience,
+            kind: kind(&relayed),
+            public: to.is_none() && is_talk(&relayed),
+            frame: Frame::new(&relayed),
+            to,
+        })
+    }
+
+    /// Of a message whose payload was not read.
+    pub(crate) fn opaque(message: OpaqueMessage<'_>, from: &PeerId) -> Self {
+        let to = message.to.clone();
+        Self {
+            audience: Audience::Everyone,
+            kind: "message",
+            public: to.is_none(),
+            frame: Frame::from_json(message.into_relayed(from)),
+            to,
+        }
+    }
+}
+
+impl Hub {
+    /// Passes a message on. `seq` is its number, if it has one.
+    pub(crate) fn relay(
+        &self,
+        from: &Session,
+        message: Relayed,
+        seq: Option<u64>,
+    ) -> Result<(), Refusal> {
+        let Relayed {
+            to,
+            audience,
+            kind,
+            public,
+            frame,
+        } = message;
         if frame.len() > MESSAGE_BYTES + RELAY_SLACK {
             return Err(Refusal::new(
                 ErrorCode::TooLarge,
                 "too large once it was normalised",
             ));
         }
-        let public = to.is_none() && is_talk(&relayed);
         let mut rooms = self.lock_rooms();
         if self.is_shared(&from.room) {
-            self.metrics.message(kind(&relayed));
+            self.metrics.message(kind);
             let joined_only = audience == Audience::Joined;
             let entry = Entry::Message {
                 to,
@@ -57,7 +96,7 @@ impl Hub {
             return Ok(());
         }
         let to = rooms.recipients(&from.room, &from.id, to.as_ref(), audience)?;
-        self.metrics.message(kind(&relayed));
+        self.metrics.message(kind);
         if audience == Audience::Joined
             && let Some(took) = rooms.sealed(&from.room, &from.id, Instant::now())
         {
