@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 use peerline::channel::{Channel, Delivery, Message};
+use peerline::media::Codec;
+use peerline::media::track::Sending;
 use peerline::net::link::LinkConfig;
 use peerline::net::{EmulatedLink, Network};
 use peerline::pairing::Code;
@@ -77,6 +79,7 @@ async fn connect(server: &Restartable, healing: Healing) -> Pair {
     });
     let config = |side: usize| SessionConfig {
         loopback: true,
+        codecs: Codec::ALL.to_vec(),
         healing,
         network: Network::Emulated(links[side].clone()),
         ..SessionConfig::default()
@@ -231,4 +234,28 @@ async fn a_stranger_in_the_room_can_do_nothing_but_be_in_the_way() {
     pair.set_outage(false);
     says(&ours, &mut theirs, "after").await;
     pair.close().await;
+}
+
+/// Its offer waits for a path that only another offer brings.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_track_that_is_added_when_the_path_is_gone_is_sent_when_it_is_back() {
+    for side in [0, 1] {
+        let server = Restartable::start();
+        let mut pair = connect(&server, Healing::default().faster(TIMES)).await;
+        let (ours, mut theirs) = pair.channel().await;
+        says(&ours, &mut theirs, "before").await;
+        pair.set_outage(true);
+        let tracks = [&pair.host, &pair.guest][side].tracks();
+        let mut track = within("adding", tracks.add(Codec::Vp8)).await.unwrap();
+        outage().await;
+        pair.set_outage(false);
+        says(&ours, &mut theirs, "after").await;
+        within("the negotiation", async {
+            while track.sending() != Sending::Yes {
+                assert_ne!(track.changed().await, Sending::Refused);
+            }
+        })
+        .await;
+        pair.close().await;
+    }
 }

@@ -22,6 +22,9 @@ const MAX_NAME: usize = 256;
 pub enum SealedMessage {
     /// A session description that asks.
     Offer {
+        /// The number of the offer, counted by its side; absent from the first one of a session.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<u32>,
         /// The description.
         sdp: String,
         /// The sender's program and version, up to 64 characters.
@@ -31,6 +34,9 @@ pub enum SealedMessage {
     },
     /// A session description that answers.
     Answer {
+        /// The number of the offer that it answers.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<u32>,
         /// The description.
         sdp: String,
         /// The sender's program and version, up to 64 characters.
@@ -183,6 +189,7 @@ mod tests {
         for (message, json) in [
             (
                 SealedMessage::Offer {
+                    id: None,
                     sdp: "v=0".into(),
                     agent: "peer-cli 0.1".into(),
                     engine: Engine::Native,
@@ -257,6 +264,7 @@ mod tests {
     fn debug_does_not_show_the_description() {
         let sdp = "a=ice-pwd:secret".to_owned();
         let message = SealedMessage::Answer {
+            id: None,
             sdp,
             agent: String::new(),
             engine: Engine::Browser,

@@ -63,11 +63,13 @@ fn sealed(agreement: &Agreement) -> Vec<Value> {
     }))
     .unwrap();
     let offer = SealedMessage::Offer {
+        id: None,
         sdp: "v=0\r\n".into(),
         agent: "peer-cli 0.1.0".into(),
         engine: Engine::Native,
     };
     let answer = SealedMessage::Answer {
+        id: None,
         sdp: "v=0\r\ns=-\r\n".into(),
         agent: "Küche 🦀".into(),
         engine: Engine::Browser,

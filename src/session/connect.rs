@@ -71,6 +71,7 @@ impl Session {
         let paired = match prepared.await {
             Ok((control, sdp)) => {
                 let offer = SealedMessage::Offer {
+                    id: None,
                     sdp: sdp.clone(),
                     agent: config.agent.clone(),
                     engine: EngineKind::Native,

@@ -111,9 +111,15 @@ pub(crate) enum ControlMessage {
         id: u64,
     },
     Offer {
+        /// The number of the offer (3.3).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<u32>,
         sdp: String,
     },
     Answer {
+        /// The number of the offer that it answers.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<u32>,
         sdp: String,
     },
     IceCandidate {
@@ -170,7 +176,17 @@ mod tests {
             (r#"{"type":"pong","id":7}"#, ControlMessage::Pong { id: 7 }),
             (
                 r#"{"type":"offer","sdp":"v=0"}"#,
-                ControlMessage::Offer { sdp: "v=0".into() },
+                ControlMessage::Offer {
+                    id: None,
+                    sdp: "v=0".into(),
+                },
+            ),
+            (
+                r#"{"type":"answer","id":2,"sdp":"v=0"}"#,
+                ControlMessage::Answer {
+                    id: Some(2),
+                    sdp: "v=0".into(),
+                },
             ),
             (
                 r#"{"type":"ice-candidate","candidate":null}"#,

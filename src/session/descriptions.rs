@@ -5,7 +5,7 @@ use super::SessionError;
 use super::candidates::Candidates;
 use super::description::{Description, wishes};
 use super::engine::Engine;
-use super::negotiation::{Action, Input, Manners, Negotiation};
+use super::negotiation::{Action, Input, Manners, Negotiation, Numbered};
 use crate::media::track::Board;
 use crate::pairing::Fingerprint;
 use signaling_protocol::IceCandidate;
@@ -22,8 +22,8 @@ pub(super) struct Descriptions {
 /// A description for the peer.
 #[derive(Debug)]
 pub(super) enum Outgoing {
-    Offer(String),
-    Answer(String),
+    Offer(Numbered),
+    Answer(Numbered),
 }
 
 /// What came of an input.
@@ -122,12 +122,12 @@ impl Descriptions {
                 negotiated.described = true;
                 Some(Input::AnswerApplied)
             }
-            Action::SendOffer(sdp) => {
-                negotiated.outgoing.push(Outgoing::Offer(sdp));
+            Action::SendOffer(offer) => {
+                negotiated.outgoing.push(Outgoing::Offer(offer));
                 None
             }
-            Action::SendAnswer(sdp) => {
-                negotiated.outgoing.push(Outgoing::Answer(sdp));
+            Action::SendAnswer(answer) => {
+                negotiated.outgoing.push(Outgoing::Answer(answer));
                 None
             }
         })

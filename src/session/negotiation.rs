@@ -4,6 +4,9 @@
 //! and reports what the engine produced as the next input, so two negotiation steps never overlap.
 //! This is perfect negotiation (W3C WebRTC section 10.7) with one difference: our engine has no
 //! implicit rollback, so the polite side rolls back explicitly before it applies a colliding offer.
+//!
+//! Offers are numbered by their side, and answers with them (docs/protocol.md 3.3): what a lost path held back and brings when
+//! it is over may belong to an offer that was given up for another one.
 
 /// Whether this side yields when both sides offer at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,6 +15,14 @@ pub(crate) enum Manners {
     Polite,
     /// Ignores the other's offer and waits for its answer.
     Impolite,
+}
+
+/// An offer, or the answer to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Numbered {
+    /// Of the offer, counted from 1 by its side. Absent from a session's first one, and where nothing is numbered.
+    pub(crate) id: Option<u32>,
+    pub(crate) sdp: String,
 }
 
 /// What happens to the negotiation.
@@ -26,9 +37,9 @@ pub(crate) enum Input {
     /// The engine applied the peer's answer.
     AnswerApplied,
     /// The peer's offer arrived.
-    Offer(String),
+    Offer(Numbered),
     /// The peer's answer arrived.
-    Answer(String),
+    Answer(Numbered),
     /// Our offer, or its answer, was lost on its way.
     Forgotten,
 }
@@ -45,9 +56,9 @@ pub(crate) enum Action {
     /// Apply this answer; answered by [`Input::AnswerApplied`].
     ApplyAnswer(String),
     /// Send our offer to the peer.
-    SendOffer(String),
+    SendOffer(Numbered),
     /// Send our answer to the peer.
-    SendAnswer(String),
+    SendAnswer(Numbered),
 }
 
 /// The peer broke the rules of offer and answer.
@@ -66,8 +77,8 @@ enum State {
     Offering,
     /// Our offer was sent.
     AwaitingAnswer,
-    /// The engine is answering the peer's offer.
-    Answering,
+    /// The engine is answering the peer's offer of this number.
+    Answering(Option<u32>),
     /// The engine is applying the peer's answer.
     Finishing,
 }
@@ -81,6 +92,10 @@ pub(crate) struct Negotiation {
     wanted: Option<bool>,
     /// The peer's offer that was ignored, so that what it trickles afterwards is ignored too.
     ignoring: bool,
+    /// The number of our newest offer.
+    made: u32,
+    /// That of the peer's newest one.
+    seen: u32,
 }
 
 impl Negotiation {
@@ -90,6 +105,8 @@ impl Negotiation {
             state: State::Stable,
             wanted: None,
             ignoring: false,
+            made: 0,
+            seen: 0,
         }
     }
 
@@ -116,8 +133,25 @@ impl Negotiation {
         self.state == State::AwaitingAnswer
     }
 
+    /// Whether this belongs to an offer that was given up.
+    fn is_stale(&self, input: &Input) -> bool {
+        match input {
+            Input::Offer(Numbered { id: Some(id), .. }) => *id <= self.seen,
+            Input::Answer(Numbered { id: Some(id), .. }) => {
+                *id < self.made || (*id == self.made && !self.awaits_answer())
+            }
+            _ => false,
+        }
+    }
+
     /// Takes one input.
     pub(crate) fn handle(&mut self, input: Input) -> Result<Vec<Action>, Violation> {
+        if self.is_stale(&input) {
+            return Ok(Vec::new());
+        }
+        if let Input::Offer(Numbered { id: Some(id), .. }) = input {
+            self.seen = id;
+        }
         let actions = match (self.state, input) {
             (_, Input::Negotiate { restart }) => {
                 self.wanted = Some(self.wanted.unwrap_or(false) || restart);
@@ -125,12 +159,16 @@ impl Negotiation {
             }
             (_, Input::OfferMade(sdp)) => {
                 self.state = State::AwaitingAnswer;
-                vec![Action::SendOffer(sdp)]
+                self.made += 1;
+                let id = Some(self.made);
+                vec![Action::SendOffer(Numbered { id, sdp })]
             }
-            (_, Input::AnswerMade(sdp)) => {
+            (State::Answering(id), Input::AnswerMade(sdp)) => {
                 self.state = State::Stable;
-                vec![Action::SendAnswer(sdp)]
+                vec![Action::SendAnswer(Numbered { id, sdp })]
             }
+            // Nothing was asked for.
+            (_, Input::AnswerMade(_)) => Vec::new(),
             (_, Input::AnswerApplied) => {
                 self.state = State::Stable;
                 Vec::new()
@@ -139,17 +177,17 @@ impl Negotiation {
                 self.ignoring = true;
                 Vec::new()
             }
-            (State::AwaitingAnswer, Input::Offer(sdp)) => {
+            (State::AwaitingAnswer, Input::Offer(Numbered { id, sdp })) => {
                 self.wanted.get_or_insert(false);
-                self.state = State::Answering;
+                self.state = State::Answering(id);
                 vec![Action::Rollback, Action::MakeAnswer(sdp)]
             }
-            (_, Input::Offer(sdp)) => {
+            (_, Input::Offer(Numbered { id, sdp })) => {
                 self.ignoring = false;
-                self.state = State::Answering;
+                self.state = State::Answering(id);
                 vec![Action::MakeAnswer(sdp)]
             }
-            (State::AwaitingAnswer, Input::Answer(sdp)) => {
+            (State::AwaitingAnswer, Input::Answer(Numbered { sdp, .. })) => {
                 self.ignoring = false;
                 self.state = State::Finishing;
                 vec![Action::ApplyAnswer(sdp)]
@@ -220,13 +258,22 @@ mod tests {
                             self.settled.push(offer);
                             inputs.push_back(Input::AnswerApplied);
                         }
-                        Action::SendOffer(sdp) => sent.push(Input::Offer(sdp)),
-                        Action::SendAnswer(sdp) => sent.push(Input::Answer(sdp)),
+                        Action::SendOffer(offer) => sent.push(Input::Offer(offer)),
+                        Action::SendAnswer(answer) => sent.push(Input::Answer(answer)),
                     }
                 }
             }
             sent
         }
+    }
+
+    fn unnumbered(sdp: &str) -> Numbered {
+        numbered(None, sdp)
+    }
+
+    fn numbered(id: Option<u32>, sdp: &str) -> Numbered {
+        let sdp = sdp.into();
+        Numbered { id, sdp }
     }
 
     const NEGOTIATE: Input = Input::Negotiate { restart: false };
@@ -288,7 +335,7 @@ mod tests {
             []
         );
         assert_eq!(negotiation.handle(NEGOTIATE).unwrap(), []);
-        negotiation.handle(Input::Answer("1".into())).unwrap();
+        negotiation.handle(Input::Answer(unnumbered("1"))).unwrap();
         assert_eq!(
             negotiation.handle(Input::AnswerApplied).unwrap(),
             [Action::MakeOffer { restart: true }]
@@ -307,7 +354,7 @@ mod tests {
             [Action::Rollback, Action::MakeOffer { restart: true }]
         );
         negotiation.handle(Input::OfferMade("2".into())).unwrap();
-        negotiation.handle(Input::Answer("2".into())).unwrap();
+        negotiation.handle(Input::Answer(unnumbered("2"))).unwrap();
         assert_eq!(negotiation.handle(Input::AnswerApplied).unwrap(), []);
     }
 
@@ -316,7 +363,7 @@ mod tests {
         for manners in [Manners::Polite, Manners::Impolite] {
             let mut negotiation = Negotiation::new(manners);
             assert_eq!(
-                negotiation.handle(Input::Answer("x".into())),
+                negotiation.handle(Input::Answer(unnumbered("x"))),
                 Err(Violation::UnexpectedAnswer)
             );
         }
@@ -327,9 +374,56 @@ mod tests {
         let mut negotiation = Negotiation::new(Manners::Impolite);
         negotiation.handle(NEGOTIATE).unwrap();
         negotiation.handle(Input::OfferMade("1".into())).unwrap();
-        assert_eq!(negotiation.handle(Input::Offer("2".into())).unwrap(), []);
+        assert_eq!(
+            negotiation.handle(Input::Offer(unnumbered("2"))).unwrap(),
+            []
+        );
         assert!(negotiation.ignores_candidates());
-        negotiation.handle(Input::Answer("1".into())).unwrap();
+        negotiation.handle(Input::Answer(unnumbered("1"))).unwrap();
         assert!(!negotiation.ignores_candidates());
+    }
+
+    #[test]
+    fn an_offer_that_was_given_up_is_not_answered_when_it_comes() {
+        let mut negotiation = Negotiation::new(Manners::Polite);
+        let newer = Input::Offer(numbered(Some(3), "3"));
+        assert_eq!(
+            negotiation.handle(newer.clone()).unwrap(),
+            [Action::MakeAnswer("3".into())]
+        );
+        assert_eq!(
+            negotiation.handle(Input::AnswerMade("a".into())).unwrap(),
+            [Action::SendAnswer(numbered(Some(3), "a"))]
+        );
+        for old in [newer, Input::Offer(numbered(Some(2), "2"))] {
+            assert_eq!(negotiation.handle(old).unwrap(), []);
+        }
+    }
+
+    #[test]
+    fn an_answer_to_an_offer_that_was_given_up_changes_nothing() {
+        let mut negotiation = Negotiation::new(Manners::Impolite);
+        negotiation.handle(NEGOTIATE).unwrap();
+        negotiation.handle(Input::OfferMade("1".into())).unwrap();
+        negotiation.handle(Input::Forgotten).unwrap();
+        assert_eq!(
+            negotiation.handle(Input::OfferMade("2".into())).unwrap(),
+            [Action::SendOffer(numbered(Some(2), "2"))]
+        );
+        let [old, current] = [1, 2].map(|id| Input::Answer(numbered(Some(id), "a")));
+        assert_eq!(negotiation.handle(old.clone()).unwrap(), []);
+        assert!(negotiation.awaits_answer());
+        assert_eq!(
+            negotiation.handle(current.clone()).unwrap(),
+            [Action::ApplyAnswer("a".into())]
+        );
+        negotiation.handle(Input::AnswerApplied).unwrap();
+        for late in [old, current] {
+            assert_eq!(negotiation.handle(late).unwrap(), []);
+        }
+        assert_eq!(
+            negotiation.handle(Input::Answer(numbered(Some(3), "a"))),
+            Err(Violation::UnexpectedAnswer)
+        );
     }
 }

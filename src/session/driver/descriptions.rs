@@ -8,6 +8,7 @@ use crate::session::SessionError;
 use crate::session::control::ControlMessage;
 use crate::session::descriptions::{Negotiated, Outgoing};
 use crate::session::engine::EngineState;
+use crate::session::negotiation::Numbered;
 use crate::session::watchdog::Wait;
 use signaling_protocol::IceCandidate;
 use std::time::{Duration, Instant};
@@ -122,14 +123,24 @@ impl Driver {
         }
         if way == Way::InBand {
             return self.control.send(&match description {
-                Outgoing::Offer(sdp) => ControlMessage::Offer { sdp },
-                Outgoing::Answer(sdp) => ControlMessage::Answer { sdp },
+                Outgoing::Offer(Numbered { id, sdp }) => ControlMessage::Offer { id, sdp },
+                Outgoing::Answer(Numbered { id, sdp }) => ControlMessage::Answer { id, sdp },
             });
         }
         let (agent, engine) = (self.config.agent.clone(), EngineKind::Native);
         self.send_sealed(&match description {
-            Outgoing::Offer(sdp) => SealedMessage::Offer { sdp, agent, engine },
-            Outgoing::Answer(sdp) => SealedMessage::Answer { sdp, agent, engine },
+            Outgoing::Offer(Numbered { id, sdp }) => SealedMessage::Offer {
+                id,
+                sdp,
+                agent,
+                engine,
+            },
+            Outgoing::Answer(Numbered { id, sdp }) => SealedMessage::Answer {
+                id,
+                sdp,
+                agent,
+                engine,
+            },
         })
         .await
     }

@@ -103,7 +103,12 @@ impl Driver {
         }
         tracing::info!("restarting ICE");
         self.link.check();
-        self.negotiate(Input::Negotiate { restart: true }).await
+        // An offer that nobody answered waits for the path, or was for an outage that others had as well.
+        self.negotiate(match self.descriptions.awaits_answer() {
+            true => Input::Forgotten,
+            false => Input::Negotiate { restart: true },
+        })
+        .await
     }
 
     /// Tells the application whether the peer can be reached, if that has changed, and opens what waits for it.

@@ -2,7 +2,7 @@
 
 use super::super::control::ControlMessage;
 use super::super::link::LinkEvent;
-use super::super::negotiation::Input;
+use super::super::negotiation::{Input, Numbered};
 use super::super::{Bye, SessionError};
 use super::Driver;
 use super::ways::Way;
@@ -25,13 +25,13 @@ impl Driver {
                 return Err(SessionError::Protocol("it spoke before its hello"));
             }
             ControlMessage::Ping { id } => self.control.send(&ControlMessage::Pong { id })?,
-            ControlMessage::Offer { sdp } => {
+            ControlMessage::Offer { id, sdp } => {
                 self.ways.offered(Way::InBand);
-                self.negotiate(Input::Offer(sdp)).await?;
+                self.negotiate(Input::Offer(Numbered { id, sdp })).await?;
             }
-            ControlMessage::Answer { sdp } => {
+            ControlMessage::Answer { id, sdp } => {
                 self.ways.answered();
-                self.negotiate(Input::Answer(sdp)).await?;
+                self.negotiate(Input::Answer(Numbered { id, sdp })).await?;
             }
             ControlMessage::IceCandidate { candidate } => self.remote_candidate(candidate).await,
             ControlMessage::LaneOffer {
@@ -94,15 +94,19 @@ impl Driver {
 
     async fn sealed_message(&mut self, message: SealedMessage) -> Result<(), SessionError> {
         match message {
-            SealedMessage::Offer { sdp, engine, .. } => {
+            SealedMessage::Offer {
+                id, sdp, engine, ..
+            } => {
                 self.meet(engine);
                 self.ways.offered(Way::Server);
-                self.negotiate(Input::Offer(sdp)).await
+                self.negotiate(Input::Offer(Numbered { id, sdp })).await
             }
-            SealedMessage::Answer { sdp, engine, .. } => {
+            SealedMessage::Answer {
+                id, sdp, engine, ..
+            } => {
                 self.meet(engine);
                 self.ways.answered();
-                self.negotiate(Input::Answer(sdp)).await
+                self.negotiate(Input::Answer(Numbered { id, sdp })).await
             }
             SealedMessage::IceCandidate { candidate } => {
                 self.remote_candidate(candidate).await;

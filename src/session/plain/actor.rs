@@ -7,7 +7,7 @@ use crate::pairing::Phrase;
 use crate::session::descriptions::{Descriptions, Negotiated, Outgoing};
 use crate::session::driver::Command;
 use crate::session::engine::{Engine, EngineEvent, EngineState};
-use crate::session::negotiation::{Input, Manners};
+use crate::session::negotiation::{Input, Manners, Numbered};
 use crate::session::watchdog::{DTLS_LIMIT, ICE_LIMIT};
 use crate::session::{Path, SessionConfig, SessionError, Wait};
 use crate::signaling::{SendError, Signaling, SignalingError};
@@ -230,12 +230,16 @@ impl Actor {
                 if !self.connected {
                     self.lost.get_or_insert_with(Instant::now);
                 }
-                self.negotiate(Input::Offer(sdp)).await
+                self.negotiate(Input::Offer(Numbered { id: None, sdp }))
+                    .await
             }
             ServerMessage::Answer { from, sdp } if self.partner.as_ref() == Some(&from) => {
                 // Tutorial pages answer twice, or to everybody.
                 match self.descriptions.awaits_answer() {
-                    true => self.negotiate(Input::Answer(sdp)).await,
+                    true => {
+                        self.negotiate(Input::Answer(Numbered { id: None, sdp }))
+                            .await
+                    }
                     false => Ok(()),
                 }
             }
@@ -329,8 +333,8 @@ impl Actor {
         for description in outgoing {
             let to = self.partner.clone();
             self.say(match description {
-                Outgoing::Offer(sdp) => ClientMessage::Offer { to, sdp },
-                Outgoing::Answer(sdp) => ClientMessage::Answer { to, sdp },
+                Outgoing::Offer(Numbered { sdp, .. }) => ClientMessage::Offer { to, sdp },
+                Outgoing::Answer(Numbered { sdp, .. }) => ClientMessage::Answer { to, sdp },
             })
             .await?;
         }

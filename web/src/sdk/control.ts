@@ -9,9 +9,9 @@ export type Engine = "native" | "browser";
 /** Why a session ended. */
 export type ByeCode = "done" | "cancelled" | "declined" | "tampered" | "wrong-code" | "timeout" | "protocol" | "internal";
 
-/** A session description or a candidate, on either way. */
+/** A session description or a candidate, on either way. `id` is the number of an offer, also in its answer. */
 export type Negotiating =
-  | { readonly type: "offer" | "answer"; readonly sdp: string }
+  | { readonly type: "offer" | "answer"; readonly id?: number; readonly sdp: string }
   | { readonly type: "ice-candidate"; readonly candidate: RTCIceCandidateInit | null };
 
 /** The end. */
@@ -23,7 +23,7 @@ export interface Bye {
 
 /** Inside a sealed record. */
 export type SealedMessage =
-  | { readonly type: "offer" | "answer"; readonly sdp: string; readonly agent: string; readonly engine: Engine }
+  | { readonly type: "offer" | "answer"; readonly id?: number; readonly sdp: string; readonly agent: string; readonly engine: Engine }
   | Extract<Negotiating, { type: "ice-candidate" }>
   | Bye;
 
@@ -55,7 +55,7 @@ export function parseSealedMessage(json: string): SealedMessage | { readonly typ
   switch (type) {
     case "offer":
     case "answer":
-      return { type, sdp: text(fields, "sdp", LONGEST_SDP), agent: agent(fields), engine: oneOf(fields, "engine", ENGINES) };
+      return { type, ...numberOf(fields), sdp: text(fields, "sdp", LONGEST_SDP), agent: agent(fields), engine: oneOf(fields, "engine", ENGINES) };
     case "ice-candidate":
       return { type, candidate: candidate(fields) };
     case "bye":
@@ -77,7 +77,7 @@ export function parseControlMessage(json: string): ControlMessage {
       return { type, id: integer(fields, "id", 0, Number.MAX_SAFE_INTEGER) };
     case "offer":
     case "answer":
-      return { type, sdp: text(fields, "sdp", LONGEST_SDP) };
+      return { type, ...numberOf(fields), sdp: text(fields, "sdp", LONGEST_SDP) };
     case "ice-candidate":
       return { type, candidate: candidate(fields) };
     case "bye":
@@ -85,6 +85,10 @@ export function parseControlMessage(json: string): ControlMessage {
     default:
       return { type: "unknown" };
   }
+}
+
+function numberOf(fields: Fields): { readonly id?: number } {
+  return fields["id"] === undefined ? {} : { id: integer(fields, "id", 0, 0xffff_ffff) };
 }
 
 function hello(fields: Fields): Hello {

@@ -27,6 +27,9 @@ export class Negotiation {
   #early: (RTCIceCandidateInit | null)[] = [];
   #candidates = 0;
   #makingOffer = false;
+  /** The numbers of the newest offers, ours and theirs. */
+  #made = 0;
+  #seen = 0;
   #pinned: string | undefined;
   #stopped = false;
 
@@ -83,12 +86,13 @@ export class Negotiation {
     } finally {
       this.#makingOffer = false;
     }
-    this.#describe("offer");
+    this.#describe("offer", ++this.#made);
   }
 
   async #take(message: Negotiating): Promise<void> {
     const { connection } = this;
     if (message.type === "ice-candidate") return this.#addCandidate(message.candidate);
+    if (this.#isStale(message)) return;
     if (message.type === "answer" && connection.signalingState !== "have-local-offer") return;
     const collision = message.type === "offer" && (this.#makingOffer || connection.signalingState !== "stable");
     if (collision && !this.polite) return;
@@ -100,7 +104,16 @@ export class Negotiation {
     for (const candidate of early) await this.#addCandidate(candidate);
     if (message.type === "answer") return;
     await connection.setLocalDescription();
-    this.#describe("answer");
+    this.#describe("answer", message.id);
+  }
+
+  /** Whether it belongs to an offer that was given up: a path that was lost brings when it is back what it held. */
+  #isStale({ type, id }: Exclude<Negotiating, { type: "ice-candidate" }>): boolean {
+    if (id === undefined) return false;
+    if (type === "answer") return id < this.#made;
+    if (id <= this.#seen) return true;
+    this.#seen = id;
+    return false;
   }
 
   /** Neither the server nor a later offer may bring another certificate. */
@@ -120,9 +133,9 @@ export class Negotiation {
     }
   }
 
-  #describe(type: "offer" | "answer"): void {
+  #describe(type: "offer" | "answer", id: number | undefined): void {
     const sdp = this.connection.localDescription?.sdp;
-    if (sdp !== undefined) this.options.send({ type, sdp });
+    if (sdp !== undefined) this.options.send({ type, ...(id === undefined ? {} : { id }), sdp });
   }
 
   #enqueue(step: () => Promise<void>): void {

@@ -327,6 +327,8 @@ export class Session extends Events<SessionEvents> {
     }
     trouble.restartAt = now + RESTART_MS;
     this.options.check();
+    // One that waits for the path is not answered before another one has brought it back.
+    if (!this.#offeredOverServer) this.#negotiation.forgotten();
     this.#negotiation.offer({ iceRestart: true });
   }
 
