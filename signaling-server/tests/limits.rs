@@ -76,11 +76,20 @@ async fn messages_that_are_too_large() {
     sender.refused("too-large", 4413).await;
     assert_eq!(receiver.expect("peer-left").await["reason"], "kicked");
 
-    // Numbers that take more room when they are written again.
+    // Numbers that take more room when they are written again, which a line break is a reason for.
     let (mut sender, _) = server.joined("r").await;
     receiver.expect("peer-joined").await;
     let numbers = vec!["1e15"; 12_000].join(",");
     let text = format!(r#"{{"type":"message","payload":[{numbers}]}}"#);
+    sender.send_frame(Message::text(text.clone())).await;
+    assert_eq!(
+        receiver.expect("message").await["payload"]
+            .as_array()
+            .unwrap()
+            .len(),
+        12_000
+    );
+    let text = text.replace('[', "[\n");
     sender.send_frame(Message::text(text)).await;
     sender.refused("too-large", 4413).await;
 }
