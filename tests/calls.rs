@@ -285,9 +285,11 @@ async fn a_codec_that_the_peer_does_not_know_is_refused() {
     drop::<Session>(guest);
 }
 
-/// Offers that meet, and packets that overtake what describes them.
-#[tokio::test]
-async fn tracks_that_both_sides_add_at_once_all_arrive() {
+/// Offers that meet, and packets that overtake what describes them. On two threads, as the first packets are there while
+/// it is looked up what they are.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tracks_that_both_sides_add_at_once_all_arrive_from_their_first_frame_on() {
+    let [video, audio] = [clip(Kind::Video).await, clip(Kind::Audio).await];
     for round in 0..20 {
         let Pair {
             mut host,
@@ -308,7 +310,16 @@ async fn tracks_that_both_sides_add_at_once_all_arrive() {
             while kinds.len() < 2 {
                 let what = format!("another track than {kinds:?} in round {round} at side {side}");
                 let mut track = within(&what, incoming.next()).await.unwrap();
-                next_frame(&mut track).await;
+                let sent = match track.kind() {
+                    Kind::Audio => &audio[0],
+                    Kind::Video => &video[0],
+                };
+                let received = next_frame(&mut track).await;
+                assert!(
+                    received.data == sent.data,
+                    "the first frame of {:?} is another one in round {round} at side {side}",
+                    track.kind()
+                );
                 kinds.push(track.kind());
             }
             kinds.sort_by_key(|kind| kind.to_string());

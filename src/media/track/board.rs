@@ -227,7 +227,10 @@ impl Board {
             tracing::debug!("the peer sends more tracks than are taken");
             return;
         }
-        let (described, receiver) = watch::channel(Described::default());
+        // Looked up before its packets are: what comes before its description is not taken, and that would be its first
+        // key frame. The engine keeps 256 packets meanwhile.
+        let described = self.described_as(connection, &track_id).await;
+        let (described, receiver) = watch::channel(described);
         let task = match &self.outlet {
             Outlet::Frames(outlet) => {
                 tokio::spawn(incoming::follow(track, receiver, outlet.clone()))
@@ -241,7 +244,27 @@ impl Board {
             described,
             _task: AbortOnDropHandle::new(task),
         });
-        self.settle(connection).await;
+    }
+
+    /// What the peer's description says of a track of its own.
+    async fn described_as(
+        &self,
+        connection: &Arc<dyn PeerConnection>,
+        track_id: &str,
+    ) -> Described {
+        for transceiver in connection.get_transceivers().await {
+            let Ok(Some(receiver)) = transceiver.receiver().await else {
+                continue;
+            };
+            if receiver.track().track_id().await == track_id {
+                let mid = transceiver.mid().await.ok().flatten();
+                return self
+                    .wishes
+                    .of(mid.as_deref())
+                    .map_or_else(Described::default, Described::from);
+            }
+        }
+        Described::default()
     }
 
     /// The peer described what it sends and receives.
@@ -304,11 +327,7 @@ impl Board {
         let track_id = receiver.track().track_id().await;
         for incoming in &self.incoming {
             if incoming.track_id == track_id {
-                let described = Described {
-                    sends: wish.sends,
-                    codecs: wish.codecs.clone(),
-                    level: wish.level,
-                };
+                let described = Described::from(wish);
                 incoming.described.send_if_modified(|known| {
                     let is_news = *known != described;
                     *known = described;

@@ -4,6 +4,7 @@ use super::super::codec::{Codec, Kind};
 use super::super::depayload::Assembler;
 use super::super::packet::Packet;
 use super::super::reorder::{Arrival, Reorder};
+use super::board::Wish;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use rtc::rtcp;
@@ -150,6 +151,16 @@ pub(super) struct Described {
     pub(super) codecs: Vec<(u8, Codec)>,
     /// The header extension that tells how loud a packet is (RFC 6464).
     pub(super) level: Option<u8>,
+}
+
+impl From<&Wish> for Described {
+    fn from(wish: &Wish) -> Self {
+        Self {
+            sends: wish.sends,
+            codecs: wish.codecs.clone(),
+            level: wish.level,
+        }
+    }
 }
 
 impl Described {
