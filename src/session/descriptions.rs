@@ -49,6 +49,10 @@ impl Descriptions {
         self.negotiation.set_manners(manners);
     }
 
+    pub(super) fn is_stale(&self, input: &Input) -> bool {
+        self.negotiation.is_stale(input)
+    }
+
     pub(super) fn awaits_answer(&self) -> bool {
         self.negotiation.awaits_answer()
     }

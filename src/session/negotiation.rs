@@ -134,7 +134,7 @@ impl Negotiation {
     }
 
     /// Whether this belongs to an offer that was given up.
-    fn is_stale(&self, input: &Input) -> bool {
+    pub(crate) fn is_stale(&self, input: &Input) -> bool {
         match input {
             Input::Offer(Numbered { id: Some(id), .. }) => *id <= self.seen,
             Input::Answer(Numbered { id: Some(id), .. }) => {
@@ -187,7 +187,9 @@ impl Negotiation {
                 self.state = State::Answering(id);
                 vec![Action::MakeAnswer(sdp)]
             }
-            (State::AwaitingAnswer, Input::Answer(Numbered { sdp, .. })) => {
+            (State::AwaitingAnswer, Input::Answer(Numbered { id, sdp }))
+                if id.is_none_or(|id| id == self.made) =>
+            {
                 self.ignoring = false;
                 self.state = State::Finishing;
                 vec![Action::ApplyAnswer(sdp)]
@@ -421,8 +423,20 @@ mod tests {
         for late in [old, current] {
             assert_eq!(negotiation.handle(late).unwrap(), []);
         }
+    }
+
+    #[test]
+    fn an_answer_to_an_offer_that_was_never_made_is_a_violation() {
+        let mut negotiation = Negotiation::new(Manners::Impolite);
+        let early = || Input::Answer(numbered(Some(2), "a"));
         assert_eq!(
-            negotiation.handle(Input::Answer(numbered(Some(3), "a"))),
+            negotiation.handle(early()),
+            Err(Violation::UnexpectedAnswer)
+        );
+        negotiation.handle(NEGOTIATE).unwrap();
+        negotiation.handle(Input::OfferMade("1".into())).unwrap();
+        assert_eq!(
+            negotiation.handle(early()),
             Err(Violation::UnexpectedAnswer)
         );
     }

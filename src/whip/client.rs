@@ -9,7 +9,7 @@ use std::fmt;
 use std::time::Instant;
 use url::{Host, Url};
 
-pub(crate) use super::exchange::Failure;
+pub(crate) use super::said::Failure;
 
 /// Somebody else's WHIP or WHEP address, and the token for it.
 #[derive(Clone)]

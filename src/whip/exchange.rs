@@ -4,8 +4,9 @@
 //! holds the candidates that were found within half a second, since servers need not take more later.
 
 use super::fragment::{Credentials, Fragment, Malformed, with_candidates};
-use super::offer::Role;
+use super::offer::{Role, directed};
 use super::reply::{FRAGMENT, SDP};
+use super::said::{Failure, Said, join, refused};
 use signaling_protocol::IceCandidate;
 use std::time::{Duration, Instant};
 use url::Url;
@@ -19,9 +20,6 @@ const REDIRECTS: u32 = 5;
 /// Candidates that wait for a request.
 const CANDIDATES: usize = 64;
 
-/// The longest pause that a server may ask for.
-const LONGEST_PAUSE: u64 = 600;
-
 /// A request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Ask {
@@ -30,17 +28,6 @@ pub(super) struct Ask {
     pub(super) if_match: Option<String>,
     /// Its type, and itself.
     pub(super) body: Option<(&'static str, String)>,
-}
-
-/// What a server said.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Said {
-    pub(super) status: u16,
-    pub(super) location: Option<String>,
-    pub(super) etag: Option<String>,
-    /// In seconds.
-    pub(super) retry_after: Option<u64>,
-    pub(super) body: String,
 }
 
 /// What happens.
@@ -73,15 +60,6 @@ pub(super) enum Action {
     Over,
     /// It cannot be done.
     Fail(Failure),
-}
-
-/// Why a stream was not taken or given.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Failure {
-    /// For people.
-    pub(crate) why: String,
-    /// How long to wait before the next attempt, at least; without it there is no use in one.
-    pub(crate) retry: Option<Duration>,
 }
 
 /// A request whose answer is waited for.
@@ -325,58 +303,9 @@ fn patch(made: &Made, ours: &str, candidates: &mut Vec<IceCandidate>, is_last: b
     }
 }
 
-/// A place that a server names. It never leads from TLS to none.
-fn join(base: &Url, location: &str) -> Result<Url, String> {
-    let url = base.join(location).ok().filter(Url::has_host);
-    let url = url.ok_or("its Location is no address")?;
-    match (base.scheme(), url.scheme()) {
-        ("http" | "https", "https") | ("http", "http") => Ok(url),
-        _ => Err("its Location is not as safe as where we asked".into()),
-    }
-}
-
-fn refused(status: u16, said: &Said) -> Failure {
-    let title = serde_json::from_str::<serde_json::Value>(&said.body)
-        .ok()
-        .and_then(|body| Some(body.get("title")?.as_str()?.to_owned()));
-    let title = title.map(|title| title.chars().take(200).collect::<String>());
-    let meaning = match status {
-        401 | 403 => "it wants another token",
-        404 => "there is nothing at this address",
-        405 | 415 => "it is no WHIP or WHEP server",
-        406 => "it takes none of our codecs",
-        409 => "there is nothing to play yet",
-        429 | 503 => "it is busy",
-        _ => "it refused",
-    };
-    let pause = said.retry_after.unwrap_or(0).min(LONGEST_PAUSE);
-    let is_passing = matches!(status, 408 | 409 | 425 | 429 | 500..) || said.retry_after.is_some();
-    Failure {
-        why: format!("{} ({status})", title.as_deref().unwrap_or(meaning)),
-        retry: is_passing.then(|| Duration::from_secs(pause)),
-    }
-}
-
-/// An offer that goes one way: the engine is always ready to receive, and these servers are not.
-fn directed(sdp: &str, role: Role) -> String {
-    let direction = match role {
-        Role::Publish => "a=sendonly",
-        Role::Play => "a=recvonly",
-    };
-    let mut text = String::with_capacity(sdp.len());
-    for line in sdp.lines().map(str::trim_end) {
-        text.push_str(if line == "a=sendrecv" {
-            direction
-        } else {
-            line
-        });
-        text.push_str("\r\n");
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::said::LONGEST_PAUSE;
     use super::*;
 
     const OFFER: &str = "v=0\r\nm=audio 9 X 0\r\na=ice-ufrag:aaaa\r\na=ice-pwd:pppppppppppppppppppppp\r\na=mid:0\r\na=sendrecv\r\n";
@@ -550,8 +479,6 @@ mod tests {
         }
         let actions = exchange.handle(now, Input::Said(there));
         assert!(matches!(actions[..], [Action::Fail(_)]), "{actions:?}");
-        let secure: Url = "https://host/".parse().unwrap();
-        assert!(join(&secure, "http://host/").is_err());
     }
 
     #[test]

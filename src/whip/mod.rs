@@ -13,6 +13,7 @@
 //! | `conversation` | task each | between a resource and its session |
 //! | `server` | task | HTTP, and how much of it |
 //! | `exchange` | pure | the client's side of a resource |
+//! | `said` | pure | what a server's answer means to a client |
 //! | `client`, `transport` | task each | publishes at, or plays from, somebody else's server |
 
 mod client;
@@ -23,6 +24,7 @@ mod offer;
 mod reply;
 mod request;
 mod resource;
+mod said;
 mod server;
 mod transport;
 

@@ -48,6 +48,24 @@ pub(super) fn check(sdp: &str, role: Role) -> Result<Vec<Section>, Reply> {
     Ok(sections.into_iter().map(|section| section.codecs).collect())
 }
 
+/// An offer that goes one way: the engine is always ready to receive, and these servers are not.
+pub(super) fn directed(sdp: &str, role: Role) -> String {
+    let direction = match role {
+        Role::Publish => "a=sendonly",
+        Role::Play => "a=recvonly",
+    };
+    let mut text = String::with_capacity(sdp.len());
+    for line in sdp.lines().map(str::trim_end) {
+        text.push_str(if line == "a=sendrecv" {
+            direction
+        } else {
+            line
+        });
+        text.push_str("\r\n");
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

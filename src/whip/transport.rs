@@ -1,7 +1,8 @@
 //! One request of a client, on a connection of its own. It decides nothing.
 
 use super::client::Remote;
-use super::exchange::{Ask, Said};
+use super::exchange::Ask;
+use super::said::Said;
 use crate::session::MAX_SDP;
 use crate::signaling::{HttpConnection, ServerUrl};
 use bytes::Bytes;

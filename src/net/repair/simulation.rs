@@ -1,6 +1,9 @@
 //! Both ends of lanes over emulated links in virtual time: that everything arrives, and how lanes share a
 //! bottleneck with each other and with Reno's congestion control, which is SCTP's.
 
+mod reno;
+
+use self::reno::Reno;
 use super::incoming::Incoming;
 use super::outgoing::Outgoing;
 use super::wire::{Ack, Data};
@@ -41,15 +44,6 @@ struct Lane {
     total: u64,
 }
 
-/// Reno over single datagrams: slow start, half after a loss, one more each round trip.
-struct Reno {
-    window: f64,
-    threshold: f64,
-    flight: BTreeMap<u64, Instant>,
-    next: u64,
-    recovered: u64,
-}
-
 enum Flow {
     Lane(Box<Lane>),
     Reno(Reno),
@@ -67,13 +61,7 @@ impl Flow {
     }
 
     fn reno() -> Self {
-        Self::Reno(Reno {
-            window: 10.0,
-            threshold: 1e9,
-            flight: BTreeMap::new(),
-            next: 0,
-            recovered: 0,
-        })
+        Self::Reno(Reno::new())
     }
 }
 
@@ -271,18 +259,9 @@ impl Network {
                 lane.outgoing.due(now)
             }
             Flow::Reno(reno) => {
-                reno.flight
-                    .retain(|_, at| *at + Duration::from_secs(1) > now);
-                if reno.flight.is_empty() && reno.next > 0 {
-                    // Nothing came back for a second.
-                    (reno.threshold, reno.window) = (reno.window / 2.0, 1.0);
-                }
-                while (reno.flight.len() as f64) < reno.window {
-                    reno.flight.insert(reno.next, now);
-                    leaving.push(Event::Reno(flow, reno.next));
-                    reno.next += 1;
-                }
-                Some(now + Duration::from_secs(1))
+                let numbers = reno.transmit(now).into_iter();
+                leaving.extend(numbers.map(|number| Event::Reno(flow, number)));
+                Some(now + reno::TIMEOUT)
             }
         };
         for event in leaving {
@@ -326,32 +305,6 @@ impl Network {
         let before = self.counts();
         self.run(Duration::from_secs(seconds));
         self.rates(&before, Duration::from_secs(seconds))
-    }
-}
-
-impl Reno {
-    fn acknowledged(&mut self, number: u64) {
-        if self.flight.remove(&number).is_none() {
-            return;
-        }
-        self.window += match self.window < self.threshold {
-            true => 1.0,
-            false => 1.0 / self.window,
-        };
-        // Three that were sent later have come.
-        let lost: Vec<u64> = self
-            .flight
-            .range(..number.saturating_sub(3))
-            .map(|(lost, _)| *lost)
-            .collect();
-        for lost in lost {
-            self.flight.remove(&lost);
-            if lost >= self.recovered {
-                self.window = (self.window / 2.0).max(2.0);
-                self.threshold = self.window;
-                self.recovered = self.next;
-            }
-        }
     }
 }
 

@@ -38,6 +38,18 @@ impl Driver {
         });
     }
 
+    /// The peer offers, or answers. What belongs to an offer that was given up says nothing about ways either.
+    pub(super) async fn described(&mut self, input: Input, way: Way) -> Result<(), SessionError> {
+        if self.descriptions.is_stale(&input) {
+            return Ok(());
+        }
+        match input {
+            Input::Offer(_) => self.ways.offered(way),
+            _ => self.ways.answered(),
+        }
+        self.negotiate(input).await
+    }
+
     pub(super) async fn negotiate(&mut self, input: Input) -> Result<(), SessionError> {
         let is_offered = matches!(input, Input::Offer(_));
         let holds = is_offered && self.in_band() && self.board.waits();

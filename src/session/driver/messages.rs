@@ -26,12 +26,12 @@ impl Driver {
             }
             ControlMessage::Ping { id } => self.control.send(&ControlMessage::Pong { id })?,
             ControlMessage::Offer { id, sdp } => {
-                self.ways.offered(Way::InBand);
-                self.negotiate(Input::Offer(Numbered { id, sdp })).await?;
+                let offer = Input::Offer(Numbered { id, sdp });
+                self.described(offer, Way::InBand).await?;
             }
             ControlMessage::Answer { id, sdp } => {
-                self.ways.answered();
-                self.negotiate(Input::Answer(Numbered { id, sdp })).await?;
+                let answer = Input::Answer(Numbered { id, sdp });
+                self.described(answer, Way::InBand).await?;
             }
             ControlMessage::IceCandidate { candidate } => self.remote_candidate(candidate).await,
             ControlMessage::LaneOffer {
@@ -98,15 +98,15 @@ impl Driver {
                 id, sdp, engine, ..
             } => {
                 self.meet(engine);
-                self.ways.offered(Way::Server);
-                self.negotiate(Input::Offer(Numbered { id, sdp })).await
+                let offer = Input::Offer(Numbered { id, sdp });
+                self.described(offer, Way::Server).await
             }
             SealedMessage::Answer {
                 id, sdp, engine, ..
             } => {
                 self.meet(engine);
-                self.ways.answered();
-                self.negotiate(Input::Answer(Numbered { id, sdp })).await
+                let answer = Input::Answer(Numbered { id, sdp });
+                self.described(answer, Way::Server).await
             }
             SealedMessage::IceCandidate { candidate } => {
                 self.remote_candidate(candidate).await;

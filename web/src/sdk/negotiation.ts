@@ -110,7 +110,7 @@ export class Negotiation {
   /** Whether it belongs to an offer that was given up: a path that was lost brings when it is back what it held. */
   #isStale({ type, id }: Exclude<Negotiating, { type: "ice-candidate" }>): boolean {
     if (id === undefined) return false;
-    if (type === "answer") return id < this.#made;
+    if (type === "answer") return id !== this.#made;
     if (id <= this.#seen) return true;
     this.#seen = id;
     return false;
