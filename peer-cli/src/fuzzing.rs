@@ -99,11 +99,13 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
+    type Target = (&'static str, fn(&[u8]));
+
     /// Seeds and earlier finds.
     #[test]
     fn the_kept_corpus_passes() {
         let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus");
-        let targets: [(&str, fn(&[u8])); 3] = [
+        let targets: [Target; 3] = [
             ("command_line", super::command_line),
             ("scenario_file", super::scenario_file),
             ("stun_datagram", super::stun_datagram),
