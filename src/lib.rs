@@ -90,6 +90,9 @@ pub mod chat;
 pub mod device;
 mod display;
 pub mod forward;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod media;
 pub mod net;
 pub mod pairing;

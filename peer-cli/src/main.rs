@@ -13,6 +13,8 @@ mod descriptors;
 mod devices;
 mod discover;
 mod exit;
+#[cfg(test)]
+mod fuzzing;
 mod interrupt;
 mod invitation;
 mod known;
@@ -23,6 +25,7 @@ mod logging;
 mod scenario;
 mod server;
 mod stdout;
+mod stun;
 mod ui;
 mod watch;
 

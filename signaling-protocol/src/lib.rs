@@ -19,6 +19,9 @@
 
 mod client;
 mod error;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod ice;
 pub mod limits;
 mod names;

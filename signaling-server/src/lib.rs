@@ -34,6 +34,9 @@ mod config;
 mod doors;
 mod feed;
 mod forwarded;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod http;
 mod hub;
 mod mailbox;

@@ -20,6 +20,8 @@ mod conversation;
 mod error;
 mod flow;
 mod follower;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod leader;
 mod message;
 mod pings;

@@ -6,6 +6,8 @@
 //! stops reading closes the SCTP window of its whole connection, so every channel must be read.
 
 mod frame;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 pub(crate) mod port;
 pub mod stream;
 

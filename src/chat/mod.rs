@@ -19,6 +19,8 @@
 
 mod error;
 mod event;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod guest;
 mod host;
 mod log;

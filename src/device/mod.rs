@@ -16,6 +16,8 @@
 //! | [`Acquaintance`], [`Inbox`] | what one keeps of the other |
 //! | [`Calling`], [`Awaiting`], `proof` | how they meet again, and prove who they are |
 
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 #[cfg(test)]
 mod hostile;
 mod identity;

@@ -27,6 +27,8 @@ mod error;
 pub(crate) mod estimate;
 pub mod ffmpeg;
 mod frame;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod packet;
 pub mod payload;
 pub mod player;

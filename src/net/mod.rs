@@ -14,6 +14,8 @@
 mod clock;
 mod emulated;
 pub(crate) mod filter;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod handshake;
 pub mod link;
 mod nonces;

@@ -155,7 +155,7 @@ fn joined(offerer: &Fingerprint, answerer: &Fingerprint) -> Vec<u8> {
 }
 
 /// Bindings that are equal for equal numbers.
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
 pub(crate) fn test_binding(session: u8) -> Binding {
     let (a, b) = (
         Fingerprint::of_certificate(b"offerer"),

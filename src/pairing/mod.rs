@@ -16,6 +16,8 @@ mod certificates;
 mod code;
 mod cpace;
 mod exchange;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod guest;
 mod host;
 mod key;
@@ -33,7 +35,7 @@ mod adversary;
 #[cfg(test)]
 mod vectors;
 
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use certificates::test_binding;
 pub use certificates::{Binding, CertificateKeys, Fingerprint};
 pub use code::{Code, CodeError};

@@ -32,9 +32,12 @@ pub(super) fn index_of(text: &str) -> Option<u16> {
 
 /// The word that was probably meant.
 pub(super) fn nearest(text: &str) -> Option<&'static str> {
+    // Most words are too long or too short, which is cheaper to see than how they differ.
+    let length = text.chars().count();
     Language::English
         .word_list()
         .iter()
+        .filter(|word| word.len().abs_diff(length) <= MAX_MISTAKES)
         .map(|word| (strsim::damerau_levenshtein(word, text), *word))
         .filter(|(mistakes, _)| *mistakes <= MAX_MISTAKES)
         .min_by_key(|(mistakes, _)| *mistakes)

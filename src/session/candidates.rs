@@ -42,7 +42,9 @@ pub(crate) struct CandidateRules {
 impl CandidateRules {
     /// Checks one candidate attribute (RFC 8839 section 5.1).
     fn check(self, attribute: &str) -> Result<(), Dropped> {
-        if attribute.len() > MAX_CANDIDATE || attribute.chars().any(char::is_control) {
+        // The engine takes more characters for blanks, and would find other fields.
+        let is_part = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
+        if attribute.len() > MAX_CANDIDATE || !attribute.bytes().all(is_part) {
             return Err(Dropped::Malformed);
         }
         let fields: Vec<&str> = attribute
@@ -289,6 +291,14 @@ mod tests {
             (
                 RULES,
                 host("192.0.2.1", "9").replace("typ", "\0yp"),
+                Err(Dropped::Malformed),
+            ),
+            (
+                RULES,
+                host("192.0.2.1", "9").replace(
+                    "candidate:1",
+                    "candidate:1\u{2003}1\u{2003}tcp\u{2003}1\u{2003}127.0.0.1\u{2003}22\u{2003}typ\u{2003}host",
+                ),
                 Err(Dropped::Malformed),
             ),
             (

@@ -39,6 +39,9 @@ pub enum DescriptionError {
     /// More media sections than any real one.
     #[error("the session description has more than {MAX_SECTIONS} media sections")]
     TooManySections,
+    /// Control characters within a line.
+    #[error("the session description has control characters within a line")]
+    ControlCharacters,
     /// No username fragment, or one of impossible length.
     #[error("the session description has no usable ice-ufrag")]
     NoIceCredentials,
@@ -59,34 +62,38 @@ impl Description {
         let mut fingerprint = None;
         let mut sections = 0;
         for line in text.lines() {
-            if line.starts_with("m=") {
-                sections += 1;
-            } else if let Some(candidate) = line
-                .strip_prefix("a=")
-                .filter(|a| a.starts_with("candidate:"))
-            {
-                candidates.push(candidate.to_owned());
+            // The engine skips some of them and blanks, and would find an attribute that was not one here.
+            if line.contains(char::is_control) {
+                return Err(DescriptionError::ControlCharacters);
+            }
+            let Some(attribute) = line.strip_prefix("a=").map(str::trim) else {
+                sections += usize::from(line.starts_with("m="));
+                sdp.push_str(line);
+                sdp.push_str("\r\n");
                 continue;
-            } else if line == "a=end-of-candidates" {
+            };
+            if attribute.starts_with("candidate:") {
+                candidates.push(attribute.to_owned());
                 continue;
-            } else if let Some(value) = line.strip_prefix("a=ice-ufrag:") {
+            } else if attribute == "end-of-candidates" {
+                continue;
+            } else if let Some(value) = attribute.strip_prefix("ice-ufrag:") {
                 ufrag.get_or_insert(value);
-            } else if let Some(value) = line.strip_prefix("a=fingerprint:") {
+            } else if let Some(value) = attribute.strip_prefix("fingerprint:") {
                 let announced = value.parse().map_err(|_| DescriptionError::Fingerprint)?;
                 if *fingerprint.get_or_insert(announced) != announced {
                     return Err(DescriptionError::Fingerprint);
                 }
             }
-            sdp.push_str(line);
+            sdp.push_str("a=");
+            sdp.push_str(attribute);
             sdp.push_str("\r\n");
         }
         if sections > MAX_SECTIONS {
             return Err(DescriptionError::TooManySections);
         }
         let ufrag = ufrag
-            .filter(|ufrag| {
-                (4..=MAX_ICE_CREDENTIAL).contains(&ufrag.len()) && !ufrag.contains('\0')
-            })
+            .filter(|ufrag| (4..=MAX_ICE_CREDENTIAL).contains(&ufrag.len()))
             .ok_or(DescriptionError::NoIceCredentials)?
             .to_owned();
         let fingerprint = fingerprint.ok_or(DescriptionError::Fingerprint)?;
@@ -279,6 +286,24 @@ mod tests {
         assert_eq!(description.ufrag, "abcd");
     }
 
+    /// The engine skips blanks in front of an attribute.
+    #[test]
+    fn what_the_engine_takes_for_an_attribute_is_one_here() {
+        for blank in [" ", "\u{a0}", "\u{2003} "] {
+            let candidate = "candidate:1 1 tcp 1 127.0.0.1 22 typ host tcptype passive";
+            let lines = format!("a={blank}{candidate}{blank}\r\na={blank}end-of-candidates\r\n");
+            let description = Description::parse(&sdp(&lines)).unwrap();
+            assert_eq!(description.candidates, [candidate]);
+            assert_eq!(description.sdp, sdp(""));
+            let other = PRINT.replace("00:11", "00:12");
+            let other = sdp(&format!("a={blank}fingerprint:{other}\r\n"));
+            assert_eq!(
+                Description::parse(&other),
+                Err(DescriptionError::Fingerprint)
+            );
+        }
+    }
+
     #[test]
     fn impossible_descriptions_are_refused() {
         let cases = [
@@ -297,7 +322,11 @@ mod tests {
             ),
             (
                 sdp("").replace("abcd", "a\0cd"),
-                DescriptionError::NoIceCredentials,
+                DescriptionError::ControlCharacters,
+            ),
+            (
+                sdp("\ra=candidate:1 1 tcp 1 127.0.0.1 22 typ host tcptype passive\r\n"),
+                DescriptionError::ControlCharacters,
             ),
             (
                 sdp("").replace("sha-256", "sha-1"),

@@ -30,6 +30,8 @@ mod descriptions;
 mod driver;
 mod engine;
 mod error;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod healing;
 mod introduce;
 mod lane;

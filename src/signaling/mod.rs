@@ -14,6 +14,8 @@ mod client;
 mod dial;
 mod error;
 mod fingerprint;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod http;
 mod keepalive;
 mod ledger;

@@ -9,6 +9,8 @@
 mod digest;
 mod error;
 mod event;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod holes;
 mod kept;
 mod label;

@@ -50,12 +50,13 @@ impl FromStr for HostPort {
         let bare = host
             .strip_prefix('[')
             .and_then(|host| host.strip_suffix(']'));
-        let host = match bare {
-            Some(host) => host,
-            // An IPv6 address without brackets has no place for a port.
-            None if host.is_empty() || host.contains(':') => return Err(wrong()),
-            None => host,
-        };
+        // What is in brackets is an IPv6 address, maybe with a zone; without them it has no place for a port.
+        let host = bare.unwrap_or(host);
+        let no_part = |c: char| "/[]@".contains(c) || c.is_whitespace() || c.is_control();
+        let is_wrong = host.is_empty() || host.starts_with('.') || host.contains(no_part);
+        if is_wrong || host.contains(':') != bare.is_some() {
+            return Err(wrong());
+        }
         let port = port.parse().ok().filter(|port| *port != 0);
         Ok(Self {
             host: host.to_owned(),
@@ -76,6 +77,10 @@ impl fmt::Display for HostPort {
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            // A host of this name, not a kind of address.
+            Self::Tcp(host) if ["tcp", "udp", "unix"].contains(&host.host.as_str()) => {
+                write!(f, "tcp:{host}")
+            }
             Self::Tcp(host) => host.fmt(f),
             Self::Udp(host) => write!(f, "udp:{host}"),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
@@ -100,9 +105,12 @@ mod tests {
             ("unix:run/x", "unix:run/x"),
             ("/run/x", "unix:/run/x"),
             ("./x", "unix:./x"),
+            ("tcp:udp:80", "tcp:udp:80"),
+            ("[fe80::1%eth0]:80", "[fe80::1%eth0]:80"),
         ] {
             let address: Address = text.parse().expect(text);
             assert_eq!(address.to_string(), expected);
+            assert_eq!(expected.parse(), Ok(address));
         }
         for text in [
             "",
@@ -116,6 +124,13 @@ mod tests {
             "unix:",
             "tcp:x",
             "http://x:1",
+            "[]:1",
+            "[x]:1",
+            "[[::1]]:1",
+            "a b:1",
+            "a\u{1b}[2J:1",
+            "tcp:/run/x:1",
+            "tcp:.x:1",
         ] {
             assert!(text.parse::<Address>().is_err(), "{text}");
         }

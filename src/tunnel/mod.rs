@@ -32,6 +32,8 @@ mod event;
 mod expose;
 mod flows;
 mod frame;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod half;
 mod mux;
 mod pipe;

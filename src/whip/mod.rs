@@ -20,6 +20,8 @@ mod client;
 mod conversation;
 mod exchange;
 mod fragment;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod offer;
 mod reply;
 mod request;

@@ -3,7 +3,7 @@ import { after, before, describe, test } from "node:test";
 import type { Browser, Page } from "playwright-core";
 import { LIMIT_MS, Server, launch, person } from "./browser.js";
 import { Cli } from "./cli.js";
-import { offerFiles, shownCode } from "./view.js";
+import { offerFiles, shot, shownCode } from "./view.js";
 import { withFolder } from "./browser.js";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -13,12 +13,6 @@ const said = (text: string) => (event: { readonly [field: string]: unknown }): b
 async function say(page: Page, text: string): Promise<void> {
   await page.getByLabel("Message", { exact: true }).fill(text);
   await page.keyboard.press("Enter");
-}
-
-/** Keeps how the page looks now, if `SHOTS` names a folder. */
-async function shot(page: Page, name: string): Promise<void> {
-  const folder = process.env["SHOTS"];
-  if (folder !== undefined) await page.screenshot({ path: join(folder, `${name}.png`), fullPage: true });
 }
 
 describe("chat", { timeout: 8 * LIMIT_MS }, () => {

@@ -28,9 +28,12 @@ interface Waiter {
   readonly reject: (error: Error) => void;
 }
 
-/** What a process reads; `undefined` if more is said to it later. */
+/** What a process reads; `undefined` if more is said to it later. With `data`, stdout is no talk. */
 interface Piped {
   readonly input: Uint8Array | undefined;
+  readonly data?: true;
+  /** A command that starts others. */
+  readonly by?: readonly string[];
 }
 
 /** A test that failed leaves its processes behind, and they would keep the runner waiting for ever. */
@@ -54,15 +57,16 @@ export class Cli {
     assert.ok(binary !== undefined && existsSync(binary), "PEER_CLI must name the peer-cli binary");
     const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("PEERLINE_")));
     const piped = typeof first === "object" && "input" in first ? first : undefined;
-    const words = typeof first === "string" ? [binary, first, ...rest] : "input" in first ? [binary, ...rest] : [...first, binary, ...rest];
+    const words = typeof first === "string" ? [binary, first, ...rest] : "input" in first ? [...(first.by ?? []), binary, ...rest] : [...first, binary, ...rest];
     this.#process = spawn(words[0] ?? binary, [...words.slice(1), "--json"], { stdio: ["pipe", "pipe", "pipe"], env });
     running.add(this.#process);
     this.#process.once("close", () => running.delete(this.#process));
     // A process that ends early does not read it all.
     this.#process.stdin.on("error", () => undefined);
     if (piped === undefined || piped.input !== undefined) this.#process.stdin.end(piped?.input);
-    this.#talk = text(this.#process.stderr);
-    createInterface({ input: this.#process.stdout }).on("line", (line) => this.#hear(JSON.parse(line) as Said));
+    const [talk, events] = piped?.data === true ? [undefined, this.#process.stderr] : [this.#process.stderr, this.#process.stdout];
+    this.#talk = talk === undefined ? Promise.resolve("") : text(talk);
+    createInterface({ input: events }).on("line", (line) => this.#hear(JSON.parse(line) as Said));
     this.#ended = new Promise((resolve) => this.#process.once("close", (code) => resolve(code)));
     void this.#ended.then(async (exit) => {
       const story = `peer-cli ended with ${exit} after ${JSON.stringify(this.#said.at(-1))}\n${await this.#talk}`;
@@ -80,9 +84,24 @@ export class Cli {
     return new Cli({ input: undefined }, ...words);
   }
 
+  /** `pipe` with these words, started by `by` if that is another command: events are on its stderr. */
+  static pipe(words: readonly string[], by: readonly string[] = []): Cli {
+    return new Cli({ input: undefined, data: true, by }, "pipe", ...words);
+  }
+
   /** A line on its stdin. */
   say(line: string): void {
     this.#process.stdin.write(`${line}\n`);
+  }
+
+  /** Its stdin. */
+  get stdin(): Writable {
+    return this.#process.stdin;
+  }
+
+  /** Its stdout, of one whose events are elsewhere. */
+  get stdout(): Readable {
+    return this.#process.stdout;
   }
 
   /** SIGINT, as Ctrl-C sends it. */
@@ -130,12 +149,12 @@ export class Cli {
     return { exit, said: this.#said };
   }
 
-  /** Ends it as a crash would, if it still runs. */
   /** Stops it where it is, or lets it go on. */
   freeze(frozen: boolean): void {
     this.#process.kill(frozen ? "SIGSTOP" : "SIGCONT");
   }
 
+  /** Ends it as a crash would, if it still runs. */
   async kill(): Promise<void> {
     this.#process.kill("SIGKILL");
     await this.#ended;

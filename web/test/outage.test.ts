@@ -1,7 +1,7 @@
 /** A page whose other side goes away and comes back, on a network of their own. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -69,7 +69,7 @@ describe("an outage", { timeout: 6 * LIMIT_MS }, () => {
     host.end();
   });
 
-  test("of 40 s interrupts a transfer to the page, which then goes on by itself", () =>
+  test("of 40 s interrupts a transfer and a pipe to pages, which then go on by themselves", () =>
     withFolder(async (folder) => {
       const file = join(folder, "file.bin");
       await writeFile(file, randomBytes(SIZE));
@@ -79,10 +79,19 @@ describe("an outage", { timeout: 6 * LIMIT_MS }, () => {
       const { page, context, troubles } = await person(browser);
       context.setDefaultTimeout(3 * LIMIT_MS);
       await page.goto(link.href);
+      const content = randomBytes(SIZE);
+      const pipe = Cli.pipe([], host.inside);
+      const pipeLink = new URL(await pipe.link());
+      pipeLink.hostname = host.address;
+      const reader = await person(browser);
+      reader.context.setDefaultTimeout(3 * LIMIT_MS);
+      await reader.page.goto(pipeLink.href);
+      pipe.stdin.end(content);
+      await reader.page.getByText(/^\d\.\d MiB so far$/).waitFor();
       const download = acceptDownload(page);
       await cli.isInTheMiddle();
       host.connect(false);
-      await page.getByText("Connection lost; looking for the other side again…").waitFor();
+      for (const one of [page, reader.page]) await one.getByText("Connection lost; looking for the other side again…").waitFor();
       // Not a wait for something to happen: this is how long the network is gone.
       await new Promise((resolve) => setTimeout(resolve, OUTAGE_MS));
       host.connect(true);
@@ -94,8 +103,16 @@ describe("an outage", { timeout: 6 * LIMIT_MS }, () => {
       assert.equal(exit, 0, JSON.stringify(said.at(-1)));
       assert.ok(names.includes("interrupted") && names.lastIndexOf("reconnected") > names.indexOf("interrupted"), names.join());
       assert.equal(await sha256(got.path), await sha256(file));
+      await reader.page.getByText("The other side is done: 20.0 MiB came, and that is all of it.").first().waitFor();
+      await reader.page.getByRole("button", { name: "Done" }).click();
+      const piped = await pipe.ends();
+      assert.equal(piped.exit, 0, JSON.stringify(piped.said.at(-1)));
+      const saving = reader.page.waitForEvent("download");
+      await reader.page.getByRole("link", { name: "Save as a file" }).click();
+      assert.equal(await sha256(await (await saving).path()), createHash("sha256").update(content).digest("hex"));
       // Chromium reports each connection to the server that broke.
-      assert.deepEqual(troubles.filter((trouble) => !/WebSocket|ERR_/.test(trouble)), []);
+      assert.deepEqual([...troubles, ...reader.troubles].filter((trouble) => !/WebSocket|ERR_/.test(trouble)), []);
       await context.close();
+      await reader.context.close();
     }));
 });

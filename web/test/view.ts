@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import { execFileSync } from "node:child_process";
 import { createReadStream } from "node:fs";
+import { join } from "node:path";
 import type { Page } from "playwright-core";
 
 /** Digest of a file on disk, in hex. */
@@ -61,4 +62,25 @@ export function unzip(zip: string, into: string): void {
 /** `link` with another last word: a code that nobody made. */
 export function wrongCode(link: string): string {
   return link.replace(/[a-z]+$/, (word) => (word === "zoo" ? "zone" : "zoo"));
+}
+
+/** Keeps how the page looks now, if `SHOTS` names a folder. */
+export async function shot(page: Page, name: string): Promise<void> {
+  const folder = process.env["SHOTS"];
+  if (folder !== undefined) await page.screenshot({ path: join(folder, `${name}.png`), fullPage: true });
+}
+
+/** As {@link shot}, in both themes and on a desktop and a phone. */
+export async function shots(page: Page, name: string): Promise<void> {
+  if (process.env["SHOTS"] === undefined) return;
+  const before = page.viewportSize();
+  for (const colorScheme of ["light", "dark"] as const) {
+    for (const [device, width, height] of [["desktop", 1280, 800], ["phone", 375, 720]] as const) {
+      await page.emulateMedia({ colorScheme });
+      await page.setViewportSize({ width, height });
+      await shot(page, `${name}-${device}-${colorScheme}`);
+    }
+  }
+  await page.emulateMedia({ colorScheme: null });
+  if (before !== null) await page.setViewportSize(before);
 }

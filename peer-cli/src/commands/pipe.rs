@@ -1,9 +1,9 @@
-//! `peer-cli pipe`: connects stdin and stdout with those of another terminal.
+//! `peer-cli pipe`: connects stdin and stdout with those of another terminal, or with a page.
 
 use std::io::{self, IsTerminal as _};
 use std::time::{Duration, Instant};
 
-use peerline::session::{EngineKind, Intent};
+use peerline::session::Intent;
 use peerline::tunnel::{LABEL, Moved, PROTOCOL, RelayError, Side, TunnelError, pipe};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -19,11 +19,12 @@ use crate::ui::{Ui, event};
 /// How long the other side may take to hang up when both are done. Nothing is lost if it does not.
 const HANG_UP: Duration = Duration::from_secs(5);
 
-/// Connect stdin and stdout with those of another terminal, both ways
+/// Connect stdin and stdout with those of another terminal or with a page, both ways
 ///
-/// One side runs it without a code and shows one, on stderr; the other side is given that code. Each direction ends when
-/// its stdin does: a side that has nothing to send gives it < /dev/null. It exits with 0 when both have ended and everything
-/// is written on both sides. stdout carries what the other side sends and nothing else; with --json the events are on stderr.
+/// One side runs it without a code and shows one, on stderr; the other side is given that code, or opens the link in a
+/// browser, where what comes is shown and can be saved, and text and files can be sent. Each direction ends when its stdin
+/// does: a side that has nothing to send gives it < /dev/null. It exits with 0 when both have ended and everything is
+/// written on both sides. stdout carries what the other side sends and nothing else; with --json the events are on stderr.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -60,10 +61,6 @@ pub(super) async fn run(
 }
 
 async fn run_over(context: &Context<'_>, line: &mut Line, side: Side) -> Result<Moved, Failure> {
-    if line.session.peer().engine == EngineKind::Browser {
-        let failure = Failure::usage("a browser has no pipe");
-        return Err(failure.hint("run peer-cli pipe on the other side"));
-    }
     let channel = match side {
         Side::Opener => line.open(LABEL, PROTOCOL).await?,
         Side::Acceptor => line.accept(context, PROTOCOL, "pipe").await?,

@@ -6,9 +6,6 @@ use std::net::{IpAddr, SocketAddr, UdpSocket as StdSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
-use stun_types::attribute::{AttributeType, RawAttribute, XorMappedAddress};
-use stun_types::message::{BINDING, Message, MessageClass, MessageWriteVec, TransactionId};
-use stun_types::prelude::{MessageWrite as _, MessageWriteExt as _};
 use tokio::net::UdpSocket;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -17,6 +14,7 @@ use super::WorldError;
 use super::nat::{Behaviour, Depends};
 use super::plan::{SECOND, SECOND_V6, SIGNAL, SIGNAL_V6};
 use super::world::{Side, World};
+use crate::stun::{mapped, question, question_with, response};
 
 /// How long the first answer is waited for: while two neighbours look for each other, packets are lost.
 const FIRST: Duration = Duration::from_secs(4);
@@ -33,7 +31,6 @@ const V6: [IpAddr; 2] = [IpAddr::V6(SIGNAL_V6), IpAddr::V6(SECOND_V6)];
 const PORTS: [u16; 2] = [3478, 3479];
 
 /// Answer from the other port, or from the other address as well (RFC 5780 section 7.2).
-const CHANGE_REQUEST: AttributeType = AttributeType::new(0x0003);
 const OTHER_PORT: [u8; 4] = [0, 0, 0, 2];
 const OTHER_BOTH: [u8; 4] = [0, 0, 0, 6];
 
@@ -136,7 +133,7 @@ impl Client {
         change: Option<[u8; 4]>,
         limit: Duration,
     ) -> io::Result<Option<SocketAddr>> {
-        let (id, request) = request(change)?;
+        let (id, request) = change.map_or_else(question, question_with);
         let mut buffer = [0; MESSAGE];
         let mut again = tokio::time::interval(REPEAT);
         let answered = async {
@@ -145,8 +142,8 @@ impl Client {
                     _ = again.tick() => drop(self.0.send_to(&request, server).await?),
                     // What a firewall refuses is no answer.
                     Ok(length) = self.0.recv(&mut buffer) => {
-                        if let Some(mapped) = mapped(&buffer[..length], id) {
-                            return Ok(mapped);
+                        if let Some((_, seen)) = mapped(&buffer[..length]).filter(|(of, _)| *of == id) {
+                            return Ok(seen);
                         }
                     }
                 }
@@ -157,22 +154,6 @@ impl Client {
             Err(_) => Ok(None),
         }
     }
-}
-
-/// What an answer to this question tells.
-fn mapped(answer: &[u8], id: TransactionId) -> Option<SocketAddr> {
-    let message = Message::from_bytes(answer).ok()?;
-    let mapped = message.attribute::<XorMappedAddress>().ok()?;
-    (message.transaction_id() == id).then(|| mapped.addr(id))
-}
-
-fn request(change: Option<[u8; 4]>) -> io::Result<(TransactionId, Vec<u8>)> {
-    let mut request = Message::builder_request(BINDING, MessageWriteVec::new());
-    if let Some(change) = change {
-        let change = RawAttribute::new(CHANGE_REQUEST, &change);
-        request.add_attribute(&change).map_err(io::Error::other)?;
-    }
-    Ok((request.transaction_id(), request.finish()))
 }
 
 fn bind(place: SocketAddr) -> io::Result<StdSocket> {
@@ -193,21 +174,4 @@ async fn answer(sockets: Arc<[UdpSocket]>, index: usize) {
             let _ = sockets[by].send_to(&response, from).await;
         }
     }
-}
-
-/// The socket that is to answer what `from` asked the one of this index, and what it says. Sockets of the same
-/// address are beside each other.
-fn response(request: &[u8], from: SocketAddr, index: usize) -> Option<(usize, Vec<u8>)> {
-    let asked = Message::from_bytes(request).ok()?;
-    if !asked.has_class(MessageClass::Request) || !asked.has_method(BINDING) {
-        return None;
-    }
-    let change = asked.raw_attribute(CHANGE_REQUEST);
-    let flags = change.and_then(|change| change.value.last().copied());
-    let flags = flags.unwrap_or_default();
-    let (port, address) = (usize::from(flags & 2 != 0), usize::from(flags & 4 != 0));
-    let mut answer = Message::builder_success(&asked, MessageWriteVec::new());
-    let mapped = XorMappedAddress::new(from, asked.transaction_id());
-    answer.add_attribute(&mapped).ok()?;
-    Some((index ^ port ^ (address << 1), answer.finish()))
 }

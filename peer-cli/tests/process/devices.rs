@@ -10,14 +10,14 @@ use serde_json::Value;
 use crate::harness::{End, Peer, Place, Signaling, command};
 
 /// A device: a user with a directory of their own.
-struct Device(PathBuf);
+pub(crate) struct Device(pub(crate) PathBuf);
 
 impl Device {
-    fn new(place: &Place, name: &str) -> Self {
+    pub(crate) fn new(place: &Place, name: &str) -> Self {
         Self(place.path(name))
     }
 
-    fn run(&self, words: &[&str]) -> Peer {
+    pub(crate) fn run(&self, words: &[&str]) -> Peer {
         let mut command = command(words);
         command.env("PEERLINE_HOME", &self.0);
         Peer::run(command)
@@ -62,7 +62,7 @@ async fn pair(server: Option<&Signaling>, one: (&Device, &str), two: (&Device, &
     [host, guest]
 }
 
-async fn paired(server: Option<&Signaling>, one: (&Device, &str), two: (&Device, &str)) {
+pub(crate) async fn paired(server: Option<&Signaling>, one: (&Device, &str), two: (&Device, &str)) {
     for (end, name) in pair(server, one, two).await.iter().zip([one.1, two.1]) {
         assert_eq!(end.code, Some(0), "{end:#?}");
         assert_eq!(end.last()["event"], "paired");

@@ -29,6 +29,8 @@ mod media_files;
 mod outages;
 mod pipes;
 mod piping;
+#[cfg(unix)]
+mod recipes;
 mod recording;
 mod refusals;
 mod relayed;

@@ -11,6 +11,8 @@
 //! | `webhook` | edge | asks a web service, and remembers what it said |
 
 mod claims;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod grant;
 mod holders;
 mod jws;

@@ -19,6 +19,8 @@
 mod client;
 mod credentials;
 mod frames;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod gate;
 mod link;
 mod listen;

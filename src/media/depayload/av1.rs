@@ -30,7 +30,8 @@ impl Elements {
     ) -> Result<(), Malformed> {
         let (header, mut rest) = payload.split_first().ok_or(Malformed)?;
         let (continues, goes_on) = (header & 0x80 != 0, header & 0x40 != 0);
-        let count = header >> 4 & 0x03;
+        // Without a count there may be any number of them.
+        let count = usize::from(header >> 4 & 0x03);
         if continues == self.is_empty() || (continues && begins) {
             return Err(Malformed);
         }

@@ -317,6 +317,17 @@ mod tests {
         }
     }
 
+    /// 300 elements with their lengths, each one byte that is a whole OBU.
+    #[test]
+    fn a_packet_has_any_number_of_elements() {
+        let mut unit = BytesMut::new();
+        let elements = [1, 0x32].repeat(300);
+        let payload = [&[0x08], &elements[..]].concat();
+        assert!(key_frame(Codec::Av1, &payload).is_some());
+        let unpacked = av1::Elements::default().unpack(&payload, true, &mut unit);
+        assert_eq!((unpacked, unit.len()), (Ok(()), 300));
+    }
+
     #[test]
     fn a_frame_without_end_is_given_up() {
         let mut assembler = Assembler::new(Codec::Vp8);

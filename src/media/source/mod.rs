@@ -5,6 +5,8 @@
 //! read by a thread of their own, ahead of time by a few frames; it ends with its [`Source`]. Nothing waits
 //! here until a frame is due: [`pace`] says when that is.
 
+#[cfg(feature = "fuzzing")]
+pub(super) mod fuzzing;
 mod live;
 mod open;
 pub mod pace;

@@ -90,13 +90,9 @@ impl<R: BufRead> Pictures<R> {
         }
         picture.clear();
         picture.extend_from_slice(&head);
-        let before = picture.len();
-        picture.resize(before + self.size, 0);
-        match self.input.read_exact(&mut picture[before..]) {
-            Ok(()) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
-            Err(error) => Err(error),
-        }
+        // What a header promises is not set aside before it comes.
+        let mut input = self.input.by_ref().take(self.size as u64);
+        Ok(input.read_to_end(picture)? == self.size)
     }
 }
 
@@ -123,6 +119,16 @@ mod tests {
         assert_eq!(picture, b"FRAME Ip\nabcdefghij");
         assert!(!pictures.next(&mut picture).unwrap(), "it is cut off");
         assert!(Pictures::open(&b""[..]).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_header_alone_takes_no_memory() {
+        let mut pictures = Pictures::open(&b"YUV4MPEG2 W8192 H8192\nFRAME\n01"[..])
+            .unwrap()
+            .unwrap();
+        let mut picture = Vec::new();
+        assert!(!pictures.next(&mut picture).unwrap());
+        assert!(picture.capacity() < 1 << 20);
     }
 
     #[test]

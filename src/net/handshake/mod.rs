@@ -12,6 +12,8 @@
 //! twelve sessions with two peers did not come up within 15 s at 5 % loss. So each of these datagrams leaves three times.
 
 mod flights;
+#[cfg(feature = "fuzzing")]
+pub(super) mod fuzzing;
 mod opening;
 mod record;
 

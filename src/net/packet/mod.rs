@@ -7,6 +7,8 @@
 //! Sockets never fragment: the engine's sockets set the DF bit, and the kernel refuses what its
 //! interface cannot carry, which is a probe without an answer like any other.
 
+#[cfg(feature = "fuzzing")]
+pub(super) mod fuzzing;
 mod probe;
 mod prober;
 mod search;

@@ -10,6 +10,8 @@
 
 mod congestion;
 mod edge;
+#[cfg(feature = "fuzzing")]
+pub(super) mod fuzzing;
 mod incoming;
 mod outgoing;
 mod round_trip;

@@ -10,6 +10,9 @@
 //! HMAC-SHA256, cut to eight bytes, over the first byte, everything between tag and record, and the last 16
 //! bytes of the record, which authenticate it to DTLS.
 
+#[cfg(feature = "fuzzing")]
+pub(super) mod fuzzing;
+
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use std::ops::RangeInclusive;

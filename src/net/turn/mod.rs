@@ -8,6 +8,8 @@
 //! reached through a relay. This module knows nothing of sessions; it is told.
 
 mod frames;
+#[cfg(feature = "fuzzing")]
+pub(super) mod fuzzing;
 mod servers;
 mod socket;
 mod stream;

@@ -13,6 +13,9 @@
 //! follows the first frame that is cut or wrong does not count. The manifest is read by the rules for
 //! a peer's: a file that somebody else wrote is as little trusted.
 
+#[cfg(feature = "fuzzing")]
+pub(super) mod fuzzing;
+
 use sha2::{Digest as _, Sha256};
 
 use crate::transfer::digest::Digest;

@@ -3,6 +3,8 @@
 mod area;
 mod assembler;
 mod disk;
+#[cfg(feature = "fuzzing")]
+pub(in crate::transfer) mod fuzzing;
 mod helped;
 mod journal;
 mod lanes;

@@ -7,6 +7,7 @@ import { chooser } from "./chooser.js";
 import { ConnectionCard } from "./connection.js";
 import { button, focusOn, h, swap, uniqueId } from "./dom.js";
 import { home } from "./home.js";
+import { PipeView } from "./pipe.js";
 import { RoomView } from "./room.js";
 import { refuseStrayFiles } from "./stray.js";
 import { credentials, tokenForm } from "./token.js";
@@ -24,6 +25,9 @@ let leaveRoom: (() => void) | undefined;
 /** What a person did themselves, or was told in the words of a transfer; how the line ended after that is no news. */
 const PERSONAL: readonly FailureCode[] = ["cancelled", "declined"];
 const NO_NEWS: readonly FailureCode[] = [...PERSONAL, "timeout", "peer-gone"];
+
+/** How long the other side may take to hang up after a pipe broke off: our goodbye could overtake the reason. */
+const HANG_UP_MS = 5_000;
 
 function show(...content: readonly HTMLElement[]): void {
   view.replaceChildren(...content);
@@ -125,6 +129,7 @@ class LineView {
   /** Whether the last transfer ended because a person of either side wanted it to. */
   #wanted = false;
   #chat: ChatView | undefined;
+  #pipe: PipeView | undefined;
   #early: Channel | undefined;
 
   constructor(
@@ -163,13 +168,14 @@ class LineView {
   close(error: PeerlineError | undefined): void {
     this.#hint.textContent = "";
     this.#chat?.close();
-    const told = error === undefined || (this.#wanted && NO_NEWS.includes(error.code));
+    const told = error === undefined || this.#pipe?.failed === true || (this.#wanted && NO_NEWS.includes(error.code));
     const end = told ? h("div", { class: "actions" }, button("primary", "Start again", start)) : failure(error);
     swap(this.#chooser, end, end);
   }
 
   #welcome(peer: Hello, entries: readonly SourceEntry[]): void {
     const { call } = this.line;
+    if (peer.intent === "pipe" && this.intent === "any" && this.line.role === "guest") return this.#connectPipe(peer);
     const chats = peer.intent === "chat" || this.intent === "chat";
     if (chats || peer.engine === "browser") this.#openChat(chats);
     if (chats) return;
@@ -183,6 +189,23 @@ class LineView {
     else if (entries.length === 0 && takesFiles) this.#hint.textContent = "The other side is ready for your files.";
     else if (!takesFiles) this.#hint.textContent = "The other side did not come for files; this page cannot help it.";
     if (takesFiles) this.#chooser.replaceChildren(this.#chooserOf());
+  }
+
+  #connectPipe({ engine }: Hello): void {
+    const pipe = this.line.pipe();
+    this.#pipe = new PipeView(pipe, engine === "native" ? "the terminal" : "the other page");
+    this.#transfers.before(this.#pipe.element);
+    activity.started();
+    pipe.on("done", () => {
+      activity.stopped();
+      // A guest hangs up when both are done.
+      this.line.close();
+    });
+    pipe.on("failed", () => {
+      activity.stopped();
+      // Whoever was told why hangs up itself.
+      setTimeout(() => this.line.close(), HANG_UP_MS);
+    });
   }
 
   /** The guest of the session opens the channel. */

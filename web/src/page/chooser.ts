@@ -7,21 +7,23 @@ import { carriesFiles } from "./stray.js";
 export interface ChooserOptions {
   readonly chosen: (entries: SourceEntry[]) => void;
   readonly failed: (error: PeerlineError) => void;
+  /** Whether folders can be sent, too; they can unless it says otherwise. */
+  readonly folders?: boolean;
 }
 
 /** The drop zone. Dropping anywhere on the window works too, as long as the zone is shown. */
-export function chooser({ chosen, failed }: ChooserOptions): HTMLElement {
+export function chooser({ chosen, failed, folders = true }: ChooserOptions): HTMLElement {
   const take = (entries: () => SourceEntry[] | Promise<SourceEntry[]>): void => {
     void Promise.resolve()
       .then(entries)
       .then((found) => found.length > 0 && chosen(found), failed);
   };
   const files = picker("Choose files", take, {});
-  const folder = picker("Choose a folder", take, { webkitdirectory: true });
+  const folder = folders ? picker("Choose a folder", take, { webkitdirectory: true }) : [];
   const zone = h(
     "div",
     { class: "drop", role: "group", "aria-label": "Files to send" },
-    h("p", { class: "drop-hint" }, "Drop files or folders here"),
+    h("p", { class: "drop-hint" }, folders ? "Drop files or folders here" : "Drop files here"),
     h("div", { class: "actions" }, ...files, ...folder),
   );
   onWindowDrop(zone, (data) => {

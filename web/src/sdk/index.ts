@@ -10,6 +10,7 @@ export { Events } from "./events.js";
 export { Channel, type ChannelData, type ChannelEvents } from "./channel.js";
 export { Chat, type ChatEvents, type ChatPeople, type ChatSaid, chatName } from "./chat/chat.js";
 export { type ChatKind, LABEL as CHAT_LABEL, PROTOCOL as CHAT_PROTOCOL } from "./chat/messages.js";
+export { PROTOCOL as PIPE_PROTOCOL, Pipe, type PipeEvents } from "./pipe/pipe.js";
 export { Call, type CallEvents, type Kind, type Quality } from "./call.js";
 export { Room, type Person, type RoomEvents, type RoomOptions } from "./room.js";
 export type { Engine, Hello, Intent } from "./control.js";
@@ -20,7 +21,7 @@ export { type SourceEntry, sourceOfDrop, sourceOfFiles } from "./files/source.js
 export { type OutgoingEvents, type OutgoingTransfer, type Receipt } from "./files/outgoing.js";
 export { type IncomingEvents, type IncomingTransfer } from "./files/incoming.js";
 export type { Progress } from "./files/rate.js";
-export type { Delivery, Sink } from "./files/sink.js";
+export type { Delivery, Sink, Store } from "./files/sink.js";
 export { canPick, pickSink } from "./files/sink-picked.js";
-export { downloadSink } from "./files/saving.js";
-export { cleaned } from "./text.js";
+export { downloadSink, downloadStore } from "./files/saving.js";
+export { cleaned, legible } from "./text.js";

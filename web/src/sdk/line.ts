@@ -16,13 +16,14 @@ import type { LineEvents, LineOptions, LineState } from "./line-events.js";
 import { roomGone, roomLost, stopped } from "./line-failures.js";
 import { type AbortReason, GuestPairing, HostPairing, type PairingAction, abortRecord, isShare } from "./pairing.js";
 import type { Path } from "./path.js";
+import { LABEL as PIPE_LABEL, PROTOCOL as PIPE_PROTOCOL, Pipe } from "./pipe/pipe.js";
 import { Session } from "./session.js";
 import { type Joined, Signaling } from "./signaling.js";
 import type { Join, ServerMessage } from "./wire.js";
 
 declare const PEERLINE_VERSION: string;
 
-/** A transfer of either direction, as far as its end matters. */
+/** A transfer of either direction, or a pipe, as far as its end matters. */
 interface Ending {
   end(failure: PeerlineError): void;
   on(end: "done" | "failed", listener: () => void): () => void;
@@ -144,7 +145,17 @@ export class Line extends Events<LineEvents> {
     return this.#connected().open(label, init);
   }
 
-  /** Says goodbye and ends the line. Transfers that are not over are cancelled, and the other side is told so. */
+  /**
+   * Connects a pipe, which the other side must have come for, too. A guest opens its channel; a host gives the `channel` of
+   * protocol {@link PIPE_PROTOCOL} that came. @throws PeerlineError if there is no connection
+   */
+  pipe(channel: Channel = this.open(PIPE_LABEL, { protocol: PIPE_PROTOCOL })): Pipe {
+    const pipe = new Pipe(channel, this.role);
+    this.#track(pipe);
+    return pipe;
+  }
+
+  /** Says goodbye and ends the line. Transfers and pipes that are not over are cancelled, and the other side is told so. */
   close(): void {
     if (this.#state === "closed") return;
     this.#abort.abort();

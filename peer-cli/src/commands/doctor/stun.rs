@@ -5,13 +5,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use signaling_protocol::IceServer;
-use stun_types::attribute::XorMappedAddress;
-use stun_types::message::{BINDING, Message, MessageWriteVec, TransactionId};
-use stun_types::prelude::{MessageWrite as _, MessageWriteExt as _};
+use stun_types::message::TransactionId;
 use tokio::net::{UdpSocket, lookup_host};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::verdict::Mappings;
+use crate::stun::{mapped, question};
 
 /// For all of them: a request is repeated after 0.5, 1 and 1.5 s.
 const LIMIT: Duration = Duration::from_millis(2_500);
@@ -73,8 +72,7 @@ pub(super) async fn ask(servers: &[String]) -> Mappings {
             ));
             continue;
         };
-        let request = Message::builder_request(BINDING, MessageWriteVec::new());
-        let (id, bytes) = (request.transaction_id(), request.finish());
+        let (id, bytes) = question();
         waiting.insert(id, (asked.len(), address, bytes));
         asked.push((server.clone(), Err("no answer".to_owned())));
     }
@@ -98,7 +96,7 @@ pub(super) async fn ask(servers: &[String]) -> Mappings {
             let Ok((length, from)) = received else {
                 continue;
             };
-            let Some((id, seen)) = read(&buffer[..length]) else {
+            let Some((id, seen)) = mapped(&buffer[..length]) else {
                 continue;
             };
             // Anybody may send us anything.
@@ -115,13 +113,6 @@ pub(super) async fn ask(servers: &[String]) -> Mappings {
         }
     }
     Mappings { local, seen: asked }
-}
-
-fn read(bytes: &[u8]) -> Option<(TransactionId, SocketAddr)> {
-    let message = Message::from_bytes(bytes).ok()?;
-    let id = message.transaction_id();
-    let mapped = message.attribute::<XorMappedAddress>().ok()?;
-    Some((id, mapped.addr(id)))
 }
 
 /// The address that packets to `server` leave from.
@@ -150,19 +141,6 @@ mod tests {
             ("nonsense", None),
         ] {
             assert_eq!(over_udp(url).as_deref(), server, "{url}");
-        }
-    }
-
-    #[test]
-    fn noise_is_no_answer() {
-        for bytes in [
-            &b""[..],
-            b"\x00",
-            &[0xff; 2000],
-            &[0; 20],
-            b"\x01\x01\x00\x00\x21\x12\xa4\x42aaaaaaaaaaaa",
-        ] {
-            assert!(read(bytes).is_none());
         }
     }
 
