@@ -1,6 +1,7 @@
 //! Requests, fragments and answers of servers, for `fuzz/`.
 
-use super::exchange::{Action, Exchange, Input, Said};
+use super::exchange::{Action, Exchange, Input};
+use super::said::Said;
 use super::fragment::{Credentials, Fragment, with_candidates};
 use super::offer::{Role, check};
 use super::request::{Token, read};
