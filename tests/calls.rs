@@ -285,6 +285,23 @@ async fn a_codec_that_the_peer_does_not_know_is_refused() {
     drop::<Session>(guest);
 }
 
+/// Far more often than tracks may be there at a time. Each is a new one in the same section.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_camera_may_be_turned_off_and_on_for_ever() {
+    let Pair {
+        host, mut guest, ..
+    } = Pair::connect_with(config()).await.unwrap();
+    let (tracks, mut incoming) = (host.tracks(), guest.incoming_tracks());
+    for round in 0..60 {
+        let sender = Sender::begin(&tracks, Kind::Video).await;
+        let what = format!("a track in round {round}");
+        let mut track = within(&what, incoming.next()).await.unwrap();
+        next_frame(&mut track).await;
+        sender.end(&tracks).await;
+        while within("its end", track.next()).await.is_some() {}
+    }
+}
+
 /// Offers that meet, and packets that overtake what describes them. On two threads, as the first packets are there while
 /// it is looked up what they are.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -6,6 +6,7 @@ use super::candidates::Candidates;
 use super::description::{Description, wishes};
 use super::engine::Engine;
 use super::negotiation::{Action, Input, Manners, Negotiation, Numbered};
+use super::sections::Sections;
 use crate::media::track::Board;
 use crate::pairing::Fingerprint;
 use signaling_protocol::IceCandidate;
@@ -17,6 +18,7 @@ pub(super) struct Descriptions {
     candidates: Candidates,
     local: Option<Fingerprint>,
     remote: Option<Fingerprint>,
+    sections: Sections,
 }
 
 /// A description for the peer.
@@ -42,6 +44,7 @@ impl Descriptions {
             candidates,
             local: None,
             remote: None,
+            sections: Sections::default(),
         }
     }
 
@@ -101,6 +104,7 @@ impl Descriptions {
         Ok(match action {
             Action::MakeOffer { restart } => {
                 let offer = engine.make_offer(restart).await?;
+                board.told();
                 self.described_ourselves(&offer)?;
                 Some(Input::OfferMade(offer))
             }
@@ -113,6 +117,7 @@ impl Descriptions {
                 engine.apply_offer(offer.sdp.clone()).await?;
                 self.described(offer, engine, board).await;
                 let answer = engine.make_answer().await?;
+                board.told();
                 self.described_ourselves(&answer)?;
                 board.settle(engine.connection()).await;
                 negotiated.described = true;
@@ -145,6 +150,7 @@ impl Descriptions {
                 "the other side changed its certificate",
             ));
         }
+        self.sections.described(&description.sdp)?;
         Ok(description)
     }
 

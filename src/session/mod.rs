@@ -43,6 +43,7 @@ mod path;
 mod plain;
 mod ports;
 mod privacy;
+mod sections;
 mod switchboard;
 mod tracks;
 mod watchdog;

@@ -40,8 +40,10 @@ pub(crate) enum Input {
     Offer(Numbered),
     /// The peer's answer arrived.
     Answer(Numbered),
-    /// Our offer, or its answer, was lost on its way.
+    /// Our offer, or its answer, was lost on its way, and with it the path.
     Forgotten,
+    /// Our offer, or its answer, was lost on its way, although there is a path.
+    Unanswered,
 }
 
 /// What the driver must do, in order.
@@ -194,13 +196,14 @@ impl Negotiation {
                 self.state = State::Finishing;
                 vec![Action::ApplyAnswer(sdp)]
             }
-            (State::AwaitingAnswer, Input::Forgotten) => {
-                self.wanted = Some(true);
+            (State::AwaitingAnswer, given_up @ (Input::Forgotten | Input::Unanswered)) => {
+                let restart = given_up == Input::Forgotten || self.wanted == Some(true);
+                self.wanted = Some(restart);
                 self.ignoring = false;
                 self.state = State::Stable;
                 vec![Action::Rollback]
             }
-            (_, Input::Forgotten) => Vec::new(),
+            (_, Input::Forgotten | Input::Unanswered) => Vec::new(),
             (_, Input::Answer(_)) => return Err(Violation::UnexpectedAnswer),
         };
         if self.state == State::Stable
@@ -279,6 +282,49 @@ mod tests {
     }
 
     const NEGOTIATE: Input = Input::Negotiate { restart: false };
+
+    #[test]
+    fn an_offer_that_is_not_answered_is_made_anew_without_a_restart() {
+        let mut negotiation = Negotiation::new(Manners::Impolite);
+        negotiation
+            .handle(Input::Negotiate { restart: false })
+            .unwrap();
+        negotiation.handle(Input::OfferMade("1".into())).unwrap();
+        // It does not listen to the peer's meanwhile.
+        let theirs = |id| {
+            Input::Offer(Numbered {
+                id: Some(id),
+                sdp: "theirs".into(),
+            })
+        };
+        assert_eq!(negotiation.handle(theirs(1)).unwrap(), []);
+        let given_up = negotiation.handle(Input::Unanswered).unwrap();
+        assert_eq!(
+            given_up,
+            [Action::Rollback, Action::MakeOffer { restart: false }]
+        );
+        let made = negotiation.handle(Input::OfferMade("2".into())).unwrap();
+        let offer = Numbered {
+            id: Some(2),
+            sdp: "2".into(),
+        };
+        assert_eq!(made, [Action::SendOffer(offer)]);
+        let answer = |id| {
+            Input::Answer(Numbered {
+                id: Some(id),
+                sdp: "answer".into(),
+            })
+        };
+        assert_eq!(negotiation.handle(answer(1)).unwrap(), []);
+        let applied = negotiation.handle(answer(2)).unwrap();
+        assert_eq!(applied, [Action::ApplyAnswer("answer".into())]);
+        negotiation.handle(Input::AnswerApplied).unwrap();
+        assert_eq!(negotiation.handle(Input::Unanswered).unwrap(), []);
+        assert_eq!(
+            negotiation.handle(theirs(2)).unwrap(),
+            [Action::MakeAnswer("theirs".into())]
+        );
+    }
 
     #[test]
     fn every_interleaving_of_two_offers_settles_the_same_on_both_sides() {

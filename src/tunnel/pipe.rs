@@ -1,12 +1,14 @@
 //! A pipe: one stream between what two sides read and write.
 
-use super::carrier::Tunnel;
+use super::carrier::{Arrival, Tunnel};
 use super::error::RelayError;
 use super::frame::{Reset, ResetCode};
 use super::mux::Side;
 use super::relay::{Ends, Moved, relay};
 use super::stream::Stream;
 use crate::channel::Channel;
+use std::convert::Infallible;
+use std::future::pending;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
@@ -49,7 +51,10 @@ pub async fn pipe(
     let piping = async {
         let begun = timeout(BEGIN, begin(&tunnel, side)).await;
         let stream = begun.unwrap_or(Err(RelayError::Silent))?;
-        let (moved, result) = relay(stream, input, output, ENDS, tell).await;
+        let (moved, result) = tokio::select! {
+            relayed = relay(stream, input, output, ENDS, tell) => relayed,
+            never = refuse_others(&tunnel) => match never {},
+        };
         result.map(|()| moved)
     };
     let result = tokio::select! {
@@ -77,7 +82,20 @@ async fn begin(tunnel: &Tunnel, side: Side) -> Result<Stream, RelayError> {
             if arrival.target() == TARGET {
                 return Ok(arrival.accept());
             }
-            arrival.refuse(Reset::new(ResetCode::Refused, "this is a pipe"));
+            refuse(arrival);
         },
     }
+}
+
+fn refuse(arrival: Arrival) {
+    arrival.refuse(Reset::new(ResetCode::Refused, "this is a pipe"));
+}
+
+/// What nobody reads would be kept.
+async fn refuse_others(tunnel: &Tunnel) -> Infallible {
+    while let Ok(arrival) = tunnel.accept().await {
+        refuse(arrival);
+    }
+    // The pipe itself says what has ended.
+    pending().await
 }

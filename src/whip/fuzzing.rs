@@ -1,10 +1,10 @@
 //! Requests, fragments and answers of servers, for `fuzz/`.
 
 use super::exchange::{Action, Exchange, Input};
-use super::said::Said;
 use super::fragment::{Credentials, Fragment, with_candidates};
 use super::offer::{Role, check};
 use super::request::{Token, read};
+use super::said::Said;
 use signaling_protocol::IceCandidate;
 use std::time::Instant;
 

@@ -3,7 +3,9 @@
 use peerline::channel::Channel;
 use peerline::net::link::LinkConfig;
 use peerline::testing::{Pair, PairConfig};
-use peerline::tunnel::{LABEL, Moved, RelayError, ResetCode, Side, TunnelError, pipe};
+use peerline::tunnel::{
+    LABEL, Moved, RelayError, ResetCode, Side, StreamError, Tunnel, TunnelError, pipe,
+};
 use sha2::{Digest, Sha256};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
@@ -110,6 +112,47 @@ async fn a_pipe_survives_an_outage_and_a_restart_of_ice() {
     assert!(nothing.is_empty());
     while let Some(result) = within("the end", piping.join_next()).await {
         result.unwrap().1.unwrap();
+    }
+}
+
+/// Either side may open streams that are none of a pipe's: what comes on them is not kept.
+#[tokio::test]
+async fn other_streams_than_the_pipe_are_refused() {
+    for side in [Side::Opener, Side::Acceptor] {
+        let other = match side {
+            Side::Opener => Side::Acceptor,
+            Side::Acceptor => Side::Opener,
+        };
+        let (left, right) = Channel::pair(LABEL);
+        let (input, output) = (tokio::io::empty(), tokio::io::sink());
+        let stop = CancellationToken::new();
+        let pipe = pipe(left, side, input, output, &stop, |_| ());
+        let peer = async {
+            let tunnel = Tunnel::start(right, other);
+            let stream = match other {
+                Side::Opener => {
+                    let mut stream = tunnel.open("pipe").await.unwrap();
+                    stream.accepted().await.unwrap();
+                    stream
+                }
+                Side::Acceptor => tunnel.accept().await.unwrap().accept(),
+            };
+            for _ in 0..3 {
+                let mut more = tunnel.open("pipe").await.unwrap();
+                match more.accepted().await {
+                    Err(StreamError::Reset(reset)) => assert_eq!(reset.code, ResetCode::Refused),
+                    other => panic!("{other:?}"),
+                }
+            }
+            let (mut reader, mut writer) = stream.split();
+            writer.end();
+            assert_eq!(reader.read().await.unwrap(), None);
+            reader.take();
+            writer.taken().await.unwrap();
+            tunnel.close().await;
+        };
+        let (piped, ()) = within("the pipe", async { tokio::join!(pipe, peer) }).await;
+        assert_eq!(piped.unwrap(), Moved::default());
     }
 }
 

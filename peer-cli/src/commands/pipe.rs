@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal as _};
 use std::time::{Duration, Instant};
 
-use peerline::session::Intent;
+use peerline::session::{Connectivity, Intent, Session};
 use peerline::tunnel::{LABEL, Moved, PROTOCOL, RelayError, Side, TunnelError, pipe};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -16,7 +16,7 @@ use crate::line::Line;
 use crate::stdout::Stdout;
 use crate::ui::{Ui, event};
 
-/// How long the other side may take to hang up when both are done. Nothing is lost if it does not.
+/// How long the other side may take to hang up when both are done, while it can be reached. Nothing is lost if it does not.
 const HANG_UP: Duration = Duration::from_secs(5);
 
 /// Connect stdin and stdout with those of another terminal or with a page, both ways
@@ -52,12 +52,33 @@ pub(super) async fn run(
     let path = line.route().await;
     if result.is_ok() && side == Side::Acceptor {
         // The other side may not have heard our last word yet, which our goodbye would overtake.
-        let _ = timeout(HANG_UP, line.session.ended()).await;
+        hung_up(&line.session).await;
     }
     let Moved { sent, received } = line.end(result).await?;
     let traffic = event::Traffic::new(sent, received, took, path);
     ui.say(event::Piped { traffic });
     Ok(())
+}
+
+/// Waits until the other side has hung up. An interrupted session heals, or ends, by itself.
+async fn hung_up(session: &Session) {
+    let mut connectivity = session.connectivity();
+    let late = async {
+        loop {
+            let connected = |now: &Connectivity| *now == Connectivity::Connected;
+            if connectivity.wait_for(connected).await.is_err() {
+                return;
+            }
+            let interrupted = connectivity.wait_for(|now| !connected(now));
+            if timeout(HANG_UP, interrupted).await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        _ = session.ended() => {}
+        () = late => {}
+    }
 }
 
 async fn run_over(context: &Context<'_>, line: &mut Line, side: Side) -> Result<Moved, Failure> {

@@ -50,7 +50,9 @@ pub(crate) async fn host(context: &Context<'_>, names: Vec<DeviceName>) -> Resul
     context
         .ui
         .note("Waiting for the other side. Ctrl-C ends it.");
-    let guest = context.limited(door.visitor(context)).await;
+    let place = Place::default();
+    let guest = context.limited(door.visitor(context, &place)).await;
+    place.given_back(&guest).await;
     let embedded = door.embedded.take();
     door.close().await;
     match guest {
@@ -77,7 +79,6 @@ pub(crate) struct Door {
 struct Guest {
     session: Session,
     device: DeviceName,
-    place: Place,
 }
 
 impl Door {
@@ -130,12 +131,17 @@ impl Door {
 
     /// The next line. The room of one that failed, or of the one before, is left by then.
     pub(crate) async fn next(&mut self, context: &Context<'_>) -> Result<Visit, Failure> {
-        let guest = context.limited(self.visitor(context)).await?;
-        let line = Line::with(context, Ok(guest.session), Some(guest.device), None).await;
-        Ok(Visit {
-            line,
-            place: guest.place,
-        })
+        let place = Place::default();
+        match context.limited(self.visitor(context, &place)).await {
+            Err(failure) => {
+                place.left().await;
+                Err(failure)
+            }
+            Ok(guest) => Ok(Visit {
+                line: Line::with(context, Ok(guest.session), Some(guest.device), None).await,
+                place,
+            }),
+        }
     }
 
     /// Takes the room off the air, and ends the server.
@@ -148,19 +154,15 @@ impl Door {
         }
     }
 
-    async fn visitor(&mut self, context: &Context<'_>) -> Result<Guest, Failure> {
+    /// The first device that comes. `place` is held when that is over, whatever came of it.
+    async fn visitor(&mut self, context: &Context<'_>, place: &Place) -> Result<Guest, Failure> {
         let mut pause = PAUSE;
         loop {
-            let place = Place::default();
-            let waited = self.wait(context, &place).await;
+            let waited = self.wait(context, place).await;
             if let Ok(Some((session, device))) = waited {
-                return Ok(Guest {
-                    session,
-                    device,
-                    place,
-                });
+                return Ok(Guest { session, device });
             }
-            place.left().await;
+            place.give_back().await;
             match waited {
                 Err(failure) if failure.kind == ROOM_TAKEN => {
                     tracing::info!(?pause, "somebody has the room; waiting for it");

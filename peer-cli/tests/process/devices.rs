@@ -3,9 +3,11 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::Value;
+use tokio::time::timeout;
 
 use crate::harness::{End, Peer, Place, Signaling, command};
 
@@ -150,6 +152,39 @@ async fn without_a_server_they_find_each_other() {
     sent.is_done();
     received.is_done();
     assert_eq!(fs::read(place.path("out/a")).unwrap(), b"content");
+}
+
+/// A place that is lost, not left, is kept for two minutes, and so long nobody else has the room.
+#[tokio::test]
+async fn one_that_was_stopped_and_started_again_is_there_at_once() {
+    let server = Signaling::start();
+    let server = Some(&server);
+    let place = Place::new();
+    let (desktop, laptop) = (Device::new(&place, "d"), Device::new(&place, "l"));
+    paired(server, (&desktop, "laptop"), (&laptop, "desktop")).await;
+    let more = ["--from", "desktop"];
+    let listen = || {
+        receive(
+            server,
+            &laptop,
+            &place,
+            &[&["--listen"], &more[..]].concat(),
+        )
+    };
+    stopped(listen(), &["desktop"]).await;
+    let once = async {
+        stopped(listen(), &["desktop"]).await;
+        let mut receiver = receive(server, &laptop, &place, &more);
+        ready(&mut receiver, &["desktop"]).await;
+        receiver.interrupt();
+        assert_eq!(receiver.end().await.code, Some(130));
+        stopped(listen(), &["desktop"]).await;
+    };
+    let limit = Duration::from_secs(20);
+    assert!(
+        timeout(limit, once).await.is_ok(),
+        "the room is still taken"
+    );
 }
 
 #[tokio::test]

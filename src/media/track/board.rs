@@ -80,6 +80,8 @@ struct Outgoing {
     codec: Codec,
     sender: Arc<dyn RtpSender>,
     leg: watch::Sender<Leg>,
+    /// Whether a description of ours told of it: an older one of the peer's, of the same section, is not about it.
+    told: bool,
     _task: AbortOnDropHandle<()>,
 }
 
@@ -190,6 +192,7 @@ impl Board {
             codec,
             sender: slot.sender,
             leg,
+            told: false,
             _task: AbortOnDropHandle::new(tokio::spawn(task)),
         });
     }
@@ -220,17 +223,23 @@ impl Board {
         track: Arc<dyn TrackRemote>,
     ) {
         let track_id = track.track_id().await;
-        // One that comes again under its old name is followed anew.
-        self.incoming
-            .retain(|incoming| incoming.track_id != track_id);
+        let received = received(connection).await;
+        // One that comes again under its old name is followed anew. A section that has another one now may never have
+        // said that the one before is over.
+        self.incoming.retain(|incoming| {
+            incoming.track_id != track_id && received.iter().any(|(id, _)| *id == incoming.track_id)
+        });
         if self.incoming.len() == MAX_TRACKS {
             tracing::debug!("the peer sends more tracks than are taken");
             return;
         }
         // Looked up before its packets are: what comes before its description is not taken, and that would be its first
         // key frame. The engine keeps 256 packets meanwhile.
-        let described = self.described_as(connection, &track_id).await;
-        let (described, receiver) = watch::channel(described);
+        let section = received.into_iter().find(|(id, _)| *id == track_id);
+        let mid = section.and_then(|(_, mid)| mid);
+        let wish = self.wishes.of(mid.as_deref());
+        let (described, receiver) =
+            watch::channel(wish.map_or_else(Described::default, Described::from));
         let task = match &self.outlet {
             Outlet::Frames(outlet) => {
                 tokio::spawn(incoming::follow(track, receiver, outlet.clone()))
@@ -246,30 +255,16 @@ impl Board {
         });
     }
 
-    /// What the peer's description says of a track of its own.
-    async fn described_as(
-        &self,
-        connection: &Arc<dyn PeerConnection>,
-        track_id: &str,
-    ) -> Described {
-        for transceiver in connection.get_transceivers().await {
-            let Ok(Some(receiver)) = transceiver.receiver().await else {
-                continue;
-            };
-            if receiver.track().track_id().await == track_id {
-                let mid = transceiver.mid().await.ok().flatten();
-                return self
-                    .wishes
-                    .of(mid.as_deref())
-                    .map_or_else(Described::default, Described::from);
-            }
-        }
-        Described::default()
-    }
-
     /// The peer described what it sends and receives.
     pub(crate) fn described(&mut self, wishes: Wishes) {
         self.wishes = wishes;
+    }
+
+    /// We made a description, with all tracks that there are.
+    pub(crate) fn told(&mut self) {
+        for outgoing in &mut self.outgoing {
+            outgoing.told = true;
+        }
     }
 
     /// Whether there is a track of ours that waits for a negotiation.
@@ -302,7 +297,7 @@ impl Board {
             return;
         };
         let ours = |track: &&Outgoing| Arc::ptr_eq(&track.sender, &sender);
-        let Some(outgoing) = self.outgoing.iter().find(ours) else {
+        let Some(outgoing) = self.outgoing.iter().find(ours).filter(|track| track.told) else {
             return;
         };
         let leg = match wish {
@@ -336,6 +331,18 @@ impl Board {
             }
         }
     }
+}
+
+/// The tracks that a connection receives, and the section of each.
+async fn received(connection: &Arc<dyn PeerConnection>) -> Vec<(String, Option<String>)> {
+    let mut received = Vec::new();
+    for transceiver in connection.get_transceivers().await {
+        if let Ok(Some(receiver)) = transceiver.receiver().await {
+            let mid = transceiver.mid().await.ok().flatten();
+            received.push((receiver.track().track_id().await, mid));
+        }
+    }
+    received
 }
 
 /// Adds a track that is sent in the first of these codecs.

@@ -16,6 +16,16 @@ use std::time::{Duration, Instant};
 /// How long tracks of ours wait for the peer to apply our answer: a lost packet's repetition on a long path.
 const APPLY_LIMIT: Duration = Duration::from_secs(1);
 
+/// How long the answer to an offer may take while there is a path. What was given to a server that lost it is not asked
+/// for otherwise, and an impolite side would listen to no offer of the peer's for ever.
+const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+
+/// A ping of the peer's that is not answered before our offer is.
+pub(super) struct Owed {
+    ping: u64,
+    pub(super) until: Instant,
+}
+
 /// Tracks of ours wait.
 pub(super) struct Held {
     /// The answer to this ends it.
@@ -70,6 +80,7 @@ impl Driver {
         for description in outgoing {
             self.send_description(description).await?;
         }
+        self.pong_in_its_turn()?;
         match (holds, is_answered) {
             (true, true) => self.ask_whether_applied()?,
             (true, false) => self.release().await,
@@ -81,13 +92,39 @@ impl Driver {
     /// Whoever offered drops our packets until it has applied our answer, and with them a first key frame. It takes our
     /// messages in their order, so its answer to a ping says that it has.
     fn ask_whether_applied(&mut self) -> Result<(), SessionError> {
-        let ping = self.next_ping;
         self.next_ping += 1;
+        let ping = self.next_ping;
         self.held = Some(Held {
             ping,
             until: Instant::now() + APPLY_LIMIT,
         });
         self.control.send(&ControlMessage::Ping { id: ping })
+    }
+
+    /// The peer wants to know that we are there, or that its answer was applied. That went over the server if our offer
+    /// did, where the ping may have overtaken it.
+    pub(super) fn pinged(&mut self, id: u64) -> Result<(), SessionError> {
+        self.pong()?;
+        self.owed = Some(Owed {
+            ping: id,
+            until: Instant::now() + APPLY_LIMIT,
+        });
+        self.pong_in_its_turn()
+    }
+
+    fn pong_in_its_turn(&mut self) -> Result<(), SessionError> {
+        match self.descriptions.awaits_answer() {
+            true => Ok(()),
+            false => self.pong(),
+        }
+    }
+
+    /// Answers the ping that waits.
+    pub(super) fn pong(&mut self) -> Result<(), SessionError> {
+        match self.owed.take() {
+            Some(Owed { ping: id, .. }) => self.control.send(&ControlMessage::Pong { id }),
+            None => Ok(()),
+        }
     }
 
     /// The peer answered a ping.
@@ -116,6 +153,15 @@ impl Driver {
         self.is_verified() && self.state == EngineState::Connected && !interrupted
     }
 
+    /// When an offer of ours that is not answered is given up for another one. While the path is lost that is for
+    /// whoever restores it.
+    pub(super) fn offer_limit(&self) -> Option<Instant> {
+        let waits = self.descriptions.awaits_answer() && self.in_band();
+        self.offered
+            .filter(|_| waits)
+            .map(|offered| offered + ANSWER_LIMIT)
+    }
+
     /// By which way something goes that has nothing in front of it.
     fn usual_way(&self) -> Way {
         match self.in_band() {
@@ -131,6 +177,7 @@ impl Driver {
             Outgoing::Answer(_) => self.ways.of_answer(now, usual),
         };
         if matches!(description, Outgoing::Offer(_)) {
+            self.offered = Some(now);
             self.sealed_offer = (way == Way::Server).then_some(now);
         }
         if way == Way::InBand {

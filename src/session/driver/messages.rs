@@ -24,7 +24,7 @@ impl Driver {
             _ if !self.is_verified() => {
                 return Err(SessionError::Protocol("it spoke before its hello"));
             }
-            ControlMessage::Ping { id } => self.control.send(&ControlMessage::Pong { id })?,
+            ControlMessage::Ping { id } => self.pinged(id)?,
             ControlMessage::Offer { id, sdp } => {
                 let offer = Input::Offer(Numbered { id, sdp });
                 self.described(offer, Way::InBand).await?;

@@ -42,7 +42,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use webrtc::data_channel::DataChannel;
 use webrtc::media_stream::track_remote::TrackRemote;
 
-use self::descriptions::Held;
+use self::descriptions::{Held, Owed};
 use self::ways::Ways;
 
 pub(crate) use self::commands::Command;
@@ -104,7 +104,11 @@ pub(crate) struct Driver {
     next_ping: u64,
     /// Tracks of ours wait until the peer has applied our answer.
     held: Option<Held>,
+    /// A ping of the peer's waits for its answer to our offer.
+    owed: Option<Owed>,
     absence: Option<heal::Absence>,
+    /// When our last offer was sent.
+    offered: Option<Instant>,
     /// Our last offer went over the server.
     sealed_offer: Option<Instant>,
     /// By which ways descriptions went.
@@ -119,6 +123,10 @@ enum Event {
     Link(LinkEvent),
     /// Tracks have waited for long enough.
     Release,
+    /// The peer's ping has waited for long enough.
+    Pong,
+    /// Our offer has waited for long enough.
+    Unanswered,
     Clock,
 }
 
@@ -195,7 +203,9 @@ impl Driver {
             state: EngineState::Checking,
             next_ping: 0,
             held: None,
+            owed: None,
             absence: None,
+            offered: None,
             sealed_offer: None,
             ways: Ways::default(),
         };
@@ -229,12 +239,9 @@ impl Driver {
 
     async fn next_event(&mut self) -> Event {
         let delayed = !self.delayed.is_empty();
-        let held = async {
-            match &self.held {
-                Some(held) => tokio::time::sleep_until(held.until.into()).await,
-                None => std::future::pending().await,
-            }
-        };
+        let held = reached(self.held.as_ref().map(|held| held.until));
+        let owed = reached(self.owed.as_ref().map(|owed| owed.until));
+        let unanswered = reached(self.offer_limit());
         tokio::select! {
             biased;
             command = self.commands.recv() => Event::Command(command),
@@ -246,6 +253,8 @@ impl Driver {
             event = self.lanes.next() => Event::Lane(event),
             event = self.link.next() => Event::Link(event),
             () = held => Event::Release,
+            () = owed => Event::Pong,
+            () = unanswered => Event::Unanswered,
             () = tokio::time::sleep_until(self.watchdog.deadline().into()) => Event::Clock,
         }
     }
@@ -270,6 +279,8 @@ impl Driver {
                 self.release().await;
                 Ok(())
             }
+            Event::Pong => self.pong(),
+            Event::Unanswered => self.negotiate(Input::Unanswered).await,
             Event::Clock => self.clock().await,
         }
     }
@@ -366,5 +377,13 @@ impl Driver {
             Some(Due::Expired(wait)) => Err(SessionError::Timeout(wait)),
             None => Ok(()),
         }
+    }
+}
+
+/// Waits for a moment, if there is one.
+async fn reached(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment.into()).await,
+        None => std::future::pending().await,
     }
 }

@@ -1,6 +1,6 @@
 /** The card of a chat: what was said, who is here, and a field to say something. */
 import { Chat, type ChatPeople, type ChatSaid, type Channel, type Role, cleaned } from "peerline";
-import { foreign, h, uniqueId } from "./dom.js";
+import { foreign, h, isEnter, uniqueId } from "./dom.js";
 
 /** Messages on the screen; older ones go. */
 const MOST_SHOWN = 1_000;
@@ -34,8 +34,7 @@ export class ChatView {
       this.#say();
     });
     this.#field.addEventListener("keydown", (event) => {
-      // Enter may also end the composition of a character.
-      if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+      if (!isEnter(event)) return;
       event.preventDefault();
       this.#say();
     });

@@ -32,6 +32,14 @@ export function uniqueId(): string {
   return `id-${++ids}`;
 }
 
+/** What Safari says of the key that ended the composition of a character, which is over by then. */
+const OF_COMPOSITION = 229;
+
+/** Whether a person has finished a line, and not only the composition of a character. */
+export function isEnter(event: KeyboardEvent): boolean {
+  return event.key === "Enter" && !event.shiftKey && !event.isComposing && event.keyCode !== OF_COMPOSITION;
+}
+
 /** Moves the keyboard and the screen reader to `element`. */
 export function focusOn(element: HTMLElement): void {
   element.tabIndex = -1;

@@ -1,7 +1,7 @@
 /** What comes through a pipe: shown while it comes, as far as it is text, and kept to be saved. */
 import { type Pipe, downloadStore } from "peerline";
 import { announce } from "./announce.js";
-import { h, uniqueId } from "./dom.js";
+import { focusOn, h, uniqueId } from "./dom.js";
 import { bytes } from "./format.js";
 import { Keeper } from "./keeper.js";
 import { MOST_KEPT, Tail } from "./tail.js";
@@ -18,20 +18,23 @@ export class Heard {
   readonly element: HTMLElement;
   /** Not a live region: it changes five times a second. */
   readonly #status = h("p", { class: "status" }, "Nothing has come yet.");
+  readonly #title: HTMLElement;
   readonly #text: HTMLElement;
   readonly #note = h("p", { class: "hint" });
   readonly #actions = h("div", { class: "actions" });
   readonly #tail = new Tail();
   #showing: ReturnType<typeof setTimeout> | undefined;
   #shown = 0;
+  #isCut = false;
 
   constructor(
     private readonly pipe: Pipe,
     from: string,
   ) {
     const id = uniqueId();
-    this.#text = h("pre", { class: "stream", role: "region", "aria-label": `What comes from ${from}`, tabindex: "0", hidden: true });
-    this.element = h("section", { "aria-labelledby": id }, h("h2", { id }, `From ${from}`), this.#status, this.#text, this.#note, this.#actions);
+    this.#title = h("h2", { id }, `From ${from}`);
+    this.#text = h("pre", { class: "stream", role: "region", "aria-label": `What comes from ${from}`, tabindex: "0", translate: "no", hidden: true });
+    this.element = h("section", { "aria-labelledby": id }, this.#title, this.#status, this.#text, this.#note, this.#actions);
   }
 
   /** Reads to the end, and says that everything is kept. What came can be saved, also if there is no end. */
@@ -43,12 +46,15 @@ export class Heard {
       this.pipe.take();
       this.#end(`The other side is done: ${much(keeper.kept)} came, and that is all of it.`, "good");
       if (blob !== undefined) this.#offer("Save as a file", blob);
+      // What was not to be seen here is only there.
+      if (this.#tail.binary || this.#isCut) queueMicrotask(() => this.#actions.querySelector("a")?.click());
     } catch (error) {
       // If it is the pipe that has failed, this changes nothing.
       this.pipe.stop(error);
       this.#end(`It broke off after ${much(keeper.kept)}: this is not all of it.`, "bad");
       const blob = await keeper.finish().catch(() => undefined);
       if (blob !== undefined) this.#offer("Save what came", blob);
+      else if (this.#note.textContent !== "") this.#note.textContent = "What is not shown here is lost.";
     }
   }
 
@@ -74,12 +80,7 @@ export class Heard {
   #show(): void {
     const { received } = this.pipe;
     if (received > 0) this.#status.textContent = `${bytes(received)} so far`;
-    if (this.#tail.binary) {
-      this.#text.replaceChildren();
-      this.#text.hidden = true;
-      this.#note.textContent = "This is not text, so it is not shown here. It can be saved.";
-      return;
-    }
+    if (this.#tail.binary) return this.#hide();
     const { text, gap } = this.#tail.take();
     if (text === "") return;
     this.#text.hidden = false;
@@ -93,6 +94,15 @@ export class Heard {
     if (atEnd) this.#text.scrollTop = this.#text.scrollHeight;
   }
 
+  #hide(): void {
+    if (this.#text.hidden && this.#note.textContent !== "") return;
+    if (this.#text.contains(document.activeElement)) focusOn(this.#title);
+    this.#text.replaceChildren();
+    this.#text.hidden = true;
+    this.#note.textContent = "This is not text, so it is not shown here. It can be saved.";
+    announce(this.#note.textContent);
+  }
+
   #append(text: string): void {
     const last = this.#text.lastChild;
     if (last instanceof Text && last.length + text.length <= PIECE) last.appendData(text);
@@ -102,12 +112,14 @@ export class Heard {
 
   #drop(): void {
     const first = this.#text.firstChild;
-    if (first instanceof Text) this.#shown -= first.length;
     first?.remove();
+    // An extension of the browser may have put something else around it.
+    this.#shown = first === null ? 0 : this.#shown - (first.textContent?.length ?? 0);
     this.#cut();
   }
 
   #cut(): void {
+    this.#isCut = true;
     this.#note.textContent = "Only the newest part is shown here. All of it can be saved.";
   }
 

@@ -9,6 +9,7 @@ export class Keeper {
   readonly #buffer = new Uint8Array(WRITE);
   #filled = 0;
   #written = 0;
+  #full = false;
 
   constructor(private readonly store: Store) {}
 
@@ -35,7 +36,8 @@ export class Keeper {
 
   /** Everything that was kept, in one object; undefined if that is nothing. @throws PeerlineError `storage` */
   async finish(): Promise<Blob | undefined> {
-    await this.#flush();
+    // What could not be written once is given up.
+    if (!this.#full) await this.#flush();
     if (this.#written > 0) return guarded(this.store.finish());
     await guarded(this.store.abort());
     return undefined;
@@ -43,7 +45,9 @@ export class Keeper {
 
   async #flush(): Promise<void> {
     if (this.#filled === 0) return;
+    this.#full = true;
     await guarded(this.store.write(this.#written, this.#buffer.slice(0, this.#filled)));
+    this.#full = false;
     this.#written += this.#filled;
     this.#filled = 0;
   }

@@ -2,7 +2,7 @@
 import { PeerlineError, type Pipe, type SourceEntry } from "peerline";
 import { announce } from "./announce.js";
 import { chooser } from "./chooser.js";
-import { button, focusOn, h, uniqueId } from "./dom.js";
+import { button, focusOn, h, isEnter, uniqueId } from "./dom.js";
 import { bytes } from "./format.js";
 
 /** Characters that wait because the other side reads nothing. */
@@ -37,8 +37,7 @@ export class Said {
       this.#line();
     });
     this.#field.addEventListener("keydown", (event) => {
-      // Enter may also end the composition of a character.
-      if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+      if (!isEnter(event)) return;
       event.preventDefault();
       this.#line();
     });
@@ -65,6 +64,8 @@ export class Said {
 
   #send(entries: readonly SourceEntry[]): void {
     const files = entries.flatMap((entry) => (entry.kind === "file" ? [entry.file] : []));
+    // A folder that is dropped takes a while to be read.
+    if (!this.#controls.isConnected) return;
     if (files.length < entries.length) return this.#complain("A folder cannot go through a pipe. Choose its files.");
     if (this.#files > 0) return this.#complain("A file is on its way already. Try again when it is through.");
     this.#complain("");
@@ -74,7 +75,7 @@ export class Said {
 
   async #file(file: File): Promise<void> {
     const before = this.pipe.sent;
-    const showing = setInterval(() => (this.#status.textContent = `Sending a file: ${bytes(this.pipe.sent - before)} of ${bytes(file.size)}`), SHOW_MS);
+    const showing = setInterval(() => this.#sending(this.pipe.sent - before, file.size), SHOW_MS);
     const reader = file.stream().getReader();
     try {
       for (;;) {
@@ -101,6 +102,10 @@ export class Said {
       await this.#writer.close();
       this.#over(`You are done: the other side has everything, ${bytes(this.pipe.sent)}.`, "good");
     });
+  }
+
+  #sending(sent: number, size: number): void {
+    if (!this.element.classList.contains("bad")) this.#status.textContent = `Sending a file: ${bytes(sent)} of ${bytes(size)}`;
   }
 
   /** Nothing more can be sent. */

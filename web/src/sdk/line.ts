@@ -451,6 +451,8 @@ export class Line extends Events<LineEvents> {
     if (signaling === undefined || this.#partner === undefined || this.#pairing === undefined) return false;
     // Without a connection to the server it waits for one, unless the other side can be reached without.
     if (signaling.over || (!signaling.open && this.#session?.peer !== undefined)) return false;
+    // It would wait until the other side's connection to the server is back, and that side's own offers with it.
+    if (this.#away && this.#state === "connected" && message.type === "offer") return false;
     const record = this.#pairing.seal(utf8(JSON.stringify(message)));
     if (record === undefined) return false;
     signaling.send({ type: "sealed", to: this.#partner, data: toBase64Url(record) });

@@ -51,12 +51,23 @@ export class Negotiation {
   }
 
   /** Our offer or its answer was lost on its way: makes it anew. */
-  forgotten(): void {
+  forgotten(options: RTCOfferOptions = { iceRestart: true }): void {
     this.#enqueue(async () => {
-      if (this.connection.signalingState !== "have-local-offer") return;
+      if (!this.awaitsAnswer) return;
       await this.connection.setLocalDescription({ type: "rollback" });
-      await this.#offer({ iceRestart: true });
+      await this.#offer(options);
     });
+  }
+
+  /** Whether an offer of ours is not answered yet. */
+  get awaitsAnswer(): boolean {
+    return this.connection.signalingState === "have-local-offer";
+  }
+
+  /** Resolves when that changes. */
+  answered(): Promise<void> {
+    if (!this.awaitsAnswer || this.#stopped) return Promise.resolve();
+    return new Promise((resolve) => this.connection.addEventListener("signalingstatechange", () => resolve(), { once: true }));
   }
 
   /** Takes a description or candidate of the other side. */

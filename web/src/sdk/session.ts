@@ -74,6 +74,10 @@ const LONGEST_BYE = 512;
 const CONTROL_PROTOCOL = "peerline/1";
 /** How long a bye may take to leave before the connection is closed all the same. */
 const BYE_LIMIT_MS = 1_000;
+/** How long the answer to an offer may take while there is a path. */
+const ANSWER_LIMIT_MS = 10_000;
+/** How long a pong waits for an answer: the other side waits no longer with its tracks. */
+const PONG_LIMIT_MS = 1_000;
 
 /** A connection to the other side. */
 export class Session extends Events<SessionEvents> {
@@ -176,8 +180,20 @@ export class Session extends Events<SessionEvents> {
     if (this.#closed) return;
     const { agent, signal } = this.options;
     const sent = signal(message.type === "ice-candidate" ? message : { ...message, agent, engine: "browser" });
-    if (message.type === "offer") this.#offeredOverServer = sent;
+    if (message.type === "offer") {
+      this.#offeredOverServer = sent;
+      // The first one has a limit of its own, and a lost path brings another one.
+      if (this.#theirs !== undefined) this.#after("answer", ANSWER_LIMIT_MS, () => this.#unanswered());
+    }
     if (!sent && this.#control?.open === true) this.#control.send(JSON.stringify(message));
+  }
+
+  /** A server may lose what it was given, and nobody else would ask for it. */
+  #unanswered(): void {
+    if (!this.#negotiation.awaitsAnswer) return;
+    // Whoever restores the path offers anew.
+    if (this.#trouble !== undefined) return this.#after("answer", ANSWER_LIMIT_MS, () => this.#unanswered());
+    this.#negotiation.forgotten({});
   }
 
   // --- Control -------------------------------------------------------------------------------------------------
@@ -229,10 +245,7 @@ export class Session extends Events<SessionEvents> {
       if (this.#theirs === undefined) throw new Malformed("control message before hello");
       switch (message.type) {
         case "ping":
-          // In order with descriptions: whoever asks behind an answer wants to know whether it was applied.
-          void this.#negotiation.settled().then(() => {
-            if (!this.#closed && control.open) control.send(JSON.stringify({ type: "pong", id: message.id }));
-          });
+          void this.#pong(control, message.id);
           return;
         case "offer":
         case "answer":
@@ -245,6 +258,17 @@ export class Session extends Events<SessionEvents> {
     } catch (error) {
       this.#fail(error instanceof Malformed ? new PeerlineError("protocol", error.message) : asFailure(error, "protocol"));
     }
+  }
+
+  /**
+   * In order with descriptions: whoever asks behind an answer wants to know whether it was applied. That went over the
+   * server if our offer did, where the question may have overtaken it.
+   */
+  async #pong(control: Channel, id: number): Promise<void> {
+    await this.#negotiation.settled();
+    const late = new Promise((resolve) => setTimeout(resolve, PONG_LIMIT_MS));
+    await Promise.race([late, this.#negotiation.answered().then(() => this.#negotiation.settled())]);
+    if (!this.#closed && control.open) control.send(JSON.stringify({ type: "pong", id }));
   }
 
   #welcome(control: Channel, hello: Hello): void {

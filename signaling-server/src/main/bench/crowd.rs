@@ -13,6 +13,7 @@ use tokio::{
     task::JoinSet,
     time::{sleep, sleep_until},
 };
+use tokio_util::task::AbortOnDropHandle;
 
 /// How many connect at the same time.
 const ABREAST: usize = 64;
@@ -20,14 +21,17 @@ const ABREAST: usize = 64;
 /// How long one that joined for the measurement stays.
 const STAY: Duration = Duration::from_secs(1);
 
-/// Lets this many in, as fast as they get in.
+/// Lets this many in, as fast as they get in. Each is a task: in one for all, the generator's thread would be full
+/// before the server is.
 pub(super) async fn gather(target: &Target, count: usize, name: &str) -> Result<Vec<Line>> {
     stream::iter(0..count)
-        .map(|index| async move {
-            let room = format!("{name}-{}", index / 2);
-            Line::enter(target, &room).await
+        .map(|index| {
+            let (target, room) = (target.clone(), format!("{name}-{}", index / 2));
+            let entering = async move { Line::enter(&target, &room).await };
+            AbortOnDropHandle::new(tokio::spawn(entering))
         })
         .buffered(ABREAST)
+        .map(|entered| entered?)
         .try_collect()
         .await
 }

@@ -123,8 +123,10 @@ export class Pipe extends Events<PipeEvents> {
     this.finished.catch(() => undefined);
     this.#limit = setTimeout(() => this.#fail(new PeerlineError("timeout", "The other side is connected but takes no part in the pipe.")), BEGIN_MS);
     channel.on("closed", () => this.#closed());
-    if (role === "guest") channel.ready().then(() => this.#open(), () => undefined);
-    channel.read((data) => this.#receive(data));
+    // One that is closed already says so no more.
+    channel.ready().then(() => this.#open(), () => this.#closed());
+    // Whoever made it gets to listen before the first event.
+    queueMicrotask(() => channel.read((data) => this.#receive(data)));
   }
 
   /** Bytes that were sent. */
@@ -184,7 +186,13 @@ export class Pipe extends Events<PipeEvents> {
   }
 
   async #write(data: ArrayBuffer | ArrayBufferView<ArrayBuffer>): Promise<void> {
-    const bytes = ArrayBuffer.isView(data) ? new Uint8Array(data.buffer, data.byteOffset, data.byteLength) : new Uint8Array(data);
+    const bytes = bytesOf(data);
+    if (bytes === undefined) {
+      // Half of what was meant must not look like the whole.
+      const error = new TypeError("A pipe takes buffers and views of them: encode text, and read files as a stream.");
+      this.stop(error);
+      throw error;
+    }
     for (let at = 0; at < bytes.length; ) {
       await this.#ready(() => this.#outgoing.credit > 0);
       const length = Math.min(bytes.length - at, this.#outgoing.credit, MAX_DATA);
@@ -204,9 +212,17 @@ export class Pipe extends Events<PipeEvents> {
   async #ready(may: () => boolean): Promise<void> {
     // A guest may send before the other side has accepted.
     await this.#until(() => (this.role === "guest" || this.#state.at !== "beginning") && may());
-    await this.channel.ready().catch((error: unknown) => {
-      throw this.#state.at === "failed" ? this.#state.error : error;
-    });
+    let short = false;
+    const queue = this.channel.ready().then(
+      () => (short = true),
+      // It has failed by then.
+      () => this.#closed(),
+    );
+    // Closing a connection from here need not tell its channels.
+    while (!short) {
+      if (this.#state.at === "failed") throw this.#state.error;
+      await Promise.race([queue, this.#change()]);
+    }
     if (this.#state.at === "failed") throw this.#state.error;
   }
 
@@ -278,7 +294,7 @@ export class Pipe extends Events<PipeEvents> {
   }
 
   #open(): void {
-    if (this.#state.at === "beginning") this.#send({ kind: "open", target: TARGET });
+    if (this.role === "guest" && this.#state.at === "beginning") this.#send({ kind: "open", target: TARGET });
   }
 
   #begin(): void {
@@ -333,6 +349,12 @@ export class Pipe extends Events<PipeEvents> {
     this.#writing?.error(failure);
     this.emit("failed", failure);
   }
+}
+
+/** Undefined for what is none, as plain JavaScript may give. */
+function bytesOf(data: unknown): Uint8Array<ArrayBuffer> | undefined {
+  if (ArrayBuffer.isView(data)) return new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
+  return data instanceof ArrayBuffer ? new Uint8Array(data) : undefined;
 }
 
 /** What a reset of the other side means for a person here. */
