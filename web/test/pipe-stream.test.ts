@@ -222,3 +222,22 @@ test("a peer that breaks the rules is told apart from one that is gone", async (
 test("text of a pipe is shown in its lines, and can do nothing else", () => {
   assert.equal(legible("a\tb\r\nc\n\u001b[31mred\u0007\rover\u202Egpj\ud800"), "a\tb\nc\n\\u{1b}[31mred\\u{7}\\u{d}over\\u{202e}gpj\ufffd");
 });
+
+test("what is no buffer is refused, and the other side does not take what came for all of it", async () => {
+  for (const wrong of ["hello", 5, new Blob(["hello"])]) {
+    const [guest, host] = pipes();
+    await assert.rejects(guest.writable.getWriter().write(wrong as unknown as Uint8Array<ArrayBuffer>), TypeError);
+    await assert.rejects(guest.finished);
+    await assert.rejects(host.finished);
+  }
+});
+
+test("a pipe over a channel that is closed already has failed", async () => {
+  for (const role of ["guest", "host"] as const) {
+    const [ours] = wires(LABEL, PROTOCOL, (message) => message);
+    const closed = new Promise((resolve) => ours.on("closed", resolve));
+    ours.close();
+    await closed;
+    await assert.rejects(new Pipe(ours, role).finished, failsWith("peer-gone"));
+  }
+});
