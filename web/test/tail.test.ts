@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Keeper } from "../src/page/keeper.js";
-import { MOST_KEPT, Tail } from "../src/page/tail.js";
+import { Keeper } from "../src/page/pipe/keeper.js";
+import { MOST_KEPT, Tail } from "../src/page/pipe/tail.js";
 import { BlobStore } from "../src/sdk/files/store-blob.js";
 
 const utf8 = new TextEncoder();
@@ -63,10 +63,17 @@ test("what is kept is what came, in whatever pieces, and a full disk is said", a
   await nothing.open();
   assert.equal(await nothing.finish(), undefined);
   class Full extends BlobStore {
-    override async write(): Promise<void> {
-      throw new Error("no space");
+    writes = 0;
+    override async write(...words: Parameters<BlobStore["write"]>): Promise<void> {
+      if (++this.writes > 1) throw new Error("no space");
+      await super.write(...words);
     }
   }
-  const full = new Keeper(new Full());
-  await assert.rejects(full.keep(new Uint8Array(300_000)), { code: "storage", message: "What came could not be kept: no space." });
+  const store = new Full();
+  const full = new Keeper(store);
+  await full.open();
+  await assert.rejects(full.keep(new Uint8Array(600_000)), { code: "storage", message: "What came could not be kept: no space." });
+  // What was kept before is still good, and what failed is not tried again.
+  assert.equal((await full.finish())?.size, 262_144);
+  assert.equal(store.writes, 2);
 });

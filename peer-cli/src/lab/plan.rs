@@ -52,12 +52,20 @@ pub(super) struct Route {
     pub(super) via: IpAddr,
 }
 
+/// A router whose public address may change: the one that it has, and another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Changeable {
+    pub(super) router: &'static str,
+    pub(super) addresses: [(Ipv4Addr, u8); 2],
+}
+
 /// Everything that is to be made, in this order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Plan {
     pub(super) hosts: Vec<Host>,
     pub(super) cables: Vec<Cable>,
     pub(super) routes: Vec<Route>,
+    pub(super) changeable: Vec<Changeable>,
 }
 
 /// The names of one side's namespaces.
@@ -130,7 +138,8 @@ impl Plan {
             v4.into_iter().chain(v6).collect::<Vec<_>>()
         };
         // The network between the router and the internet.
-        let [net_end, router_end] = [1, 2].map(|last| Ipv4Addr::new(203, 0, 113, 4 * index + last));
+        let [net_end, router_end, another] =
+            [1, 2, 3].map(|last| Ipv4Addr::new(203, 0, 113, 8 * index + last));
 
         self.host(names.host, false, String::new());
         let (near, masked) = match nat {
@@ -156,14 +165,20 @@ impl Plan {
             self.route(names.inner, None, between(1).0);
         }
         self.cable(
-            (NET, names.port, family((net_end, 30), v6(outside_v6, 1))),
+            (NET, names.port, family((net_end, 29), v6(outside_v6, 1))),
             (
                 names.router,
                 "out",
-                family((router_end, 30), v6(outside_v6, 2)),
+                family((router_end, 29), v6(outside_v6, 2)),
             ),
             mtu,
         );
+        if !nat.is_public() {
+            self.changeable.push(Changeable {
+                router: names.router,
+                addresses: [(router_end, 29), (another, 29)],
+            });
+        }
         if nat.has_ipv4() {
             self.route(names.host, None, gateway.into());
             self.route(names.router, None, net_end.into());
@@ -227,6 +242,10 @@ mod tests {
                 for (address, _) in addresses {
                     assert!(seen.insert(("", address.to_string())), "{address}");
                 }
+            }
+            for router in &plan.changeable {
+                let [(_, _), (another, _)] = router.addresses;
+                assert!(seen.insert(("", another.to_string())), "{another}");
             }
             for route in &plan.routes {
                 let near = |(host, _, addresses): &End| {

@@ -56,9 +56,13 @@ impl Space {
         succeeded(&nft, &child.wait_with_output().map_err(named)?)
     }
 
-    /// Passes on what is not for it, in both families.
+    /// Passes on what is not for it, in both families. An interface that loses an address keeps its others.
     pub(super) fn forward(&self) -> Result<(), WorldError> {
-        self.set(&[("ipv4/ip_forward", "1"), ("ipv6/conf/all/forwarding", "1")])
+        self.set(&[
+            ("ipv4/ip_forward", "1"),
+            ("ipv6/conf/all/forwarding", "1"),
+            ("ipv4/conf/all/promote_secondaries", "1"),
+        ])
     }
 
     /// Sets what the kernel does in it.

@@ -72,8 +72,11 @@ impl Pipe {
     }
 }
 
-/// Connects the two, and moves something.
-pub(crate) async fn run(world: &World) -> Result<Trial, WorldError> {
+/// Connects the two, and moves something; `midway` is done when half of it is there.
+pub(crate) async fn run(
+    world: &World,
+    midway: impl AsyncFnOnce() -> Result<(), WorldError>,
+) -> Result<Trial, WorldError> {
     let mut left = Pipe::start(world, Side::Left, None)?;
     let code = timeout(CODE, left.event(&["code"])).await;
     let code = code.ok().flatten();
@@ -97,7 +100,7 @@ pub(crate) async fn run(world: &World) -> Result<Trial, WorldError> {
     let trouble = match reach {
         Reach::Nowhere if connected["exit"] == 5 => None,
         Reach::Nowhere => Some(format!("it ended with {connected}")),
-        _ => match timeout(LIMIT, moved(&mut left, &mut right)).await {
+        _ => match timeout(LIMIT, moved(&mut left, &mut right, midway())).await {
             Ok(Ok(())) => None,
             Ok(Err(trouble)) => Some(trouble),
             Err(_) => Some("it was connected, and nothing came".to_owned()),
@@ -111,21 +114,28 @@ pub(crate) async fn run(world: &World) -> Result<Trial, WorldError> {
 }
 
 /// From left to right, and to the end of both.
-async fn moved(left: &mut Pipe, right: &mut Pipe) -> Result<(), String> {
+async fn moved(
+    left: &mut Pipe,
+    right: &mut Pipe,
+    midway: impl Future<Output = Result<(), WorldError>>,
+) -> Result<(), String> {
     let sent: Vec<u8> = (0..BYTES).map(|at| (at ^ (at >> 8)) as u8).collect();
     let mut stdin = left.child.stdin.take().expect("piped");
     drop(right.child.stdin.take());
     let mut stdout = right.child.stdout.take().expect("piped");
+    let broken = |error: std::io::Error| format!("the line broke: {error}");
+    let (first, second) = sent.split_at(BYTES / 2);
+    let mut received = vec![0; first.len()];
+    let (written, read) = tokio::join!(stdin.write_all(first), stdout.read_exact(&mut received));
+    written.and(read).map_err(broken)?;
+    midway.await.map_err(|error| error.to_string())?;
     let writing = async {
-        let written = stdin.write_all(&sent).await;
+        let written = stdin.write_all(second).await;
         drop(stdin);
         written
     };
-    let mut received = Vec::new();
     let (written, read) = tokio::join!(writing, stdout.read_to_end(&mut received));
-    let broken = |error: std::io::Error| format!("the line broke: {error}");
-    written.map_err(broken)?;
-    read.map_err(broken)?;
+    written.and(read).map_err(broken)?;
     if received != sent {
         return Err(format!("{} of {BYTES} bytes came", received.len()));
     }

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::io;
 use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use super::nat::Nat;
 use super::outside::Outside;
-use super::plan::{Cable, Plan, Route};
+use super::plan::{Cable, Changeable, Plan, Route};
 use super::space::Space;
 
 /// Ethernet's.
@@ -64,6 +64,9 @@ pub(crate) struct World {
     _outside: Outside,
     spaces: HashMap<&'static str, Space>,
     networks: [Nat; 2],
+    changeable: Vec<Changeable>,
+    /// How often addresses have changed.
+    changes: AtomicUsize,
 }
 
 impl World {
@@ -95,7 +98,23 @@ impl World {
             _outside: outside,
             spaces,
             networks,
+            changeable: plan.changeable,
+            changes: AtomicUsize::new(0),
         })
+    }
+
+    /// Gives every NAT another public address, with which it has forgotten whom it knew: a router that was connected
+    /// anew. Hosts with public addresses keep theirs.
+    pub(crate) fn rebind(&self) -> Result<(), WorldError> {
+        let before = self.changes.fetch_add(1, Ordering::Relaxed) % 2;
+        for Changeable { router, addresses } in &self.changeable {
+            let [(old, length), (new, _)] = [addresses[before], addresses[1 - before]];
+            let router = &self.spaces[router];
+            router.ip(&format!("address add {new}/{length} dev out"))?;
+            // With the address goes what was translated to it.
+            router.ip(&format!("address del {old}/{length} dev out"))?;
+        }
+        Ok(())
     }
 
     /// The network of a side.

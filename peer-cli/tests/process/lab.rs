@@ -77,6 +77,36 @@ async fn hosts_behind_networks_reach_each_other_as_they_should() {
     }
 }
 
+/// A home's router that gets another address, one within another network, one that gives each destination a port of its
+/// own, and one that lets nothing out but TCP: the line stands still for a moment, and goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_survives_another_address_of_every_nat() {
+    for (left, right) in [
+        ("cone", "double"),
+        ("symmetric", "full-cone"),
+        ("udp-blocked", "cone"),
+    ] {
+        let words = [
+            "nat", "--json", "--rebind", "1", "--left", left, "--right", right,
+        ];
+        let events = events(&words).await;
+        let kinds: Vec<_> = events.iter().map(|event| &event["event"]).collect();
+        assert_eq!(kinds, ["network", "network", "rebound", "cell"]);
+        assert!(
+            events[3]["message"].is_null(),
+            "{left} {right}: {}",
+            events[3]
+        );
+    }
+    let script = r#"
+        address() { ip -n "$($LEFT ip netns identify | sed 's/-left$/-left-router/')" -o -4 address show dev out; }
+        first=$(address)
+        until test "$(address)" != "$first"; do sleep 0.1; done
+        until test "$(address)" = "$first"; do sleep 0.1; done"#;
+    let output = lab(&["nat", "--rebind", "1", "--", "sh", "-c", script]).await;
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn where_there_is_no_way_both_sides_say_so() {
     let words = ["matrix", "--json", "--no-turn", "--kinds", "symmetric"];

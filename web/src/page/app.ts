@@ -7,7 +7,7 @@ import { chooser } from "./chooser.js";
 import { ConnectionCard } from "./connection.js";
 import { button, focusOn, h, swap, uniqueId } from "./dom.js";
 import { home } from "./home.js";
-import { PipeView } from "./pipe.js";
+import { PipeView } from "./pipe/view.js";
 import { RoomView } from "./room.js";
 import { refuseStrayFiles } from "./stray.js";
 import { credentials, tokenForm } from "./token.js";

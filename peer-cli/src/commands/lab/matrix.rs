@@ -57,7 +57,7 @@ pub(super) async fn run(arguments: &Arguments, ui: &Ui) -> Result<u8, Failure> {
         .collect();
     let trying = stream::iter(cells).map(async |cell| -> Result<_, Failure> {
         let world = arguments.common.world(cell.networks, cell.turn).await?;
-        let trial = trial::run(&world).await;
+        let trial = trial::run(&world, async || Ok(())).await;
         // Taking it away runs programs.
         let _ = tokio::task::spawn_blocking(move || drop(world)).await;
         let trial = trial.map_err(|error| Failure::from(&error))?;

@@ -1,11 +1,15 @@
 //! `peer-cli lab nat`: two hosts behind networks.
 
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
 use tokio::process::Command;
 
 use super::Common;
 use crate::exit::Failure;
 use crate::lab::probe::Stun;
-use crate::lab::{Nat, Side, World, trial};
+use crate::lab::{Nat, Side, World, WorldError, trial};
 use crate::ui::{Ui, event};
 
 #[derive(Debug, clap::Args)]
@@ -17,6 +21,11 @@ pub(super) struct Arguments {
     /// The network of the right host
     #[arg(long, value_name = "KIND", default_value = "cone")]
     right: Nat,
+
+    /// How often every NAT gets another public address and forgets whom it knew, as a router that is connected anew. A
+    /// line of our own sees it once, when half of what it moves is there
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
+    rebind: Option<u32>,
 
     /// What to run between them; without it, a line of our own is tried. It finds in LEFT and RIGHT what to put before a
     /// command so that it runs on that host, and in LEFT_SERVER and RIGHT_SERVER the signaling server as that host reaches it.
@@ -31,7 +40,7 @@ pub(super) struct Arguments {
 pub(super) async fn run(arguments: &Arguments, ui: &Ui) -> Result<u8, Failure> {
     let turn = !arguments.common.no_turn;
     let networks = [arguments.left, arguments.right];
-    let world = arguments.common.world(networks, turn).await?;
+    let world = Arc::new(arguments.common.world(networks, turn).await?);
     let stun = Stun::start(&world).map_err(|error| Failure::from(&error))?;
     for side in Side::BOTH {
         let found = look(&stun, &world, side).await?;
@@ -41,10 +50,38 @@ pub(super) async fn run(arguments: &Arguments, ui: &Ui) -> Result<u8, Failure> {
             behaviour: found,
         });
     }
-    match arguments.command.split_first() {
-        None => try_line(&world, networks, turn, ui).await,
-        Some((program, words)) => run_command(&world, program, words).await,
+    match (arguments.command.split_first(), arguments.rebind) {
+        (None, rebind) => try_line(&world, networks, turn, rebind.is_some(), ui).await,
+        (Some((program, words)), None) => run_command(&world, program, words).await,
+        (Some((program, words)), Some(seconds)) => tokio::select! {
+            done = run_command(&world, program, words) => done,
+            failed = rebind_every(&world, Duration::from_secs(seconds.into()), ui) => match failed {
+                Ok(never) => match never {},
+                Err(error) => Err(Failure::from(&error)),
+            },
+        },
     }
+}
+
+async fn rebind_every(
+    world: &Arc<World>,
+    pause: Duration,
+    ui: &Ui,
+) -> Result<Infallible, WorldError> {
+    loop {
+        tokio::time::sleep(pause).await;
+        rebind(world, ui).await?;
+    }
+}
+
+/// Runs programs, so not on a thread that others wait for.
+async fn rebind(world: &Arc<World>, ui: &Ui) -> Result<(), WorldError> {
+    let rebinding = world.clone();
+    tokio::task::spawn_blocking(move || rebinding.rebind())
+        .await
+        .map_err(|error| WorldError::Server(error.to_string()))??;
+    ui.say(event::Rebound {});
+    Ok(())
 }
 
 /// What a side's network does; it has to be what it is called.
@@ -60,8 +97,18 @@ async fn look(stun: &Stun, world: &World, side: Side) -> Result<crate::lab::Beha
     }
 }
 
-async fn try_line(world: &World, networks: [Nat; 2], turn: bool, ui: &Ui) -> Result<u8, Failure> {
-    let trial = trial::run(world)
+async fn try_line(
+    world: &Arc<World>,
+    networks: [Nat; 2],
+    turn: bool,
+    rebinds: bool,
+    ui: &Ui,
+) -> Result<u8, Failure> {
+    let midway = async || match rebinds {
+        true => rebind(world, ui).await,
+        false => Ok(()),
+    };
+    let trial = trial::run(world, midway)
         .await
         .map_err(|error| Failure::from(&error))?;
     let cell = event::Cell::new(networks, turn, &trial);

@@ -24,6 +24,10 @@ pub(crate) struct Network {
     pub(crate) behaviour: Behaviour,
 }
 
+/// Every NAT has another public address, and has forgotten whom it knew.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Rebound {}
+
 /// How two hosts reached each other.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Cell {
@@ -89,6 +93,12 @@ impl Wording for Network {
     }
 }
 
+impl Wording for Rebound {
+    fn line(&self, _: Palette) -> Option<String> {
+        Some("Every NAT has another address now, and has forgotten whom it knew".to_owned())
+    }
+}
+
 impl Wording for Cell {
     fn line(&self, palette: Palette) -> Option<String> {
         let turn = if self.turn {
@@ -138,6 +148,11 @@ mod tests {
 
     #[test]
     fn json_and_wording() {
+        said(
+            Rebound {},
+            json!({"event": "rebound"}),
+            Some("Every NAT has another address now, and has forgotten whom it knew"),
+        );
         said(
             Network {
                 side: "left",

@@ -38,7 +38,7 @@ pub(crate) use doctor::{Check, Checked};
 pub(crate) use failure::{Error, Failed};
 pub(crate) use forward::{ForwardDone, Participant, RecordDone, Rtp, Speaker, Whip};
 #[cfg(target_os = "linux")]
-pub(crate) use lab::{Cell, Matrix, Network};
+pub(crate) use lab::{Cell, Matrix, Network, Rebound};
 pub(crate) use meeting::{Code, Listening, Peer, Phrase, Waiting};
 pub(crate) use pipe::Piped;
 pub(crate) use scenario::{Scenario, Tested};
@@ -139,6 +139,8 @@ events! {
     Tested,
     #[cfg(target_os = "linux")]
     Network,
+    #[cfg(target_os = "linux")]
+    Rebound,
     #[cfg(target_os = "linux")]
     Cell,
     #[cfg(target_os = "linux")]

@@ -4,7 +4,7 @@ import { PeerlineError, asFailure } from "../errors.js";
 import { Events } from "../events.js";
 import { Malformed } from "../json.js";
 import type { Role } from "../keys.js";
-import { cleaned } from "../text.js";
+import { CANCELLED, FAILED, REFUSED, failureOf, stopped } from "./failures.js";
 import { type Frame, MAX_DATA, readFrame, writeFrame } from "./frames.js";
 import { Incoming, Outgoing } from "./halves.js";
 
@@ -29,11 +29,6 @@ const BEGIN_MS = 30_000;
 const LAST_WORD_MS = 150_000;
 /** Streams that are no pipe: one that opens more does not listen. */
 const MOST_REFUSALS = 256;
-
-/** Codes of a reset. */
-const CANCELLED = 0;
-const REFUSED = 1;
-const FAILED = 3;
 
 /** A frame of the pipe's own stream. */
 type Body = Frame extends infer One ? (One extends Frame ? Omit<One, "stream"> : never) : never;
@@ -160,12 +155,12 @@ export class Pipe extends Events<PipeEvents> {
     this.#send({ kind: "reset", code, reason: words });
     // There is nothing to reset yet.
     if (this.#stream === undefined || !this.channel.open) this.channel.close();
-    this.#finish(wanted ? new PeerlineError("cancelled", "You stopped the pipe.") : asFailure(reason, "storage"));
+    this.#finish(wanted ? stopped() : asFailure(reason, "storage"));
   }
 
   /** The line has ended. @internal */
   end(failure: PeerlineError): void {
-    this.#finish(failure);
+    this.#finish(failure.code === "cancelled" ? stopped() : failure);
   }
 
   // --- Reading and writing -----------------------------------------------------------------------------------------
@@ -355,13 +350,4 @@ export class Pipe extends Events<PipeEvents> {
 function bytesOf(data: unknown): Uint8Array<ArrayBuffer> | undefined {
   if (ArrayBuffer.isView(data)) return new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
   return data instanceof ArrayBuffer ? new Uint8Array(data) : undefined;
-}
-
-/** What a reset of the other side means for a person here. */
-function failureOf(code: number, reason: string): PeerlineError {
-  if (code === CANCELLED) return new PeerlineError("cancelled", "The other side stopped the pipe.");
-  const words = cleaned(reason, 200).trim();
-  const says = words === "" ? "" : ` It says: ${words}.`;
-  if (code === REFUSED) return new PeerlineError("declined", `The other side offers no pipe.${says}`);
-  return new PeerlineError("storage", `The other side could not go on.${says}`, "Look at what reads and writes there, then start again on both sides.");
 }

@@ -1,8 +1,8 @@
 /** What comes through a pipe: shown while it comes, as far as it is text, and kept to be saved. */
 import { type Pipe, downloadStore } from "peerline";
-import { announce } from "./announce.js";
-import { focusOn, h, uniqueId } from "./dom.js";
-import { bytes } from "./format.js";
+import { announce } from "../announce.js";
+import { focusOn, h, uniqueId } from "../dom.js";
+import { bytes } from "../format.js";
 import { Keeper } from "./keeper.js";
 import { MOST_KEPT, Tail } from "./tail.js";
 

@@ -1,6 +1,6 @@
 /** The card of a pipe: what comes and what goes, each with an end of its own. */
 import type { PeerlineError, Pipe } from "peerline";
-import { h } from "./dom.js";
+import { h } from "../dom.js";
 import { Heard } from "./heard.js";
 import { Said } from "./said.js";
 

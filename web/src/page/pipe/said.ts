@@ -1,9 +1,9 @@
 /** What goes through a pipe: lines that are typed, files that are chosen or dropped, and the end. */
 import { PeerlineError, type Pipe, type SourceEntry } from "peerline";
-import { announce } from "./announce.js";
-import { chooser } from "./chooser.js";
-import { button, focusOn, h, isEnter, uniqueId } from "./dom.js";
-import { bytes } from "./format.js";
+import { announce } from "../announce.js";
+import { chooser } from "../chooser.js";
+import { button, focusOn, h, isEnter, uniqueId } from "../dom.js";
+import { bytes } from "../format.js";
 
 /** Characters that wait because the other side reads nothing. */
 const MOST_WAITING = 1024 * 1024;
