@@ -6,6 +6,7 @@ import type { Channel } from "./channel.js";
 import { type Code, drawWords, formatCode, linkOf, parseCode } from "./code.js";
 import { type Hello, type SealedMessage, parseSealedMessage } from "./control.js";
 import { Doorway } from "./doorway.js";
+import { Endings } from "./endings.js";
 import { Events } from "./events.js";
 import { PeerlineError, asFailure } from "./errors.js";
 import { Inbox } from "./files/inbox.js";
@@ -22,12 +23,6 @@ import { type Joined, Signaling } from "./signaling.js";
 import type { Join, ServerMessage } from "./wire.js";
 
 declare const PEERLINE_VERSION: string;
-
-/** A transfer of either direction, or a pipe, as far as its end matters. */
-interface Ending {
-  end(failure: PeerlineError): void;
-  on(end: "done" | "failed", listener: () => void): () => void;
-}
 
 /** From `joined` or the guest's share to agreed keys: protocol section 6. */
 const PAIRING_LIMIT_MS = 30_000;
@@ -55,10 +50,10 @@ export class Line extends Events<LineEvents> {
   #session: Session | undefined;
   #call: Call | undefined;
   #inbox = new Inbox((transfer) => {
-    this.#track(transfer);
+    this.#endings.track(transfer);
     this.emit("transfer", transfer);
   });
-  readonly #transfers = new Set<Ending>();
+  readonly #endings = new Endings();
   readonly #doorway = new Doorway(() => this.#turnAway());
   #partner: string | undefined;
   /** Whether the partner has yet to show that it is the other side, having come into the room anew. */
@@ -136,7 +131,7 @@ export class Line extends Events<LineEvents> {
     // Before the connection is asked for: it is the caller's mistake, with or without one.
     if (entries.length === 0) throw new PeerlineError("nothing-to-send", "There is nothing to send.");
     const transfer = OutgoingTransfer.start(this.#connected(), entries, title);
-    this.#track(transfer);
+    this.#endings.track(transfer);
     return transfer;
   }
 
@@ -151,7 +146,7 @@ export class Line extends Events<LineEvents> {
    */
   pipe(channel: Channel = this.open(PIPE_LABEL, { protocol: PIPE_PROTOCOL })): Pipe {
     const pipe = new Pipe(channel, this.role);
-    this.#track(pipe);
+    this.#endings.track(pipe);
     return pipe;
   }
 
@@ -159,23 +154,14 @@ export class Line extends Events<LineEvents> {
   close(): void {
     if (this.#state === "closed") return;
     this.#abort.abort();
-    const broken = this.#transfers.size > 0;
-    this.#endTransfers(new PeerlineError("cancelled", "You cancelled this transfer."));
+    const broken = this.#endings.any;
+    this.#endings.end(new PeerlineError("cancelled", "You cancelled this transfer."));
     // One word, on the control channel: a closed lane that overtook it would look like a broken line.
     if (this.#session !== undefined) return this.#session.close(broken ? "cancelled" : "done", "closed");
     // The other side, if there is one, is told; that it was us who stopped is no failure.
     const last = this.#pairing?.stop("cancelled") ?? [];
     this.#run(last.filter((action) => action.do === "send"));
     this.#end(undefined);
-  }
-
-  #track(transfer: Ending): void {
-    this.#transfers.add(transfer);
-    for (const end of ["done", "failed"] as const) transfer.on(end, () => void this.#transfers.delete(transfer));
-  }
-
-  #endTransfers(failure: PeerlineError): void {
-    for (const transfer of [...this.#transfers]) transfer.end(failure);
   }
 
   #start(join: Omit<Join, "type">): void {
@@ -493,7 +479,7 @@ export class Line extends Events<LineEvents> {
     if (error !== undefined) this.#session?.close(error.code === "tampered" ? "tampered" : "internal", error.message);
     this.#signaling?.leave();
     // They say why, before their channels close without a reason.
-    this.#endTransfers(error ?? new PeerlineError("peer-gone", "The other side closed the connection."));
+    this.#endings.end(error ?? new PeerlineError("peer-gone", "The other side closed the connection."));
     this.emit("closed", error);
   }
 }
