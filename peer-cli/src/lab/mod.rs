@@ -9,6 +9,7 @@
 //! | `plan` | pure | which namespaces, links, addresses and routes a world has |
 //! | `space` | edge | one namespace: made, entered, and taken away |
 //! | `world` | edge | all of them |
+//! | `worlds` | tasks | every world that is there; whoever ends waits until they are removed |
 //! | `outside` | threads | the servers that both hosts reach: signaling, TURN, STUN |
 //! | `probe` | edge | what a NAT really does, asked by STUN (RFC 5780) |
 //! | `trial` | edge | two `peer-cli pipe` behind them, and how they are connected |
@@ -20,6 +21,8 @@ pub(crate) mod probe;
 mod space;
 pub(crate) mod trial;
 mod world;
+mod worlds;
 
 pub(crate) use nat::{Behaviour, Nat};
 pub(crate) use world::{MTU, Side, World, WorldError};
+pub(crate) use worlds::{Held, Worlds};

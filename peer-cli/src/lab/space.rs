@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::fd::AsFd as _;
+use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Output, Stdio};
 use std::thread;
 
@@ -45,6 +46,7 @@ impl Space {
         nft.args(["-f", "-"]).stdin(Stdio::piped());
         let named = |source| WorldError::start("nft", source);
         let mut child = nft
+            .process_group(0)
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
@@ -126,8 +128,10 @@ impl Drop for Space {
     }
 }
 
+/// In a process group of its own: Ctrl-C on the terminal is for us, who then still have to take everything away.
 fn run(command: &mut Command) -> Result<(), WorldError> {
     let output = command
+        .process_group(0)
         .stdin(Stdio::null())
         .output()
         .map_err(|source| WorldError::start(command.get_program().to_string_lossy(), source))?;

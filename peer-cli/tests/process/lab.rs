@@ -1,9 +1,12 @@
 //! `lab`: networks in namespaces, which take root, `ip` (package iproute2) and `nft` (package nftables).
 
-use std::process::Output;
+use std::process::{Output, Stdio};
+use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::Value;
-use tokio::time::timeout;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::time::{sleep, timeout};
 
 use crate::harness::{DEADLINE, command};
 
@@ -131,4 +134,62 @@ async fn a_command_runs_between_them_and_its_end_is_the_end() {
     assert_eq!(missing.status.code(), Some(9), "{missing:?}");
     let wrong = lab(&["nat", "--left", "conical"]).await;
     assert_eq!(wrong.status.code(), Some(2), "{wrong:?}");
+}
+
+/// Whenever it is stopped: while worlds are made, while they are used, and while they are removed.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_left_of_a_lab_that_is_stopped() {
+    for cells in 0..3 {
+        let words = [
+            "lab",
+            "matrix",
+            "--json",
+            "--kinds",
+            "cone,none",
+            "--jobs",
+            "2",
+        ];
+        // As on a terminal: Ctrl-C is for all that it has started, too.
+        let mut command = command(&words);
+        let mut running = command
+            .process_group(0)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let id = running.id().unwrap();
+        let group = Pid::from_raw(id.cast_signed()).unwrap();
+        let mut said = BufReader::new(running.stdout.take().unwrap()).lines();
+        match cells {
+            0 => {
+                let made = async {
+                    while spaces_of(id).is_empty() {
+                        // The kernel tells nobody.
+                        sleep(Duration::from_millis(1)).await;
+                    }
+                };
+                timeout(DEADLINE, made).await.expect("in time");
+            }
+            cells => {
+                for _ in 0..cells {
+                    let line = timeout(DEADLINE, said.next_line()).await;
+                    line.expect("in time").unwrap().expect("a cell");
+                }
+            }
+        }
+        kill_process_group(group, Signal::INT).unwrap();
+        let ended = timeout(DEADLINE, running.wait()).await.expect("in time");
+        assert_eq!(ended.unwrap().code(), Some(130));
+        assert_eq!(spaces_of(id), Vec::<String>::new());
+    }
+}
+
+fn spaces_of(process: u32) -> Vec<String> {
+    let prefix = format!("peerline-{process}-");
+    let Ok(spaces) = std::fs::read_dir("/run/netns") else {
+        return Vec::new();
+    };
+    spaces
+        .map(|space| space.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.starts_with(&prefix))
+        .collect()
 }

@@ -7,7 +7,7 @@ use futures_util::{StreamExt as _, stream};
 use super::Common;
 use crate::exit::Failure;
 use crate::lab::nat::Reach;
-use crate::lab::{Nat, trial};
+use crate::lab::{Nat, Worlds, trial};
 use crate::ui::{Ui, event};
 
 #[derive(Debug, clap::Args)]
@@ -35,7 +35,7 @@ struct Cell {
     turn: bool,
 }
 
-pub(super) async fn run(arguments: &Arguments, ui: &Ui) -> Result<u8, Failure> {
+pub(super) async fn run(arguments: &Arguments, worlds: &Worlds, ui: &Ui) -> Result<u8, Failure> {
     let started = Instant::now();
     let kinds = match &arguments.kinds[..] {
         [] => &Nat::MATRIX[..],
@@ -56,15 +56,16 @@ pub(super) async fn run(arguments: &Arguments, ui: &Ui) -> Result<u8, Failure> {
         })
         .collect();
     let trying = stream::iter(cells).map(async |cell| -> Result<_, Failure> {
-        let world = arguments.common.world(cell.networks, cell.turn).await?;
+        let common = &arguments.common;
+        let world = common.world(worlds, cell.networks, cell.turn).await?;
         let trial = trial::run(&world, async || Ok(())).await;
-        // Taking it away runs programs.
-        let _ = tokio::task::spawn_blocking(move || drop(world)).await;
+        world.remove().await;
         let trial = trial.map_err(|error| Failure::from(&error))?;
         Ok(event::Cell::new(cell.networks, cell.turn, &trial))
     });
     let mut tried = Vec::new();
-    let mut trying = std::pin::pin!(trying.buffered(arguments.jobs as usize));
+    // As they end: where there is no way, it takes half a minute to know it.
+    let mut trying = std::pin::pin!(trying.buffer_unordered(arguments.jobs as usize));
     while let Some(cell) = trying.next().await {
         let cell = cell?;
         ui.say(cell.clone());

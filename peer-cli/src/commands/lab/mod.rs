@@ -6,7 +6,7 @@ mod nat;
 use tokio_util::sync::CancellationToken;
 
 use crate::exit::{Exit, Failure};
-use crate::lab::{World, WorldError};
+use crate::lab::{Held, WorldError, Worlds};
 use crate::ui::{Audience, Ui};
 
 /// Try programs behind NATs and firewalls, which are made for it on this machine
@@ -70,28 +70,31 @@ impl Arguments {
 
     /// Does it. Returns the exit code: that of the command that was run, if there is one.
     pub(crate) async fn run(&self, ui: &Ui, stop: &CancellationToken) -> Result<u8, Failure> {
+        let worlds = Worlds::default();
         let running = async {
             match &self.action {
-                Action::Nat(arguments) => nat::run(arguments, ui).await,
-                Action::Matrix(arguments) => matrix::run(arguments, ui).await,
+                Action::Nat(arguments) => nat::run(arguments, &worlds, ui).await,
+                Action::Matrix(arguments) => matrix::run(arguments, &worlds, ui).await,
             }
         };
-        tokio::select! {
+        let done = tokio::select! {
             biased;
             () = stop.cancelled() => Err(Failure::ctrl_c()),
             done = running => done,
-        }
+        };
+        worlds.removed().await;
+        done
     }
 }
 
 impl Common {
-    /// Programs are run to make it, so not on a thread that others wait for.
-    async fn world(&self, networks: [crate::lab::Nat; 2], turn: bool) -> Result<World, Failure> {
-        let mtu = self.mtu;
-        let making = tokio::task::spawn_blocking(move || World::new(networks, mtu, turn));
-        let made = making
-            .await
-            .map_err(|error| Failure::bug(error.to_string()))?;
+    async fn world(
+        &self,
+        worlds: &Worlds,
+        networks: [crate::lab::Nat; 2],
+        turn: bool,
+    ) -> Result<Held, Failure> {
+        let made = worlds.make(networks, self.mtu, turn).await;
         made.map_err(|error| Failure::from(&error))
     }
 }

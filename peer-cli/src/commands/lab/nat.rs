@@ -9,7 +9,7 @@ use tokio::process::Command;
 use super::Common;
 use crate::exit::Failure;
 use crate::lab::probe::Stun;
-use crate::lab::{Nat, Side, World, WorldError, trial};
+use crate::lab::{Held, Nat, Side, World, WorldError, Worlds, trial};
 use crate::ui::{Ui, event};
 
 #[derive(Debug, clap::Args)]
@@ -37,10 +37,10 @@ pub(super) struct Arguments {
     pub(super) common: Common,
 }
 
-pub(super) async fn run(arguments: &Arguments, ui: &Ui) -> Result<u8, Failure> {
+pub(super) async fn run(arguments: &Arguments, worlds: &Worlds, ui: &Ui) -> Result<u8, Failure> {
     let turn = !arguments.common.no_turn;
     let networks = [arguments.left, arguments.right];
-    let world = Arc::new(arguments.common.world(networks, turn).await?);
+    let world = Arc::new(arguments.common.world(worlds, networks, turn).await?);
     let stun = Stun::start(&world).map_err(|error| Failure::from(&error))?;
     for side in Side::BOTH {
         let found = look(&stun, &world, side).await?;
@@ -64,7 +64,7 @@ pub(super) async fn run(arguments: &Arguments, ui: &Ui) -> Result<u8, Failure> {
 }
 
 async fn rebind_every(
-    world: &Arc<World>,
+    world: &Arc<Held>,
     pause: Duration,
     ui: &Ui,
 ) -> Result<Infallible, WorldError> {
@@ -75,7 +75,7 @@ async fn rebind_every(
 }
 
 /// Runs programs, so not on a thread that others wait for.
-async fn rebind(world: &Arc<World>, ui: &Ui) -> Result<(), WorldError> {
+async fn rebind(world: &Arc<Held>, ui: &Ui) -> Result<(), WorldError> {
     let rebinding = world.clone();
     tokio::task::spawn_blocking(move || rebinding.rebind())
         .await
@@ -98,7 +98,7 @@ async fn look(stun: &Stun, world: &World, side: Side) -> Result<crate::lab::Beha
 }
 
 async fn try_line(
-    world: &Arc<World>,
+    world: &Arc<Held>,
     networks: [Nat; 2],
     turn: bool,
     rebinds: bool,
