@@ -23,6 +23,8 @@ pub(super) struct Outgoing {
     sent: u64,
     limit: u64,
     end: Sent,
+    /// Something was pushed for which there was no room.
+    crowded: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +46,7 @@ impl Outgoing {
             sent: 0,
             limit: FIRST_WINDOW,
             end: Sent::Open,
+            crowded: false,
         }
     }
 
@@ -54,8 +57,14 @@ impl Outgoing {
         }
         let room = SEND_BUFFER - self.unsent.len();
         let taken = bytes.len().min(room);
+        self.crowded = taken < bytes.len();
         self.unsent.extend_from_slice(&bytes[..taken]);
         Some(taken)
+    }
+
+    /// Whether there is room now for what there was none; said once.
+    pub(super) fn made_room(&mut self) -> bool {
+        self.unsent.len() < SEND_BUFFER && std::mem::replace(&mut self.crowded, false)
     }
 
     /// There is no more.

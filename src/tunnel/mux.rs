@@ -32,13 +32,19 @@ pub enum Side {
     Acceptor,
 }
 
-/// What a frame changed.
+/// What a frame changed, and so who has to look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Event {
     /// The peer opened a stream, which [`Mux::arrival`] tells.
     Arrived,
-    /// Something about this stream.
-    Changed(u32),
+    /// There is something to read on this stream.
+    Readable(u32),
+    /// The peer answered to what was sent on it.
+    Answered(u32),
+    /// It was reset.
+    Broken(u32),
+    /// Nothing.
+    Nothing,
 }
 
 /// All streams of a tunnel.
@@ -206,32 +212,46 @@ impl Mux {
             let used = if ours { self.next } else { self.expected };
             // It may not know yet that we have ended it.
             return match id < used {
-                true => Ok(Event::Changed(id)),
+                true => Ok(Event::Nothing),
                 false => Err("it spoke of a stream that was never opened"),
             };
         };
         let State::Live(live) = &mut stream.state else {
-            return Ok(Event::Changed(id));
+            return Ok(Event::Nothing);
         };
-        match body {
-            Body::Open(_) => {}
-            Body::Accept => live.accepted()?,
-            Body::Data(bytes) => live.incoming.data(&bytes)?,
+        let event = match body {
+            Body::Open(_) => Event::Nothing,
+            Body::Accept => {
+                live.accepted()?;
+                Event::Answered(id)
+            }
+            Body::Data(bytes) => {
+                live.incoming.data(&bytes)?;
+                Event::Readable(id)
+            }
             Body::Grant(limit) => {
                 live.outgoing.granted(limit);
                 if live.outgoing.is_due() {
                     self.ready.push(id);
                 }
+                Event::Nothing
             }
-            Body::End(total) => live.incoming.ended(total)?,
-            Body::Taken => live.outgoing.taken()?,
+            Body::End(total) => {
+                live.incoming.ended(total)?;
+                Event::Readable(id)
+            }
+            Body::Taken => {
+                live.outgoing.taken()?;
+                Event::Answered(id)
+            }
             Body::Reset(reset) => {
                 stream.state = State::Broken(reset);
                 self.arrivals.retain(|(arrival, _)| *arrival != id);
+                Event::Broken(id)
             }
-        }
+        };
         self.settle(id);
-        Ok(Event::Changed(id))
+        Ok(event)
     }
 
     fn opened(&mut self, id: u32, target: String) -> Result<Event, Violation> {
@@ -250,7 +270,17 @@ impl Mux {
             return Err("it opens streams without end");
         }
         self.refusals.push_back(id);
-        Ok(Event::Changed(id))
+        Ok(Event::Nothing)
+    }
+
+    /// Whether there may be something to send.
+    pub(super) fn is_due(&self) -> bool {
+        !(self.refusals.is_empty() && self.urgent.is_empty() && self.ready.is_empty())
+    }
+
+    /// Whether a writer that found no room finds some now; said once.
+    pub(super) fn made_room(&mut self, id: u32) -> bool {
+        self.live(id).is_some_and(|live| live.outgoing.made_room())
     }
 
     /// The next frame to send, and the stream that it is about.

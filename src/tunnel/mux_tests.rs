@@ -239,7 +239,7 @@ fn what_is_late_is_ignored() {
         Body::Reset(Reset::new(ResetCode::Failed, "")),
     ] {
         for mux in &mut ends.0 {
-            assert_eq!(mux.handle(frame(id, body.clone())), Ok(Event::Changed(id)));
+            assert_eq!(mux.handle(frame(id, body.clone())), Ok(Event::Nothing));
             assert_eq!(mux.transmit(), None);
         }
     }

@@ -84,8 +84,11 @@ impl Shared {
         let mut inner = self.lock();
         let result = act(&mut inner.mux);
         inner.forget(id);
+        let due = inner.mux.is_due();
         drop(inner);
-        self.due.notify_one();
+        if due {
+            self.due.notify_one();
+        }
         result
     }
 
@@ -132,13 +135,21 @@ impl Shared {
     /// Takes in a frame, and rings for whoever it is about.
     pub(super) fn handle(&self, frame: Frame) -> Result<(), TunnelError> {
         let mut inner = self.lock();
+        let id = frame.stream;
         let event = inner.mux.handle(frame).map_err(TunnelError::Protocol)?;
         match event {
             Event::Arrived => self.arrived.notify_one(),
-            Event::Changed(id) => inner.ring(id),
+            Event::Readable(id) => inner.ring(id, |bells| bells.reader.notify_one()),
+            Event::Answered(id) => inner.ring(id, |bells| bells.writer.notify_one()),
+            Event::Broken(id) => inner.ring(id, Bells::ring),
+            Event::Nothing => {}
         }
+        inner.forget(id);
+        let due = inner.mux.is_due();
         drop(inner);
-        self.due.notify_one();
+        if due {
+            self.due.notify_one();
+        }
         Ok(())
     }
 
@@ -149,8 +160,10 @@ impl Shared {
         }
         match inner.mux.transmit() {
             Some((id, message)) => {
-                // There may be room for more.
-                inner.ring(id);
+                if inner.mux.made_room(id) {
+                    inner.ring(id, |bells| bells.writer.notify_one());
+                }
+                inner.forget(id);
                 Next::Message(message)
             }
             None if inner.end == End::Closing => Next::Nothing,
@@ -213,11 +226,10 @@ impl Inner {
         bells
     }
 
-    fn ring(&mut self, id: u32) {
+    fn ring(&self, id: u32, ring: impl FnOnce(&Bells)) {
         if let Some(entry) = self.bells.get(&id) {
-            entry.bells.ring();
+            ring(&entry.bells);
         }
-        self.forget(id);
     }
 
     /// Gives the place of a stream back that is over on both sides.

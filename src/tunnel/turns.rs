@@ -17,6 +17,11 @@ impl Turns {
         }
     }
 
+    /// Whether nobody waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
     /// Whose turn it is.
     pub(super) fn pop(&mut self) -> Option<u32> {
         let id = self.order.pop_front()?;
