@@ -156,7 +156,9 @@ impl Refusal {
         match self.code {
             ErrorCode::NoSuchRoom => "check the code; the other side must be running and waiting",
             ErrorCode::RoomTaken => "somebody uses this room; take another code",
-            ErrorCode::RoomFull => "somebody else is already there; ask for a new code",
+            ErrorCode::RoomFull => {
+                "somebody else is there, or went without a goodbye and has its place kept: try again in two minutes, or ask for a new code"
+            }
             ErrorCode::Unauthorized => {
                 "give a valid token with --token, or PEERLINE_TOKEN in the environment"
             }
