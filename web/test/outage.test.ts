@@ -108,7 +108,7 @@ describe("an outage", { timeout: 6 * LIMIT_MS }, () => {
       const piped = await pipe.ends();
       assert.equal(piped.exit, 0, JSON.stringify(piped.said.at(-1)));
       const saving = reader.page.waitForEvent("download");
-      await reader.page.getByRole("link", { name: "Save as a file" }).click();
+      await reader.page.getByRole("link", { name: "Save again" }).click();
       assert.equal(await sha256(await (await saving).path()), createHash("sha256").update(content).digest("hex"));
       // Chromium reports each connection to the server that broke.
       assert.deepEqual([...troubles, ...reader.troubles].filter((trouble) => !/WebSocket|ERR_/.test(trouble)), []);

@@ -159,7 +159,7 @@ describe("a pipe between a terminal and a page", { timeout: 10 * LIMIT_MS }, () 
     assert.equal(await shown.isVisible(), false);
     await page.getByRole("button", { name: "Done" }).click();
     assertDone(await cli.ends(), { sent: 64 * MIB, received: 0 });
-    const { path, name } = await saved(page, "Save as a file");
+    const { path, name } = await saved(page, "Save again");
     assert.equal(name, "pipe.bin");
     assert.equal(await sha256(path), digest(content));
     await leave();
@@ -174,7 +174,7 @@ describe("a pipe between a terminal and a page", { timeout: 10 * LIMIT_MS }, () 
     const text = (await shown.textContent()) ?? "";
     assert.ok(content.endsWith(text) && text.length <= MIB && text.length > MIB / 2, `${text.length} characters`);
     await shots(page, "pipe-long");
-    const { path } = await saved(page, "Save as a file");
+    const { path } = await saved(page, "Save again");
     assert.equal(await sha256(path), digest(Buffer.from(content)));
     await page.getByRole("button", { name: "Done" }).click();
     assert.equal((await cli.ends()).exit, 0);

@@ -45,9 +45,12 @@ export class Heard {
       const blob = await this.#read(keeper);
       this.pipe.take();
       this.#end(`The other side is done: ${much(keeper.kept)} came, and that is all of it.`, "good");
-      if (blob !== undefined) this.#offer("Save as a file", blob);
+      const link = blob === undefined ? undefined : this.#offer("Save as a file", blob);
       // What was not to be seen here is only there.
-      if (this.#tail.binary || this.#isCut) queueMicrotask(() => this.#actions.querySelector("a")?.click());
+      if (link !== undefined && (this.#tail.binary || this.#isCut)) {
+        link.click();
+        link.textContent = "Save again";
+      }
     } catch (error) {
       // If it is the pipe that has failed, this changes nothing.
       this.pipe.stop(error);
@@ -132,9 +135,11 @@ export class Heard {
     announce(words);
   }
 
-  #offer(label: string, blob: Blob): void {
+  #offer(label: string, blob: Blob): HTMLElement {
     const name = this.#tail.binary ? "pipe.bin" : "pipe.txt";
-    this.#actions.replaceChildren(h("a", { class: "button", href: URL.createObjectURL(blob), download: name }, label));
+    const link = h("a", { class: "button", href: URL.createObjectURL(blob), download: name }, label);
+    this.#actions.replaceChildren(link);
+    return link;
   }
 }
 
