@@ -52,6 +52,9 @@ pub(super) struct Core {
     held: Vec<(u64, Received)>,
     /// When time began here; arrivals are measured from it.
     base: Option<Instant>,
+    /// Nanoseconds of the sender's clock minus those since `base`, as the last frame said whose track has a report: a
+    /// track that comes later begins by it.
+    skew: Option<i64>,
 }
 
 #[derive(Debug)]
@@ -117,6 +120,7 @@ impl Core {
             state: State::Idle,
             held: Vec::new(),
             base: None,
+            skew: None,
         }
     }
 
@@ -178,6 +182,10 @@ impl Core {
             line.origin = Some((frame.ticks, arrived.saturating_add(skew)));
         }
         let has_place = line.place.is_some();
+        let seen = line.report.and_then(|_| line.nanos(frame.ticks));
+        if let Some(at) = seen.filter(|_| is_writing) {
+            self.skew = Some(at.saturating_sub(arrived));
+        }
         match &mut self.state {
             State::Writing { .. } if has_place => vec![Output::Bytes(self.written(id, frame))],
             State::Writing { .. } => {
@@ -213,15 +221,16 @@ impl Core {
         self.held.push((id, frame.clone()));
     }
 
-    /// Nanoseconds of the sender's clock minus those since `base`, if any track has a report.
+    /// By what is held, or else as it was before.
     fn skew(&self) -> Option<i64> {
         let base = self.base?;
-        self.held.iter().rev().find_map(|(id, frame)| {
+        let held = self.held.iter().rev().find_map(|(id, frame)| {
             let line = self.lines.iter().find(|line| line.id == *id)?;
             let arrived = nanos(frame.arrived.saturating_duration_since(base));
             line.report?;
             Some(line.nanos(frame.ticks)?.saturating_sub(arrived))
-        })
+        });
+        held.or(self.skew)
     }
 
     fn begin_if_ready(&mut self, now: Instant) -> Vec<Output> {
@@ -248,6 +257,7 @@ impl Core {
     fn begin(&mut self, now: Instant) -> Vec<Output> {
         let base = self.base.unwrap_or(now);
         let skew = self.skew().unwrap_or(0);
+        self.skew = Some(skew);
         let mut tracks = Vec::new();
         for line in &mut self.lines {
             line.place = None;
@@ -478,6 +488,36 @@ mod tests {
         run.frame(3_000, 1, 5, true, Some((5, 3_000)));
         assert_eq!(run.files(), 1);
         assert_eq!(blocks(&run.outputs), [(1, 0), (1, 1_600), (1, 3_000)]);
+    }
+
+    #[test]
+    fn what_comes_back_is_written_before_its_sender_has_said_its_time() {
+        let mut run = Run::new(&[Codec::Vp8, Codec::Opus]);
+        run.frame(0, 0, 0, true, Some((0, 0)));
+        run.frame(0, 1, 0, true, Some((0, 0)));
+        run.core.end(0);
+        run.core.add(2, Codec::Vp8);
+        run.frame(2_990, 1, 143_520, true, Some((0, 0)));
+        run.frame(3_000, 2, 777_000, true, None);
+        run.frame(3_100, 2, 786_000, false, None);
+        run.frame(3_200, 2, 795_000, false, Some((777_000, 3_000)));
+        assert_eq!(run.files(), 1);
+        let picture = |block: &&(u8, u64)| block.0 == 1;
+        let blocks = blocks(&run.outputs);
+        let times: Vec<_> = blocks.iter().filter(picture).map(|block| block.1).collect();
+        assert_eq!(times, [0, 3_000, 3_100, 3_200]);
+    }
+
+    #[test]
+    fn a_sender_that_never_says_its_time_is_recorded_when_it_comes_back() {
+        let mut run = Run::new(&[Codec::Vp8]);
+        run.frame(0, 0, 0, true, None);
+        let late = u64::try_from(REPORTS.as_millis()).unwrap() + 100;
+        run.frame(late, 0, i64::try_from(late).unwrap() * 90, false, None);
+        run.core.end(0);
+        run.core.add(1, Codec::Vp8);
+        run.frame(9_000, 1, 5, true, None);
+        assert_eq!(blocks(&run.outputs).last(), Some(&(1, 9_000)));
     }
 
     #[test]
