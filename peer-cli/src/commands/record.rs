@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use peerline::forward::{Event, ForwardedRoom};
+use peerline::forward::{ForwardedRoom, Tapped};
 use signaling_protocol::RoomName;
 use tokio_util::sync::CancellationToken;
 
@@ -88,18 +88,12 @@ async fn record(
             // That is how it is meant to end.
             () = context.stop.cancelled() => break Ok(()),
             () = &mut deadline => break Ok(()),
-            Some(tapped) = tracks.recv() => tapes.add(tapped.member, tapped.frames).await,
+            Some(tapped) = tracks.recv() => match tapped {
+                Tapped::Track { member, frames } => tapes.add(member, frames).await,
+                Tapped::Left(id) => tapes.left(&id, ui).await,
+            },
             event = room.next() => match event {
-                Some(event) => {
-                    let left = match &event {
-                        Event::Left(id) => Some(id.clone()),
-                        _ => None,
-                    };
-                    match (hub::say(ui, event), left) {
-                        (Ok(()), Some(id)) => tapes.left(&id, ui).await,
-                        (said, _) => said,
-                    }
-                }
+                Some(event) => hub::say(ui, event),
                 None => Err(Failure::bug("recording ended by itself")),
             },
         };

@@ -145,6 +145,15 @@ impl Hub {
         room.close().await;
     }
 
+    fn tap(&self, tapped: Tapped) {
+        // overflow: its owner takes nothing any more, and this goes nowhere else.
+        if let Some(tap) = &self.tapped
+            && tap.try_send(tapped).is_err()
+        {
+            tracing::warn!("somebody is not recorded as they should");
+        }
+    }
+
     pub(super) fn tell(&self, event: Event) {
         // overflow: dropped; an owner that is so far behind has no use for it.
         let _ = self.events.try_send(event);
@@ -203,6 +212,7 @@ impl Hub {
                 self.perform(changes);
                 self.members.remove(&member);
                 self.speakers.left(&member);
+                self.tap(Tapped::Left(id.clone()));
                 self.tell(Event::Left(id));
             }
         }
@@ -232,14 +242,11 @@ impl Hub {
             tokio::join!(heard, ended);
             let _ = reports.send((member, Report::Unpublished(track))).await;
         });
-        if let Some(tapped) = &self.tapped
+        if self.tapped.is_some()
             && let Some(frames) = forwarding.tap()
         {
             let member = self.members[&member].info.clone();
-            // overflow: its owner takes no more tracks; this one goes nowhere else.
-            if tapped.try_send(Tapped { member, frames }).is_err() {
-                tracing::warn!("a track is not recorded");
-            }
+            self.tap(Tapped::Track { member, frames });
         }
         let published = Published { member, forwarding };
         self.tracks.insert(track, published);

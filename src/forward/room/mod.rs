@@ -52,13 +52,19 @@ pub enum Event {
     Lost(Lost),
 }
 
-/// A track as frames.
+/// What somebody takes who wants every track as frames, in the order in which it happened: a member that was lost may
+/// come again under the same id, and its new tracks are not those of before.
 #[derive(Debug)]
-pub struct Tapped {
-    /// Whose it is.
-    pub member: PeerInfo,
-    /// The largest layer, if there are several.
-    pub frames: IncomingTrack,
+pub enum Tapped {
+    /// A track has begun.
+    Track {
+        /// Whose it is.
+        member: PeerInfo,
+        /// The largest layer, if there are several.
+        frames: IncomingTrack,
+    },
+    /// This member has left; its tracks have ended, or are about to.
+    Left(PeerId),
 }
 
 /// How much was done.
