@@ -13,3 +13,11 @@ pub struct Frame {
     /// Whether a decoder can begin here.
     pub key: bool,
 }
+
+impl Frame {
+    /// The same, with its time counted from `begin`.
+    pub fn since(self, begin: Duration) -> Self {
+        let time = self.time.saturating_sub(begin);
+        Self { time, ..self }
+    }
+}

@@ -16,7 +16,7 @@ use super::super::frame::Frame;
 use super::program;
 use super::rate::Plan;
 use super::y4m::Pictures;
-use super::{AHEAD, Frames, Source};
+use super::{AHEAD, Frames, Source, Timing};
 use crate::media::Codec;
 use std::io::{self, BufReader, Write};
 use std::process::{ChildStdin, Stdio};
@@ -39,7 +39,7 @@ struct Encoder {
 pub(super) fn encode(
     name: String,
     mut camera: Running,
-    is_live: bool,
+    timing: Timing,
 ) -> Result<Source, MediaError> {
     let silent = |camera: Running| match camera.finish() {
         Err(error) => error,
@@ -88,7 +88,7 @@ pub(super) fn encode(
     std::thread::spawn(move || collect(&name, &encoders, &frames_tx));
     Ok(Source {
         codec: Codec::Vp8,
-        is_live,
+        timing,
         frames: Frames::Read(frames),
         path: Some(path),
     })

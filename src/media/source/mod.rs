@@ -39,10 +39,21 @@ const AHEAD: usize = 8;
 #[derive(Debug)]
 pub struct Source {
     codec: Codec,
-    is_live: bool,
+    timing: Timing,
     frames: Frames,
     /// Tells an encoder of ours what the path carries.
     path: Option<watch::Sender<u64>>,
+}
+
+/// When frames can be had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Timing {
+    /// At any time.
+    Stored,
+    /// When somebody writes them, who waits if they are not taken.
+    Stream,
+    /// When they happen. What is not taken is over.
+    Device,
 }
 
 #[derive(Debug)]
@@ -78,7 +89,12 @@ impl Source {
 
     /// Whether its frames come when they happen, and cannot be had earlier.
     pub fn is_live(&self) -> bool {
-        self.is_live
+        self.timing != Timing::Stored
+    }
+
+    /// Whether it is a camera, a microphone or a screen, which waits for nobody: what was not taken in time is of no use.
+    pub fn is_device(&self) -> bool {
+        self.timing == Timing::Device
     }
 
     /// The path to whoever sees this carries so many bits a second. Pictures that are encoded here follow it, and
@@ -104,14 +120,14 @@ impl Source {
         let clip = test::Clip::open(kind)?;
         Ok(Self {
             codec: clip.codec(),
-            is_live: false,
+            timing: Timing::Stored,
             frames: Frames::Clip(clip),
             path: None,
         })
     }
 
     /// Reads on a thread. With a program behind it, its failure is the stream's.
-    fn read(name: String, mut reader: Reader, running: Option<Running>, is_live: bool) -> Self {
+    fn read(name: String, mut reader: Reader, running: Option<Running>, timing: Timing) -> Self {
         let (sender, frames) = mpsc::channel(AHEAD);
         let codec = reader.codec();
         std::thread::spawn(move || {
@@ -136,7 +152,7 @@ impl Source {
         });
         Self {
             codec,
-            is_live,
+            timing,
             frames: Frames::Read(frames),
             path: None,
         }

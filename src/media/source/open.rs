@@ -5,7 +5,7 @@ use super::super::container::{self, Input, Opened, Reader};
 use super::super::error::MediaError;
 use super::super::ffmpeg::{Program, Running};
 use super::program::{self, Device};
-use super::{Source, Spec, live};
+use super::{Source, Spec, Timing, live};
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -34,7 +34,7 @@ fn lacks(spec: &Spec, wanted: Kind) -> MediaError {
 }
 
 fn device(device: &Device, kind: Kind) -> Result<Source, MediaError> {
-    encoded(device.input(), kind, None, device.name(), true)
+    encoded(device.input(), kind, None, device.name(), Timing::Device)
 }
 
 /// What has to be encoded. `rest` is what the program reads from its standard input.
@@ -43,7 +43,7 @@ fn encoded(
     kind: Kind,
     rest: Option<Input>,
     name: String,
-    is_live: bool,
+    timing: Timing,
 ) -> Result<Source, MediaError> {
     let output = match kind {
         Kind::Audio => program::encode_sound(),
@@ -61,8 +61,8 @@ fn encoded(
         });
     }
     match kind {
-        Kind::Audio => from_program(name, running, is_live),
-        Kind::Video => live::encode(name, running, is_live),
+        Kind::Audio => from_program(name, running, timing),
+        Kind::Video => live::encode(name, running, timing),
     }
 }
 
@@ -88,15 +88,24 @@ fn stream(input: Input, spec: &Spec, kind: Kind) -> Result<Source, MediaError> {
         Opened::Known(reader) => return known(reader, spec, kind),
         Opened::Other(rest) => rest,
     };
-    encoded(program::stdin(), kind, Some(rest), spec.to_string(), true)
+    encoded(
+        program::stdin(),
+        kind,
+        Some(rest),
+        spec.to_string(),
+        Timing::Stream,
+    )
 }
 
 fn known(reader: Reader, spec: &Spec, kind: Kind) -> Result<Source, MediaError> {
     if reader.codec().kind() != kind {
         return Err(lacks(spec, kind));
     }
-    let is_live = *spec == Spec::Stdin;
-    Ok(Source::read(spec.to_string(), reader, None, is_live))
+    let timing = match spec {
+        Spec::Stdin => Timing::Stream,
+        _ => Timing::Stored,
+    };
+    Ok(Source::read(spec.to_string(), reader, None, timing))
 }
 
 /// What `ffmpeg` reads: passed through if it can be sent as it is.
@@ -107,14 +116,18 @@ fn other(location: &str, kind: Kind) -> Result<Source, MediaError> {
         let name = location.to_owned();
         return Err(MediaError::Lacks { name, wanted: kind });
     }
-    let (input, is_live) = (program::location(location, kind), location.contains("://"));
+    let input = program::location(location, kind);
+    let timing = match location.contains("://") {
+        true => Timing::Stream,
+        false => Timing::Stored,
+    };
     let name = location.to_owned();
     match program::copy(found) {
         Some(output) => {
             let running = start(&[input, output].concat(), Stdio::null())?;
-            from_program(name, running, is_live)
+            from_program(name, running, timing)
         }
-        None => encoded(input, kind, None, name, is_live),
+        None => encoded(input, kind, None, name, timing),
     }
 }
 
@@ -124,12 +137,12 @@ fn start(arguments: &[String], stdin: Stdio) -> Result<Running, MediaError> {
 }
 
 /// What `ffmpeg` writes is IVF or Ogg; if it writes nothing, it says why.
-fn from_program(name: String, mut running: Running, is_live: bool) -> Result<Source, MediaError> {
+fn from_program(name: String, mut running: Running, timing: Timing) -> Result<Source, MediaError> {
     let Some(stdout) = running.take_stdout() else {
         return Err(running.failure());
     };
     match container::open(Box::new(io::BufReader::new(stdout))) {
-        Ok(Opened::Known(reader)) => Ok(Source::read(name, reader, Some(running), is_live)),
+        Ok(Opened::Known(reader)) => Ok(Source::read(name, reader, Some(running), timing)),
         Ok(Opened::Other(_)) | Err(_) => Err(match running.finish() {
             Err(error) => error,
             Ok(()) => MediaError::Program {

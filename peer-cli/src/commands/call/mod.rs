@@ -4,6 +4,7 @@ mod arguments;
 mod controls;
 mod end;
 mod figures;
+mod idle;
 mod line;
 mod receiving;
 mod sending;

@@ -11,6 +11,7 @@ use peerline::media::{Frame, Kind, MediaError, OutgoingTrack};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::task::AbortOnDropHandle;
 
+use super::idle::Idle;
 use super::line::Call;
 use crate::exit::Failure;
 use crate::ui::Ui;
@@ -49,8 +50,8 @@ struct Sender {
 }
 
 enum State {
-    /// Opened, and not yet used.
-    Ready(Box<Source>, Option<OutgoingTrack>),
+    /// Opened, and not used, or not at the moment.
+    Ready(Idle, Option<OutgoingTrack>),
     On {
         task: AbortOnDropHandle<Carried>,
         stop: oneshot::Sender<()>,
@@ -86,10 +87,11 @@ impl Senders {
         }
     }
 
-    /// What is sent from the beginning.
+    /// What is sent from the beginning of a line: nothing that was turned off, or has ended.
     pub(super) fn codecs(&self) -> Vec<Codec> {
         let both = [&self.video, &self.audio].into_iter().flatten();
-        both.map(|sender| sender.codec).collect()
+        let ready = both.filter(|sender| matches!(sender.state, State::Ready(..)));
+        ready.map(|sender| sender.codec).collect()
     }
 
     /// Tracks that were part of the first description.
@@ -157,7 +159,7 @@ impl Senders {
                     return Ok(());
                 };
                 sender.codec = source.codec();
-                sender.state = State::Ready(Box::new(source), None);
+                sender.state = State::Ready(Idle::new(Box::new(source)), None);
                 sender.start(call, &Arc::default(), &muted, &reports).await
             }
             _ => Ok(()),
@@ -217,7 +219,7 @@ impl Sender {
         Ok(source.map(|source| Self {
             spec,
             codec: source.codec(),
-            state: State::Ready(Box::new(source), None),
+            state: State::Ready(Idle::new(Box::new(source)), None),
             before: OutgoingCounts::default(),
         }))
     }
@@ -229,8 +231,11 @@ impl Sender {
         muted: &watch::Receiver<bool>,
         reports: &mpsc::Sender<Report>,
     ) -> Result<(), Failure> {
-        let State::Ready(source, track) = std::mem::replace(&mut self.state, State::Off) else {
+        let State::Ready(idle, track) = std::mem::replace(&mut self.state, State::Off) else {
             return Ok(());
+        };
+        let Some(awake) = idle.wake().await else {
+            return Err(Failure::bug("reading a source failed"));
         };
         let track = match track {
             Some(track) => track,
@@ -242,7 +247,8 @@ impl Sender {
         let (stop, stopped) = oneshot::channel();
         let (counts_tx, counts) = watch::channel(OutgoingCounts::default());
         let carrier = Carrier {
-            source,
+            source: awake.source,
+            failure: awake.failure,
             track,
             begin: begin.clone(),
             // Only sound is muted; the camera is turned off.
@@ -279,7 +285,7 @@ impl Sender {
                 let _ = stop.send(());
                 // The track ends with its session.
                 match task.await {
-                    Ok(Carried { source, .. }) => State::Ready(source, None),
+                    Ok(Carried { source, .. }) => State::Ready(Idle::new(source), None),
                     Err(_) => State::Off,
                 }
             }
@@ -311,6 +317,8 @@ struct Carried {
 /// Carries frames from a source to a track.
 struct Carrier {
     source: Box<Source>,
+    /// Why the source gives nothing more.
+    failure: Option<MediaError>,
     track: OutgoingTrack,
     /// When the call's sources began, so that sound and pictures of one file stay together.
     begin: Arc<OnceLock<Instant>>,
@@ -343,12 +351,18 @@ impl Carrier {
         } else {
             self.begin = Arc::default();
         }
-        let mut pace = None;
+        let (mut pace, mut first) = (None, None);
         let end = loop {
             let frame = match self.source.next().await {
                 Ok(Some(frame)) => frame,
-                Ok(None) => break None,
+                Ok(None) => break self.failure.take(),
                 Err(error) => break Some(error),
+            };
+            let frame = match self.source.is_live() {
+                true if first.is_none() && !frame.key => continue,
+                // Its clock has run since it was opened, which may be hours; what is sent begins now.
+                true => frame.since(*first.get_or_insert(frame.time)),
+                false => frame,
             };
             let begin = *self.begin.get_or_init(Instant::now);
             let pace = pace.get_or_insert_with(|| Pace::new(begin));
