@@ -1,6 +1,6 @@
 //! Calls in open rooms, where there is no code.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use peerline::media::OutgoingTrack;
 use peerline::media::codec::Codec;
@@ -9,7 +9,7 @@ use peerline::signaling::{ServerUrl, Signaling};
 use signaling_protocol::{Join, Joined, RoomName};
 
 use super::{Context, Place};
-use crate::exit::Failure;
+use crate::exit::{Failure, Retry};
 use crate::line;
 use crate::server::Embedded;
 use crate::ui::{Route, event};
@@ -20,6 +20,11 @@ const ATTEMPTS: u32 = 8;
 
 /// The longest pause before the second attempt; it grows with each.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// How long a call that was lost is tried to be met again, as long as a server keeps the place of somebody who is away;
+/// and how long until the next attempt.
+const PATIENCE: Duration = Duration::from_secs(120);
+const AGAIN: Duration = Duration::from_secs(2);
 
 /// An open room, and the server that it is on.
 pub(crate) struct Entrance {
@@ -99,14 +104,15 @@ impl InRoom {
         now.as_ref().or(self.first.as_ref()).into()
     }
 
-    /// Hangs up, and meets whoever is in the room now: the forwarder, if there is one.
+    /// Hangs up, and meets whoever is in the room now: the forwarder, if there is one. Whatever passes is waited for: a
+    /// network that is away, a server that restarts, a forwarder that is gone and not yet known to be.
     pub(crate) async fn meet_again(
         self,
         context: &Context<'_>,
         codecs: &[Codec],
     ) -> Result<(Self, Vec<OutgoingTrack>), Failure> {
         self.session.close().await;
-        meet(context, self.entrance, codecs).await
+        meet(context, self.entrance, codecs, PATIENCE).await
     }
 
     /// Hangs up, and ends the embedded server.
@@ -123,35 +129,44 @@ pub(crate) async fn room(
     codecs: &[Codec],
 ) -> Result<(InRoom, Vec<OutgoingTrack>), Failure> {
     let entrance = Entrance::open(context, room)?;
-    meet(context, entrance, codecs).await
+    meet(context, entrance, codecs, Duration::ZERO).await
 }
 
 async fn meet(
     context: &Context<'_>,
     entrance: Entrance,
     codecs: &[Codec],
+    patience: Duration,
 ) -> Result<(InRoom, Vec<OutgoingTrack>), Failure> {
-    let mut attempt = 1;
+    let until = Instant::now() + patience;
+    let mut missed = 0;
     let met = loop {
         let place = Place::default();
         let met = context
             .limited(try_to_meet(context, &entrance, codecs, &place))
             .await;
-        let met = match met {
-            Ok(Ok(met)) => Ok(met),
-            // It left while it was being called.
-            Ok(Err(SessionError::Gone)) if attempt < ATTEMPTS => {
-                place.left().await;
-                // Two who come back at the same time would miss each other again and again.
-                tokio::time::sleep(rand::random_range(Duration::ZERO..attempt * PAUSE)).await;
-                attempt += 1;
-                continue;
+        let (failure, longest) = match met {
+            Ok(Ok(met)) => break Ok(met),
+            // It left while it was being called. Two who come back at the same time would miss each other again and again.
+            Ok(Err(SessionError::Gone)) if missed + 1 < ATTEMPTS => {
+                missed += 1;
+                (Failure::from(&SessionError::Gone), Some(missed * PAUSE))
             }
-            Ok(Err(error)) => Err(Failure::from(&error)),
-            Err(failure) => Err(failure),
+            Ok(Err(error)) => (Failure::from(&error), None),
+            Err(failure) => (failure, None),
         };
-        place.given_back(&met).await;
-        break met;
+        place.left().await;
+        let stopped = context.stop.is_cancelled();
+        let passes = failure.retry == Retry::Helps && !stopped && Instant::now() < until;
+        let Some(longest) = longest.or(passes.then_some(AGAIN)) else {
+            break Err(failure);
+        };
+        tracing::debug!(%failure, "nobody was met, which is tried again");
+        tokio::select! {
+            // The next attempt says so.
+            () = context.stop.cancelled() => {}
+            () = tokio::time::sleep(rand::random_range(Duration::ZERO..longest)) => {}
+        }
     };
     match met {
         Ok((session, tracks)) => {

@@ -1,8 +1,10 @@
 //! `forward`: terminals in an open room that see each other through it, and each other again when it leaves.
 
+use std::process::Stdio;
+
 use serde_json::Value;
 
-use crate::harness::{End, Peer, Signaling};
+use crate::harness::{End, Peer, Signaling, clean, command};
 
 fn start(server: &Signaling, command: &str, words: &[&str]) -> Peer {
     let fixed = [command, "--room", "talk", "--server", &server.url];
@@ -94,6 +96,61 @@ async fn a_call_goes_through_a_forwarder_that_comes_and_on_without_it_when_it_le
     assert_eq!(first.last()["reason"], "peer-hung-up", "{first:#?}");
     // Pictures begin at a key frame, which may be half a second away.
     assert!(frames(&first, "received", "audio") > 0);
+}
+
+/// Its clock has run since it was opened, and whoever is met next hears it all the same.
+#[tokio::test]
+async fn a_live_source_goes_on_with_whoever_is_met_next() {
+    let server = Signaling::start();
+    let mut forward = start(&server, "forward", &[]);
+    forward.event("waiting").await;
+    let live = [
+        "ffmpeg",
+        "-loglevel",
+        "error",
+        "-re",
+        "-f",
+        "lavfi",
+        "-i",
+        "sine",
+        "-c:a",
+        "libopus",
+        "-page_duration",
+        "20000",
+        "-f",
+        "ogg",
+        "-",
+    ];
+    let mut live = clean(&live).spawn().unwrap();
+    let sound: Stdio = live.stdout.take().unwrap().try_into().unwrap();
+    let words = [
+        "call",
+        "--room",
+        "talk",
+        "--server",
+        &server.url,
+        "--video",
+        "none",
+        "--audio",
+        "-",
+    ];
+    let mut publisher = command(&words);
+    publisher.stdin(sound);
+    let mut publisher = Peer::run(publisher);
+    publisher.event("connected").await;
+    let brief = [&SILENT[..], &["--duration", "6"]].concat();
+    let brief = start(&server, "call", &brief).end().await;
+    assert!(frames(&brief, "received", "audio") > 200, "{brief:#?}");
+    let next = [&SILENT[..], &["--duration", "8"]].concat();
+    let mut next = start(&server, "call", &next);
+    started(&mut next, "in", 1).await;
+    forward.interrupt();
+    forward.end().await;
+    started(&mut next, "in", 1).await;
+    let next = next.end().await;
+    assert!(frames(&next, "received", "audio") > 250, "{next:#?}");
+    publisher.interrupt();
+    publisher.end().await;
 }
 
 #[tokio::test]

@@ -193,3 +193,42 @@ async fn a_transfer_goes_on_under_another_address() {
     hosts.connect();
     heals(&place, &content, peers).await;
 }
+
+async fn hears(peer: &mut Peer) {
+    loop {
+        let track = peer.event("track").await;
+        if (&track["direction"], &track["state"]) == (&"in".into(), &"started".into()) {
+            return;
+        }
+    }
+}
+
+/// The server cannot be reached for a while after the line was given up, and that is no reason to leave.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_in_a_room_comes_back_after_an_outage_of_50_s() {
+    let hosts = Hosts::new();
+    let mut forward = hosts.start(0, &["forward", "--room", "talk"]);
+    let listening = forward.event("listening").await;
+    let port = listening["server"].as_str().unwrap().rsplit(':').next();
+    let server = format!("http://{SENDER}:{}", port.unwrap());
+    forward.event("waiting").await;
+    let words = [
+        "call", "--room", "talk", "--server", &server, "--video", "none", "--audio", "test",
+    ];
+    let mut near = hosts.start(0, &words);
+    near.event("connected").await;
+    let mut far = hosts.start(1, &words);
+    hears(&mut far).await;
+    hears(&mut near).await;
+    hosts.silence();
+    // Not a wait for something to happen: this is how long the network is gone.
+    tokio::time::sleep(Duration::from_secs(50)).await;
+    hosts.end_silence();
+    hears(&mut far).await;
+    hears(&mut near).await;
+    for peer in [far, near, forward] {
+        peer.interrupt();
+        let end = peer.end().await;
+        assert!(matches!(end.code, Some(0 | 130)), "{end:#?}");
+    }
+}
