@@ -28,7 +28,7 @@ describe("calls", { timeout: 10 * LIMIT_MS }, () => {
     { codec: "H264", name: "h264.h264", encoder: ["-c:v", "libx264", "-profile:v", "baseline", "-preset", "ultrafast", "-f", "h264"] },
     { codec: "AV1", name: "av1.ivf", encoder: ["-c:v", "libaom-av1", "-usage", "realtime", "-cpu-used", "8", "-lag-in-frames", "0"] },
   ];
-  for (const encoded of PASSED_THROUGH) test(`${encoded.codec} from a file is decoded as it is`, () => passedThrough(browser, server, encoded));
+  for (const encoded of PASSED_THROUGH) test(`${encoded.codec} from a file is decoded as it is`, () => passedThrough(browser, server, encoded, 2));
 
   test("sound and pictures of a page are recorded together", () => recordedTogether(browser, server));
 
