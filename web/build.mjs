@@ -1,4 +1,4 @@
-// The whole build: `page` makes dist/ (SDK and page), `unit` and `browser` make the tests runnable, and
+// The whole build: `page` makes dist/ (SDK and page), `unit`, `browser` and `firefox` make the tests runnable, and
 // `bench` the measurement of a page.
 import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -39,6 +39,9 @@ async function page() {
 /** Tests that need Chromium and the binaries. */
 const BROWSER_TESTS = ["access.test.ts", "call.test.ts", "chat.test.ts", "cli.test.ts", "manners.test.ts", "outage.test.ts", "page.test.ts", "pipe.test.ts", "room.test.ts", "signaling.test.ts", "turn.test.ts", "whip.test.ts"];
 
+/** Tests that need Firefox as well. */
+const FIREFOX_TESTS = ["firefox-files.test.ts", "firefox-media.test.ts"];
+
 /** Bundled tests live among the installed packages: whoever watches this folder for changes looks past them. */
 async function forNode(folder, entryPoints) {
   const out = here(`node_modules/.cache/peerline/${folder}`);
@@ -46,15 +49,18 @@ async function forNode(folder, entryPoints) {
   await build({ ...shared, entryPoints, outdir: out, platform: "node", target: "node20", packages: "external", sourcemap: "inline", outExtension: { ".js": ".mjs" } });
 }
 
+/** The folder of a test: `unit` unless it needs a browser. */
+const kindOf = (name) => (BROWSER_TESTS.includes(name) ? "browser" : FIREFOX_TESTS.includes(name) ? "firefox" : "unit");
+
 const tests = (folder) =>
   forNode(
     folder,
     readdirSync(here("test"))
-      .filter((name) => name.endsWith(".test.ts") && BROWSER_TESTS.includes(name) === (folder === "browser"))
+      .filter((name) => name.endsWith(".test.ts") && kindOf(name) === folder)
       .map((name) => here(`test/${name}`)),
   );
 
-const targets = { page, unit: () => tests("unit"), browser: () => tests("browser"), bench: () => forNode("bench", [here("bench/page.ts")]) };
+const targets = { page, unit: () => tests("unit"), browser: () => tests("browser"), firefox: () => tests("firefox"), bench: () => forNode("bench", [here("bench/page.ts")]) };
 const target = targets[process.argv[2]];
 if (target === undefined) {
   console.error(`usage: node build.mjs ${Object.keys(targets).join("|")}`);

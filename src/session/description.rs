@@ -106,7 +106,9 @@ impl Description {
     }
 }
 
-/// What the peer sends and receives, by its description (RFC 9429 section 5.11; a port of 0 refuses a section).
+/// What the peer sends and receives, by its description (RFC 9429 section 5.11). A port of 0 refuses a section, unless
+/// that is `bundle-only`: then it has no port but the group's (RFC 9143 section 6). Firefox writes that for whatever it
+/// adds to a bundle.
 pub(crate) fn wishes(sdp: &str) -> Wishes {
     let mut sections = Vec::new();
     for section in sdp.split("\nm=").skip(1) {
@@ -115,13 +117,14 @@ pub(crate) fn wishes(sdp: &str) -> Wishes {
         if !head.starts_with("audio ") && !head.starts_with("video ") {
             continue;
         }
-        let refused = head.split(' ').nth(1) == Some("0");
+        let mut refused = head.split(' ').nth(1) == Some("0");
         let kind = head.split(' ').next().unwrap_or_default();
         let (mut mid, mut direction, mut codecs) = (None, "sendrecv", Vec::new());
         let mut level = None;
         for attribute in lines.filter_map(|line| line.trim_end().strip_prefix("a=")) {
             match attribute {
                 "sendrecv" | "sendonly" | "recvonly" | "inactive" => direction = attribute,
+                "bundle-only" => refused = false,
                 _ => match attribute.split_once(':') {
                     Some(("mid", value)) => mid = Some(value),
                     Some(("rtpmap", value)) => codecs.extend(mapped(kind, value)),
@@ -371,7 +374,8 @@ mod tests {
         let sdp = "v=0\r\nm=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:0\r\n\
             m=audio 9 X 111\r\na=mid:1\r\na=sendrecv\r\nm=video 9 X 96\r\na=recvonly\r\na=mid:2\r\n\
             m=video 9 X 96\r\na=mid:3\r\na=inactive\r\nm=video 0 X 96\r\na=mid:4\r\na=sendonly\r\n\
-            m=audio 9 X 96\r\na=mid:5\r\na=sendonly\r\nm=audio 9 X 1\r\na=mid:6\r\n";
+            m=audio 9 X 96\r\na=mid:5\r\na=sendonly\r\nm=audio 9 X 1\r\na=mid:6\r\n\
+            m=video 0 X 96\r\na=bundle-only\r\na=mid:7\r\na=sendrecv\r\n";
         let wishes = wishes(sdp).sections.into_iter();
         let told: Vec<_> = wishes.map(|w| (w.mid, w.sends, w.receives)).collect();
         let expected = [
@@ -381,6 +385,7 @@ mod tests {
             ("4", false, false),
             ("5", true, false),
             ("6", true, true),
+            ("7", true, true),
         ];
         assert_eq!(told, expected.map(|(mid, s, r)| (mid.to_owned(), s, r)));
         assert_eq!(idle_sections(sdp), ["3", "4"]);

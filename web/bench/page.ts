@@ -1,7 +1,7 @@
 /**
- * Measures a page: files between `peer-cli` and Chromium, and between two tabs.
+ * Measures a page: files between `peer-cli` and a browser, and between two tabs.
  *
- *     npm run bench [-- --size MIB] [--runs N]
+ *     npm run bench [-- --size MIB] [--runs N] [--browser firefox]
  *
  * `SIGNALING_SERVER` and `PEER_CLI` name release binaries. Every digest is checked. Memory is the peak
  * resident size of the largest renderer, looked at ten times a second; Linux only.
@@ -15,15 +15,19 @@ import { parseArgs } from "node:util";
 import type { Browser } from "playwright-core";
 import { Server, launch, person, withFolder } from "../test/browser.js";
 import { Cli } from "../test/cli.js";
+import { launchFirefox } from "../test/firefox.js";
 import { acceptDownload, offerFiles, sha256, shownCode } from "../test/view.js";
 
 const MIB = 1024 * 1024;
 const SAMPLE_MS = 100;
+/** On the command line of what shows pages: Chromium's, and Firefox's, which has processes of other kinds as well. */
+const RENDERER = /--type=renderer|-contentproc.*[ \0]tab\0*$/s;
 /** A transfer slower than this hangs. */
 const LIMIT_MS = 300_000;
 
-const { values } = parseArgs({ options: { size: { type: "string", default: "256" }, runs: { type: "string", default: "3" } } });
+const { values } = parseArgs({ options: { size: { type: "string", default: "256" }, runs: { type: "string", default: "3" }, browser: { type: "string", default: "chromium" } } });
 const [size, runs] = [Number(values.size), Number(values.runs)];
+assert.ok(["chromium", "firefox"].includes(values.browser), `--browser ${values.browser} is none that can be measured`);
 
 interface Figure {
   readonly seconds: number;
@@ -35,7 +39,7 @@ function largestRenderer(): number {
   let largest = 0;
   for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
     try {
-      if (!readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("--type=renderer")) continue;
+      if (!RENDERER.test(readFileSync(`/proc/${pid}/cmdline`, "utf8"))) continue;
       const kib = /^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
       largest = Math.max(largest, Number(kib ?? 0) / 1024);
     } catch {
@@ -116,7 +120,7 @@ await withFolder(async (folder) => {
       ["page to page", (browser) => betweenPages(browser, server, path, digest)],
     ];
     for (const [name, work] of rows) {
-      const browser = await launch();
+      const browser = await (values.browser === "firefox" ? launchFirefox() : launch());
       const figure = await watched(() => work(browser));
       await browser.close();
       console.log(`${name.padEnd(18)} ${(size / figure.seconds).toFixed(1).padStart(6)} MiB/s  ${figure.seconds.toFixed(1).padStart(6)} s  page ${figure.page.toFixed(0)} MiB`);

@@ -1,51 +1,14 @@
-import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import { readFile } from "node:fs/promises";
 import type { AddressInfo } from "node:net";
-import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import type { Browser, Page } from "playwright-core";
-import { LIMIT_MS, Server, launch, person, withFolder } from "./browser.js";
-import { Cli, type Ended } from "./cli.js";
-import { firstPicture, observe, picture, probe, skew, stats, watch } from "./media.js";
+import type { Browser } from "playwright-core";
+import { LIMIT_MS, Server, launch } from "./browser.js";
+import { type Encoded, backAndForth, pageCallsPage, passedThrough, recordedTogether, seenAndRecorded, tutorialCallsTerminal, tutorialCallsTutorial } from "./scenes/calls.js";
 import { repository } from "./repository.js";
 
 /** A camera and a microphone that nobody has to allow. */
 const FAKE = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream", "--autoplay-policy=no-user-gesture-required"];
-
-const REMOTE = ".stage > video:first-child";
-
-const SENDING = ["--video", "test", "--audio", "test"];
-
-/** As `person`, with its connections observed. */
-async function caller(browser: Browser): Promise<Awaited<ReturnType<typeof person>>> {
-  const someone = await person(browser);
-  await observe(someone.context);
-  return someone;
-}
-
-async function joinWith(page: Page, button: string): Promise<void> {
-  await page.getByRole("button", { name: button }).click();
-  await page.getByRole("button", { name: "Hang up" }).waitFor();
-}
-
-const CAMERA_AND_MICROPHONE = "With camera and microphone";
-
-function assertCallDone(ended: Ended, reason: string): void {
-  assert.equal(ended.exit, 0, JSON.stringify(ended.said.at(-1)));
-  const done = ended.said.at(-1);
-  assert.equal(done?.event, "call-done");
-  assert.equal(done["reason"], reason);
-  assert.equal(done["path"], "direct");
-}
-
-/** Pictures decoded a second, over `ms`. */
-async function decodedRate(page: Page, ms: number): Promise<number> {
-  const before = await stats(page, "inbound-rtp", "video");
-  await page.waitForTimeout(ms);
-  const after = await stats(page, "inbound-rtp", "video");
-  return (1000 * ((after["framesDecoded"] ?? 0) - (before["framesDecoded"] ?? 0))) / ms;
-}
 
 describe("calls", { timeout: 10 * LIMIT_MS }, () => {
   let browser: Browser;
@@ -58,180 +21,20 @@ describe("calls", { timeout: 10 * LIMIT_MS }, () => {
     await server.kill();
   });
 
-  test("a terminal's picture and sound in a page, and the page's in a recording", () =>
-    withFolder(async (folder) => {
-      const recording = join(folder, "page.webm");
-      const cli = new Cli("call", ...SENDING, "--record", recording, "--server", server.url);
-      const { page, context, troubles } = await caller(browser);
-      await page.goto(await cli.link());
-      const first = await firstPicture(page, REMOTE);
-      console.log(`first picture ${Math.round(first)} ms after the page was opened`);
-      await joinWith(page, CAMERA_AND_MICROPHONE);
-      await cli.hears("track", ({ direction, kind }) => direction === "in" && kind === "video");
-      const joined = Date.now();
-      const rate = await decodedRate(page, 10_000);
-      console.log(`${rate} pictures a second decoded`);
-      assert.ok(rate >= 25, `${rate} pictures a second`);
-      const seen = await watch(page, REMOTE, 2_500);
-      // The test picture is white for a moment in each second, and colourful otherwise.
-      assert.ok(seen.brightest > 235, `brightest ${seen.brightest}`);
-      assert.ok(seen.darkest < 180 && seen.colours > 60, JSON.stringify(seen));
-      const audio = await stats(page, "inbound-rtp", "audio");
-      assert.ok((audio["totalAudioEnergy"] ?? 0) > 0.001, "something is heard");
-      await page.getByText(/^640 × 360 · \d+ pictures a second/).waitFor();
-      await page.getByRole("button", { name: "Hang up" }).click();
-      const seconds = (Date.now() - joined) / 1000;
-      const ended = await cli.ends();
-      assertCallDone(ended, "peer-hung-up");
-      const probed = probe(recording);
-      assert.deepEqual([...probed.codecs].sort(), ["opus", "vp8"]);
-      assert.equal(probed.complaints, "");
-      assert.ok(Math.abs(probed.seconds - seconds) < 1.5, `${probed.seconds} s of ${seconds} s`);
-      const said = ended.said.find(({ event }) => event === "recorded");
-      assert.ok(Math.abs(probed.seconds - Number(said?.["seconds"])) < 0.3, JSON.stringify(said));
-      assert.ok(probed.frames / probed.seconds > 15, `${probed.frames} pictures in ${probed.seconds} s`);
-      assert.deepEqual(troubles, []);
-      await context.close();
-    }));
+  test("a terminal's picture and sound in a page, and the page's in a recording", () => seenAndRecorded(browser, server));
 
-  const PASSED_THROUGH: readonly [string, string, readonly string[]][] = [
-    ["VP9", "vp9.ivf", ["-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8", "-lag-in-frames", "0"]],
-    ["H264", "h264.h264", ["-c:v", "libx264", "-profile:v", "baseline", "-preset", "ultrafast", "-f", "h264"]],
-    ["AV1", "av1.ivf", ["-c:v", "libaom-av1", "-usage", "realtime", "-cpu-used", "8", "-lag-in-frames", "0"]],
+  const PASSED_THROUGH: readonly Encoded[] = [
+    { codec: "VP9", name: "vp9.ivf", encoder: ["-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8", "-lag-in-frames", "0"] },
+    { codec: "H264", name: "h264.h264", encoder: ["-c:v", "libx264", "-profile:v", "baseline", "-preset", "ultrafast", "-f", "h264"] },
+    { codec: "AV1", name: "av1.ivf", encoder: ["-c:v", "libaom-av1", "-usage", "realtime", "-cpu-used", "8", "-lag-in-frames", "0"] },
   ];
-  for (const [codec, name, encoder] of PASSED_THROUGH) {
-    test(`${codec} from a file is decoded as it is`, () =>
-      withFolder(async (folder) => {
-        const path = join(folder, name);
-        picture(path, 8, encoder);
-        const cli = new Cli("call", "--video", path, "--audio", "none", "--server", server.url);
-        const { page, context } = await caller(browser);
-        await page.goto(await cli.link());
-        await cli.hears("track", (said) => said["codec"] === codec && said["state"] === "started");
-        await firstPicture(page, REMOTE);
-        const rate = await decodedRate(page, 4_000);
-        const received = await stats(page, "inbound-rtp", "video");
-        assert.ok(rate >= 25, `${rate} pictures a second`);
-        // One a second is in the file.
-        assert.ok((received["keyFramesDecoded"] ?? 99) <= 7, `${received["keyFramesDecoded"]} key frames`);
-        assert.ok((received["pliCount"] ?? 99) <= 2, `${received["pliCount"]} requests for key frames`);
-        assert.equal(received["packetsLost"], 0);
-        assert.ok((await watch(page, REMOTE, 500)).colours > 40);
-        await page.getByRole("button", { name: "Disconnect" }).click();
-        assertCallDone(await cli.ends(), "peer-hung-up");
-        await context.close();
-      }));
-  }
+  for (const encoded of PASSED_THROUGH) test(`${encoded.codec} from a file is decoded as it is`, () => passedThrough(browser, server, encoded, 2));
 
-  test("sound and pictures of a page are recorded together", () =>
-    withFolder(async (folder) => {
-      const recording = join(folder, "page.mkv");
-      const cli = new Cli("call", "--video", "none", "--audio", "none", "--record", recording, "--server", server.url);
-      const { page, context } = await caller(browser);
-      // A camera that flashes while the microphone hears a tone, once a second.
-      await context.addInitScript(() => {
-        navigator.mediaDevices.getUserMedia = () => {
-          const canvas = document.createElement("canvas");
-          [canvas.width, canvas.height] = [320, 180];
-          const paper = canvas.getContext("2d");
-          const sound = new AudioContext();
-          const [oscillator, gain, out] = [sound.createOscillator(), sound.createGain(), sound.createMediaStreamDestination()];
-          gain.gain.value = 0;
-          oscillator.connect(gain).connect(out);
-          oscillator.start();
-          for (let second = 1; second < 60; second++) {
-            gain.gain.setValueAtTime(0.5, second);
-            gain.gain.setValueAtTime(0, second + 0.1);
-          }
-          const draw = (): void => {
-            const bright = sound.currentTime > 1 && sound.currentTime % 1 < 0.1;
-            if (paper !== null) {
-              paper.fillStyle = bright ? "white" : "black";
-              paper.fillRect(0, 0, 320, 180);
-              paper.fillStyle = `hsl(${performance.now() / 10} 80% 20%)`;
-              paper.fillRect(0, 0, 40, 40);
-            }
-          };
-          setInterval(draw, 16);
-          return Promise.resolve(new MediaStream([...canvas.captureStream(30).getTracks(), ...out.stream.getTracks()]));
-        };
-      });
-      await page.goto(await cli.link());
-      await joinWith(page, CAMERA_AND_MICROPHONE);
-      await cli.hears("track", ({ direction, kind }) => direction === "in" && kind === "video");
-      await page.waitForTimeout(8_000);
-      await page.getByRole("button", { name: "Hang up" }).click();
-      assertCallDone(await cli.ends(), "peer-hung-up");
-      const late = skew(recording);
-      console.log(`pictures are ${late} ms later than their sound`);
-      assert.ok(Math.abs(late) < 100, `${late} ms`);
-      await context.close();
-    }));
+  test("sound and pictures of a page are recorded together", () => recordedTogether(browser, server));
 
-  test("either side takes its picture back and sends it again, both at once as well", async () => {
-    const cli = Cli.talking("call", ...SENDING, "--server", server.url);
-    const { page, context, troubles } = await caller(browser);
-    await page.goto(await cli.link());
-    await joinWith(page, CAMERA_AND_MICROPHONE);
-    const nothing = page.getByText("The other side sends no picture yet.");
-    const camera = page.getByRole("button", { name: "Camera", exact: true });
-    const incoming = (state: string) => (said: { readonly [field: string]: unknown }) => said["direction"] === "in" && said["kind"] === "video" && said["state"] === state;
-    await firstPicture(page, REMOTE);
-    await cli.hears("track", incoming("started"));
-    for (let round = 1; round <= 3; round++) {
-      cli.say("camera off");
-      await nothing.waitFor();
-      cli.say("camera on");
-      await nothing.waitFor({ state: "hidden" });
-      await camera.click();
-      await cli.heardTimes("track", 2 * round - 1, incoming("ended"));
-      await camera.click();
-      await cli.heardTimes("track", 2 * round, incoming("started"));
-      // Both offers meet.
-      cli.say("camera off");
-      await camera.click();
-      await nothing.waitFor();
-      await cli.heardTimes("track", 2 * round, incoming("ended"));
-      cli.say("camera on");
-      await camera.click();
-      await nothing.waitFor({ state: "hidden" });
-      await cli.heardTimes("track", 2 * round + 1, incoming("started"));
-    }
-    assert.ok((await decodedRate(page, 2_000)) > 15);
-    await page.getByRole("button", { name: "Microphone", exact: true }).click();
-    await page.getByRole("button", { name: "Microphone", exact: true, pressed: false }).waitFor();
-    cli.say("mute");
-    await cli.hears("media", ({ kind, on }) => kind === "audio" && on === false);
-    cli.say("stats");
-    const told = await cli.hears("stats");
-    assert.ok(Number((told["received"] as { video: { frames: number } }).video.frames) > 0);
-    cli.say("hangup");
-    await page.getByRole("button", { name: "Start again" }).waitFor();
-    assertCallDone(await cli.ends(), "hung-up");
-    assert.deepEqual(troubles, []);
-    await context.close();
-  });
+  test("either side takes its picture back and sends it again, both at once as well", () => backAndForth(browser, server));
 
-  test("a page that has no devices watches, and a page calls another", async () => {
-    const [a, b] = [await caller(browser), await caller(browser)];
-    await a.page.goto(server.url);
-    await a.page.getByRole("button", { name: "Start a call" }).click();
-    const code = await a.page.locator(".code").textContent();
-    await a.page.getByText(/^peer-cli call 'http/).waitFor();
-    await b.page.goto(server.url);
-    await b.page.getByLabel("Code or link from the other side").fill(code ?? "");
-    await b.page.getByRole("button", { name: "Connect" }).click();
-    await joinWith(a.page, CAMERA_AND_MICROPHONE);
-    await joinWith(b.page, "Only watch and listen");
-    await firstPicture(b.page, REMOTE);
-    assert.ok((await watch(b.page, REMOTE, 1_000)).colours > 2);
-    await b.page.getByRole("button", { name: "Camera", exact: true }).click();
-    await firstPicture(a.page, REMOTE);
-    await b.page.getByRole("button", { name: "Hang up" }).click();
-    await a.page.getByRole("button", { name: "Start again" }).waitFor();
-    assert.deepEqual([...a.troubles, ...b.troubles], []);
-    await Promise.all([a.context.close(), b.context.close()]);
-  });
+  test("a page that has no devices watches, and a page calls another", () => pageCallsPage(browser, browser, server));
 });
 
 describe("tutorial pages", { timeout: 4 * LIMIT_MS }, () => {
@@ -253,34 +56,7 @@ describe("tutorial pages", { timeout: 4 * LIMIT_MS }, () => {
     site.close();
   });
 
-  test("two of them call each other", async () => {
-    const [a, b] = [await caller(browser), await caller(browser)];
-    await a.page.goto(address);
-    await b.page.goto(address);
-    await b.page.locator("#call:enabled").waitFor();
-    await a.page.locator("#call:enabled").click();
-    await firstPicture(a.page, "#remote");
-    await firstPicture(b.page, "#remote");
-    assert.deepEqual([...a.troubles, ...b.troubles], []);
-    await Promise.all([a.context.close(), b.context.close()]);
-  });
+  test("two of them call each other", () => tutorialCallsTutorial(browser, browser, address));
 
-  test("one calls a terminal in the lobby", () =>
-    withFolder(async (folder) => {
-      const recording = join(folder, "tutorial.webm");
-      const cli = new Cli("call", "--room", "lobby", ...SENDING, "--record", recording, "--server", server.url);
-      await cli.hears("waiting");
-      const { page, context, troubles } = await caller(browser);
-      await page.goto(address);
-      await page.locator("#call:enabled").click();
-      await firstPicture(page, "#remote");
-      assert.ok((await decodedRate(page, 3_000)) > 20);
-      assert.ok((await watch(page, "#remote", 2_500)).brightest > 235);
-      await page.waitForTimeout(3_000);
-      await context.close();
-      assertCallDone(await cli.ends(), "peer-hung-up");
-      const probed = probe(recording);
-      assert.deepEqual([...probed.codecs].sort(), ["opus", "vp8"]);
-      assert.deepEqual(troubles, []);
-    }));
+  test("one calls a terminal in the lobby", () => tutorialCallsTerminal(browser, server, address));
 });

@@ -1,48 +1,18 @@
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { mkdir, mkdtemp, readdir, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import type { Browser } from "playwright-core";
 import { LIMIT_MS, Server, launch, person, withFolder } from "./browser.js";
-import { Cli, type Ended, errorOf } from "./cli.js";
-import { acceptDownload, complete, offerFiles, phrase, sha256, shownCode, unzip, wrongCode } from "./view.js";
+import { Cli, errorOf } from "./cli.js";
+import { assertDone, fileFromPage, fileIn, fileToPage, same, treeIn, treeToPage } from "./scenes/files.js";
+import { acceptDownload, complete, offerFiles, phrase, sha256, wrongCode } from "./view.js";
 
 type Person = Awaited<ReturnType<typeof person>>;
 
 /** Enough that a transfer is still in its middle when something happens to it. */
 const LARGE = 96 * 1024 * 1024;
-
-async function fileIn(folder: string, name: string, size: number): Promise<string> {
-  const path = join(folder, name);
-  await writeFile(path, randomBytes(size));
-  return path;
-}
-
-/** A directory with everything that programs get wrong. Returns its path. */
-async function treeIn(folder: string): Promise<string> {
-  const tree = join(folder, "träum 🦀");
-  await mkdir(join(tree, "empty directory"), { recursive: true });
-  await mkdir(join(tree, "日本", "深い"), { recursive: true });
-  await writeFile(join(tree, "empty"), "");
-  await writeFile(join(tree, "日本", "深い", "שלום.txt"), "right to left");
-  await writeFile(join(tree, "<img src=x onerror=alert(1)>.txt"), "markup is text");
-  await writeFile(join(tree, "large.bin"), randomBytes(3 * 1024 * 1024 + 1));
-  for (let i = 0; i < 50; i++) await writeFile(join(tree, `small ${i}.txt`), `number ${i}`);
-  return tree;
-}
-
-function same(tree: string, copy: string): void {
-  execFileSync("diff", ["-r", tree, copy]);
-}
-
-function assertDone(ended: Ended): void {
-  assert.equal(ended.exit, 0, JSON.stringify(ended.said.at(-1)));
-  const done = ended.said.at(-1);
-  assert.equal(done?.event, "done");
-  assert.equal(done["path"], "direct");
-}
 
 const ADDRESSES: readonly [string, readonly string[]][] = [
   ["hidden addresses", []],
@@ -61,55 +31,11 @@ for (const [name, flags] of ADDRESSES) {
       await server.kill();
     });
 
-    test("a file from the terminal to the page", () =>
-      withFolder(async (folder) => {
-        const file = await fileIn(folder, "there.bin", 8 * 1024 * 1024 + 12_345);
-        const cli = new Cli("send-file", file, "--server", server.url);
-        const { page, context, troubles } = await person(browser);
-        await page.goto(await cli.link());
-        await page.getByText("The other side wants to send you 1 file, 8.0 MiB.").first().waitFor();
-        await page.getByText(/Connected to a terminal · direct/).waitFor();
-        const got = await acceptDownload(page);
-        await complete(page);
-        assertDone(await cli.ends());
-        assert.equal(got.name, "there.bin");
-        assert.equal(await sha256(got.path), await sha256(file));
-        assert.equal((await cli.hears("peer"))["engine"], "browser");
-        assert.deepEqual(troubles, []);
-        await context.close();
-      }));
+    test("a file from the terminal to the page", () => fileToPage(browser, server));
 
-    test("a directory from the terminal to the page", () =>
-      withFolder(async (folder) => {
-        const tree = await treeIn(folder);
-        const cli = new Cli("send-file", tree, "--server", server.url);
-        const { page, context, troubles } = await person(browser);
-        await page.goto(await cli.link());
-        const got = await acceptDownload(page);
-        await complete(page);
-        assertDone(await cli.ends());
-        assert.equal(got.name, "träum 🦀.zip");
-        const unpacked = join(folder, "unpacked");
-        unzip(got.path, unpacked);
-        same(tree, join(unpacked, basename(tree)));
-        assert.deepEqual(troubles, []);
-        await context.close();
-      }));
+    test("a directory from the terminal to the page", () => treeToPage(browser, server));
 
-    test("a file from the page to the terminal, by code and server", () =>
-      withFolder(async (folder) => {
-        const file = await fileIn(folder, "back.bin", 8 * 1024 * 1024 + 54_321);
-        const out = join(folder, "out");
-        const { page, context, troubles } = await person(browser);
-        await offerFiles(page, server.url, file);
-        const cli = new Cli("receive-file", await shownCode(page), "--server", server.url, "--yes", "--out", out);
-        await complete(page);
-        assertDone(await cli.ends());
-        assert.equal(await sha256(join(out, "back.bin")), await sha256(file));
-        assert.deepEqual(await readdir(out), ["back.bin"]);
-        assert.deepEqual(troubles, []);
-        await context.close();
-      }));
+    test("a file from the page to the terminal, by code and server", () => fileFromPage(browser, server));
 
     test("files from one page after the other to a terminal that listens, by its link", () =>
       withFolder(async (folder) => {

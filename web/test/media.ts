@@ -51,6 +51,24 @@ export async function firstPicture(page: Page, selector: string): Promise<number
   return Number(await handle.jsonValue());
 }
 
+/** Waits until a video element has shown five different pictures: one may be all that came, and some cameras are one colour. */
+export async function moves(page: Page, selector: string): Promise<void> {
+  await page.waitForFunction((selector) => {
+    const shown = window as unknown as { shown?: Map<string, Set<string>> };
+    const video = document.querySelector<HTMLVideoElement>(selector);
+    const context = new OffscreenCanvas(64, 36).getContext("2d");
+    if (video === null || video.videoWidth === 0 || context === null) return false;
+    context.drawImage(video, 0, 0, 64, 36);
+    shown.shown ??= new Map();
+    const pictures = shown.shown.get(selector) ?? new Set();
+    shown.shown.set(selector, pictures.add(context.getImageData(0, 0, 64, 36).data.join()));
+    if (pictures.size < 5) return false;
+    // Whoever asks again means pictures from then on.
+    shown.shown.delete(selector);
+    return true;
+  }, selector);
+}
+
 /** How bright a video element was, 0 to 255, and how many colours it had at least once, over `ms`. */
 export async function watch(page: Page, selector: string, ms: number): Promise<{ readonly darkest: number; readonly brightest: number; readonly colours: number }> {
   return page.evaluate(

@@ -6,7 +6,8 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import type { Browser } from "playwright-core";
 import { LIMIT_MS, Server, launch, person, withFolder } from "./browser.js";
-import { acceptDownload, complete, digests, offerFiles, phrase, sha256, shownCode, unzip, wrongCode } from "./view.js";
+import { thereAndBack } from "./scenes/files.js";
+import { acceptDownload, complete, offerFiles, sha256, shownCode, unzip, wrongCode } from "./view.js";
 
 /** A name that means this machine, but that browsers do not trust as they trust localhost: no WebCrypto, no storage. */
 const LAN_NAME = "lan.test";
@@ -31,35 +32,7 @@ for (const [name, flags, host] of ADDRESSES) {
       await server.kill();
     });
 
-    test("one file by link, verified on both sides, then one back on the same line", () =>
-      withFolder(async (folder) => {
-        const [there, back] = [join(folder, "there.bin"), join(folder, "back.txt")];
-        await writeFile(there, randomBytes(8 * 1024 * 1024 + 12_345));
-        await writeFile(back, "back");
-        const [a, b] = [await person(browser), await person(browser)];
-        const link = await offerFiles(a.page, url, there);
-        await b.page.goto(link);
-        assert.equal(await b.page.evaluate(() => isSecureContext), host === undefined);
-        await b.page.getByText("The other side wants to send you 1 file, 8.0 MiB.").first().waitFor();
-        assert.equal(new URL(b.page.url()).hash, "", "the code is taken out of the address");
-        const got = await acceptDownload(b.page);
-        await complete(a.page, b.page);
-        assert.equal(got.name, "there.bin");
-        assert.equal(await sha256(got.path), await sha256(there));
-        assert.deepEqual(await digests(a.page), await digests(b.page));
-        assert.equal(await phrase(a.page), await phrase(b.page));
-        await a.page.getByText(/Connected to a browser · direct/).waitFor();
-
-        const chooser = b.page.waitForEvent("filechooser");
-        await b.page.getByRole("button", { name: "Choose files" }).click();
-        await (await chooser).setFiles(back);
-        const returned = await acceptDownload(a.page);
-        assert.equal(await sha256(returned.path), await sha256(back));
-        await b.page.getByRole("button", { name: "Disconnect" }).click();
-        await a.page.getByRole("button", { name: "Start again" }).waitFor();
-        assert.deepEqual([...a.troubles, ...b.troubles], []);
-        await Promise.all([a.context.close(), b.context.close()]);
-      }));
+    test("one file by link, verified on both sides, then one back on the same line", () => thereAndBack(browser, browser, url, host === undefined));
 
     test("a folder with an empty file and strange names arrives as a zip that unpacks to the same tree", () =>
       withFolder(async (folder) => {

@@ -5,16 +5,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import type { Browser, Page } from "playwright-core";
-import { LIMIT_MS, Server, launch, person } from "./browser.js";
+import { LIMIT_MS, Server, launch } from "./browser.js";
 import { Cli } from "./cli.js";
-import { firstPicture, observe, stats, watch } from "./media.js";
+import { moves } from "./media.js";
+import { ALL, DIRECTLY, FORWARDED, TILE, enter, forwardedForAWhile, withTerminals } from "./scenes/rooms.js";
 
 /** A camera and a microphone that nobody has to allow. */
 const FAKE = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream", "--autoplay-policy=no-user-gesture-required"];
-
-const TILE = ".tile video";
-const DIRECTLY = /Connected directly\./;
-const FORWARDED = /Connected through a forwarder\./;
 
 describe("rooms", { timeout: 10 * LIMIT_MS }, () => {
   let browser: Browser;
@@ -33,64 +30,7 @@ describe("rooms", { timeout: 10 * LIMIT_MS }, () => {
     await rm(folder, { recursive: true });
   });
 
-  /** Somebody in a room, taking part like this. */
-  async function enter(room: string, how: string): Promise<Awaited<ReturnType<typeof person>>> {
-    const someone = await person(browser);
-    await observe(someone.context);
-    await someone.page.goto(`${server.url}?room=${room}`);
-    await someone.page.getByRole("button", { name: how }).click();
-    await someone.page.getByRole("button", { name: "Leave" }).waitFor();
-    return someone;
-  }
-
-  /** Pictures that arrive now, with colours in them. */
-  async function sees(page: Page): Promise<void> {
-    await firstPicture(page, TILE);
-    assert.ok((await watch(page, TILE, 500)).colours > 2);
-  }
-
-  const ALL = "With camera and microphone";
-
-  test("pages see each other directly, through a forwarder while there is one, and directly again", async () => {
-    const [a, b] = [await enter("switch", ALL), await enter("switch", ALL)];
-    for (const { page } of [a, b]) {
-      await page.getByText(DIRECTLY).waitFor();
-      await sees(page);
-    }
-    await server.shows('peerline_paths_total{kind="direct"}', 2);
-    const cli = new Cli("forward", "--room", "switch", "--server", server.url);
-    for (const { page } of [a, b]) {
-      await page.getByText(FORWARDED).waitFor();
-      await sees(page);
-    }
-    await cli.heardTimes("track", 4, ({ state }) => state === "started");
-    // Everybody sends once, in several sizes.
-    const layers = await a.page.evaluate(async () => {
-      const seen = (window as unknown as { seen: RTCPeerConnection[] }).seen.filter(({ connectionState }) => connectionState === "connected");
-      const reports = await Promise.all(seen.map((connection) => connection.getStats()));
-      const all = reports.flatMap((report) => [...(report as unknown as ReadonlyMap<string, Readonly<Record<string, unknown>>>).values()]);
-      return { connections: seen.length, rids: all.filter((entry) => entry["type"] === "outbound-rtp" && entry["kind"] === "video").map((entry) => String(entry["rid"])) };
-    });
-    assert.equal(layers.connections, 1);
-    assert.deepEqual([...layers.rids].sort(), ["f", "h", "q"]);
-    // Somebody comes late, and sees both.
-    const late = await enter("switch", "Only watch and listen");
-    const began = Date.now();
-    await late.page.waitForFunction(() => [...document.querySelectorAll<HTMLVideoElement>(".tile video")].filter((video) => video.videoWidth > 0).length === 2);
-    console.log(`both pictures ${Date.now() - began} ms after joining`);
-    await cli.hears("speaker");
-    cli.interrupt();
-    const ended = await cli.ends();
-    assert.equal(ended.exit, 0, JSON.stringify(ended.said.at(-1)));
-    for (const { page } of [a, b]) {
-      await page.getByText(DIRECTLY).waitFor();
-      await sees(page);
-    }
-    await a.page.getByRole("button", { name: "Leave" }).click();
-    await b.page.getByText(/One other person is here/).waitFor();
-    assert.deepEqual([...a.troubles, ...b.troubles, ...late.troubles], []);
-    await Promise.all([a, b, late].map(({ context }) => context.close()));
-  });
+  test("pages see each other directly, through a forwarder while there is one, and directly again", () => forwardedForAWhile(browser, server));
 
   /** Waits until the newest connection of a page decodes pictures. */
   async function decodesAnew(page: Page, before: number): Promise<void> {
@@ -112,10 +52,10 @@ describe("rooms", { timeout: 10 * LIMIT_MS }, () => {
   test("a line that broke down is connected again: with a forwarder that stood still, and with a page", async () => {
     const cli = new Cli("forward", "--room", "stalls", "--server", server.url);
     await cli.hears("waiting");
-    const both = [await enter("stalls", ALL), await enter("stalls", ALL)];
+    const both = [await enter(browser, server, "stalls", ALL), await enter(browser, server, "stalls", ALL)];
     for (const { page } of both) {
       await page.getByText(FORWARDED).waitFor();
-      await sees(page);
+      await moves(page, TILE);
     }
     const before = await Promise.all(both.map(({ page }) => connections(page)));
     cli.freeze(true);
@@ -130,7 +70,7 @@ describe("rooms", { timeout: 10 * LIMIT_MS }, () => {
     // Directly: one side loses the other, and calls anew under another certificate.
     for (const { page } of both) {
       await page.getByText(DIRECTLY).waitFor();
-      await sees(page);
+      await moves(page, TILE);
     }
     const direct = await Promise.all(both.map(({ page }) => connections(page)));
     await both[1]?.page.evaluate(() => {
@@ -143,35 +83,5 @@ describe("rooms", { timeout: 10 * LIMIT_MS }, () => {
     await Promise.all(both.map(({ context }) => context.close()));
   });
 
-  test("a page and terminals through a forwarder", async () => {
-    const cli = new Cli("forward", "--room", "mixed", "--server", server.url);
-    await cli.hears("waiting");
-    const sender = new Cli("call", "--room", "mixed", "--video", "test", "--audio", "test", "--server", server.url);
-    await sender.hears("connected");
-    const { page, context, troubles } = await enter("mixed", ALL);
-    await page.getByText(FORWARDED).waitFor();
-    await firstPicture(page, TILE);
-    const seen = await watch(page, TILE, 2_500);
-    // The test picture is white for a moment in each second, and colourful otherwise.
-    assert.ok(seen.brightest > 235 && seen.darkest < 180 && seen.colours > 60, JSON.stringify(seen));
-    const before = await stats(page, "inbound-rtp", "video");
-    await page.waitForTimeout(4_000);
-    const after = await stats(page, "inbound-rtp", "video");
-    const rate = ((after["framesDecoded"] ?? 0) - (before["framesDecoded"] ?? 0)) / 4;
-    console.log(`${rate} pictures a second decoded`);
-    assert.ok(rate >= 24, `${rate} pictures a second`);
-    await sender.hears("track", ({ direction, kind, state }) => direction === "in" && kind === "video" && state === "started");
-    // The page's camera goes and comes back for the terminal.
-    const camera = page.getByRole("button", { name: "Camera", exact: true });
-    await camera.click();
-    await sender.hears("track", ({ direction, kind, state }) => direction === "in" && kind === "video" && state === "ended");
-    await camera.click();
-    await sender.heardTimes("track", 2, ({ direction, kind, state }) => direction === "in" && kind === "video" && state === "started");
-    assert.deepEqual(troubles, []);
-    await context.close();
-    sender.interrupt();
-    await sender.ends();
-    cli.interrupt();
-    assert.equal((await cli.ends()).exit, 0);
-  });
+  test("a page and terminals through a forwarder", () => withTerminals(browser, server));
 });

@@ -49,8 +49,9 @@ export class Devices {
       ...(audio === true ? { audio: this.#constraint("microphone") } : {}),
       ...(video === true ? { video: { ...PICTURE, ...this.#constraint("camera") } } : {}),
     });
-    // Before the person has allowed it, devices have no names.
-    await this.#list();
+    // Before the person has allowed it, devices have no names. Firefox tells them only once its window has the focus: a
+    // call does not wait for that.
+    void this.#list();
     return stream;
   }
 
