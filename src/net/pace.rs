@@ -81,6 +81,11 @@ impl Pacing {
         }
     }
 
+    /// Whether the peer named this address as one of a TURN server's.
+    pub(crate) fn is_relay(&self, address: SocketAddr) -> bool {
+        self.relays().contains(&address)
+    }
+
     fn relays(&self) -> MutexGuard<'_, Vec<SocketAddr>> {
         self.0.relays.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -91,6 +91,11 @@ impl Prober {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Where DTLS records went last, unless that was through a TURN server of ours.
+    pub(crate) fn destination(&self) -> Option<SocketAddr> {
+        self.state().path.as_ref().map(|route| route.destination)
+    }
+
     /// DTLS records leave through `outlet`.
     pub(in crate::net) fn sending(&self, outlet: &Arc<Outlet>, destination: SocketAddr) {
         let mut state = self.state();

@@ -50,8 +50,18 @@ impl Engine {
             )
         };
         let (local_type, local, url) = candidate(&pair.local_candidate_id).unwrap_or_else(unlisted);
-        let (remote_type, remote, _) =
-            candidate(&pair.remote_candidate_id).unwrap_or_else(unlisted);
+        // A check through the peer's TURN server may overtake the candidate that names it.
+        let learned = || match self.prober.destination() {
+            Some(address) if local_type != RTCIceCandidateType::Relay => {
+                let kind = match self.pacing.is_relay(address) {
+                    true => RTCIceCandidateType::Relay,
+                    false => RTCIceCandidateType::Prflx,
+                };
+                (kind, address.to_string(), String::new())
+            }
+            _ => unlisted(),
+        };
+        let (remote_type, remote, _) = candidate(&pair.remote_candidate_id).unwrap_or_else(learned);
         let relayed = [local_type, remote_type].contains(&RTCIceCandidateType::Relay);
         Some(Path {
             kind: if relayed {

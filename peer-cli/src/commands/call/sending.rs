@@ -361,7 +361,10 @@ impl Carrier {
             let frame = match self.source.is_live() {
                 true if first.is_none() && !frame.key => continue,
                 // Its clock has run since it was opened, which may be hours; what is sent begins now.
-                true => frame.since(*first.get_or_insert(frame.time)),
+                true => {
+                    let begin = *first.get_or_insert(frame.time);
+                    frame.since(begin)
+                }
                 false => frame,
             };
             let begin = *self.begin.get_or_init(Instant::now);
