@@ -193,7 +193,7 @@ test("blocks of every size go through a lane and come out the same", () => {
     for (const block of reader.read(message.slice().buffer)) {
       got.push({ ...block, bytes: block.bytes.slice() });
       ledger.add(block.file, block.block, block.digest);
-      reader.recycle(block);
+      reader.release(block);
     }
   };
   for (const block of sent) for (const message of writer.add(block)) take(message);
@@ -262,6 +262,26 @@ for (const [name, records] of REFUSED_RECORDS) {
     assert.throws(() => reader.read((last?.slice().buffer ?? new ArrayBuffer()) as ArrayBuffer), Malformed);
   });
 }
+
+test("a block comes once, also while the first copy is not written yet, and again only if that was damaged", () => {
+  const manifest = read([file("a", BLOCK + 10)]);
+  assert.ok(manifest !== undefined);
+  const copy = (): ArrayBuffer => record(0, 1, 0, 10, true).slice().buffer as ArrayBuffer;
+  const both = concat(record(0, 1, 0, 10, true), record(0, 1, 0, 10, true)).slice().buffer as ArrayBuffer;
+  assert.throws(() => new LaneReader(BLOCK, new Ledger(manifest)).read(both), Malformed, "in one message");
+
+  const ledger = new Ledger(manifest);
+  const reader = new LaneReader(BLOCK, ledger);
+  const [damaged] = reader.read(copy());
+  assert.ok(damaged !== undefined);
+  assert.throws(() => reader.read(copy()), Malformed, "in flight");
+  reader.release(damaged);
+  const [right] = reader.read(copy());
+  assert.ok(right !== undefined);
+  ledger.add(0, 1, right.digest);
+  reader.release(right);
+  assert.throws(() => reader.read(copy()), Malformed, "written");
+});
 
 function streamLedger(): Ledger {
   const reader = new ManifestReader(parseOffer({ ...offerOf([file("s")]), stream: true }));

@@ -154,12 +154,15 @@ export class IncomingTransfer extends Events<IncomingEvents> {
     const digest = await blockDigest(block.bytes);
     const state = this.#state;
     if (state.at !== "receiving") return;
-    if (!equal(digest, block.digest)) return this.#again(block);
+    if (!equal(digest, block.digest)) {
+      state.lane.release(block);
+      return this.#again(block);
+    }
     // The sink may keep the bytes until its promise resolves; the ledger counts what is written.
     await state.sink.write(block.file, block.block * this.manifest.blockSize, block.bytes);
     if (this.#now() === "over") return;
     this.#guard(() => state.ledger.add(block.file, block.block, digest, block.bytes.length));
-    state.lane.recycle(block);
+    state.lane.release(block);
     this.#report();
     this.#settleIfWhole();
   }

@@ -79,6 +79,8 @@ interface Open {
 /** Puts blocks together. Buffers of blocks are used again once they are given back. */
 export class LaneReader {
   #open: Open | undefined;
+  /** Blocks that began and were not given back: the ledger does not have them yet, and still they must not come again. */
+  readonly #inFlight = new Set<string>();
   readonly #spare: ArrayBuffer[] = [];
 
   constructor(
@@ -110,8 +112,9 @@ export class LaneReader {
     return whole;
   }
 
-  /** Takes back the buffer of a block that is written. */
-  recycle({ bytes }: Block): void {
+  /** Takes back a block that the ledger has, or that was damaged and may therefore come again. */
+  release({ file, block, bytes }: Block): void {
+    this.#inFlight.delete(keyOf(file, block));
     if (bytes.buffer.byteLength === this.blockSize && this.#spare.length < MOST_SPARE) this.#spare.push(bytes.buffer);
   }
 
@@ -125,7 +128,9 @@ export class LaneReader {
   #begin(file: number, block: number): Open {
     const length = this.ledger.blockLength(file, block);
     if (length === undefined) throw new Malformed("no such block");
-    if (this.ledger.has(file, block)) throw new Malformed("block was already there");
+    const key = keyOf(file, block);
+    if (this.ledger.has(file, block) || this.#inFlight.has(key)) throw new Malformed("a block came twice");
+    this.#inFlight.add(key);
     const buffer = length > this.blockSize / 2 ? (this.#spare.pop() ?? new ArrayBuffer(this.blockSize)) : new ArrayBuffer(length);
     const open = { file, block, bytes: new Uint8Array(buffer, 0, length), filled: 0 };
     this.#open = open;
@@ -136,4 +141,8 @@ export class LaneReader {
     this.#open = undefined;
     return { file, block, bytes: bytes.subarray(0, filled), digest };
   }
+}
+
+function keyOf(file: number, block: number): string {
+  return `${file}/${block}`;
 }
