@@ -283,6 +283,36 @@ test("a block comes once, also while the first copy is not written yet, and agai
   assert.throws(() => reader.read(copy()), Malformed, "written");
 });
 
+test("credit is what is not held any more, and comes before the window closes, however short records are", () => {
+  const size = 16 * BLOCK;
+  const manifest = read([file("a", size)], { blockSize: size });
+  assert.ok(manifest !== undefined);
+  const reader = new LaneReader(size, new Ledger(manifest));
+  let received = 0;
+  let credited = 0;
+  // One byte of data in seventeen: the block takes more than the window.
+  const most = 3840;
+  for (let offset = 0; offset < size; offset += most) {
+    const count = Math.min(most, size - offset);
+    const ends = offset + count === size;
+    const message = new ArrayBuffer(17 * count + (ends ? 32 : 0));
+    const view = new DataView(message);
+    for (let i = 0; i < count; i++) {
+      view.setUint32(17 * i + 8, offset + i);
+      view.setUint32(17 * i + 12, ends && i + 1 === count ? 0x8000_0001 : 1);
+    }
+    received += message.byteLength;
+    assert.ok(received - credited <= reader.window);
+    const [whole] = reader.read(message);
+    if (whole !== undefined) reader.release(whole);
+    const credit = reader.credit() ?? credited;
+    assert.ok(credit >= credited && credit <= received);
+    credited = credit;
+  }
+  assert.ok(received > reader.window);
+  assert.ok(received - credited < reader.window / 8, "at the end nothing is held");
+});
+
 function streamLedger(): Ledger {
   const reader = new ManifestReader(parseOffer({ ...offerOf([file("s")]), stream: true }));
   const manifest = reader.add({ from: 0, entries: [{ kind: "file", path: "s" }] });

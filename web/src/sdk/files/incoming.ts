@@ -84,8 +84,9 @@ export class IncomingTransfer extends Events<IncomingEvents> {
     if (this.#now() === "over") return void (await sink.abort());
     const ledger = new Ledger(manifest);
     const speed = new Speedometer(performance.now(), manifest.bytes, manifest.files);
-    this.#state = { at: "receiving", sink, ledger, speed, lane: new LaneReader(manifest.blockSize, ledger) };
-    this.#say({ type: "accept" });
+    const lane = new LaneReader(manifest.blockSize, ledger);
+    this.#state = { at: "receiving", sink, ledger, speed, lane };
+    this.#say({ type: "accept", window: lane.window });
     this.#settleIfWhole();
   }
 
@@ -148,6 +149,8 @@ export class IncomingTransfer extends Events<IncomingEvents> {
     for (const block of state.lane.read(data)) {
       this.#verify(block).catch((error: unknown) => this.#cancel(...storageFailure(error)));
     }
+    // What is no data is taken at once; of short records it may be most of a message.
+    this.#credit(state.lane);
   }
 
   async #verify(block: Block): Promise<void> {
@@ -156,6 +159,7 @@ export class IncomingTransfer extends Events<IncomingEvents> {
     if (state.at !== "receiving") return;
     if (!equal(digest, block.digest)) {
       state.lane.release(block);
+      this.#credit(state.lane);
       return this.#again(block);
     }
     // The sink may keep the bytes until its promise resolves; the ledger counts what is written.
@@ -163,8 +167,14 @@ export class IncomingTransfer extends Events<IncomingEvents> {
     if (this.#now() === "over") return;
     this.#guard(() => state.ledger.add(block.file, block.block, digest, block.bytes.length));
     state.lane.release(block);
+    this.#credit(state.lane);
     this.#report();
     this.#settleIfWhole();
+  }
+
+  #credit(lane: LaneReader): void {
+    const bytes = lane.credit();
+    if (bytes !== undefined && this.control.open) this.#say({ type: "credit", bytes });
   }
 
   #again({ file, block }: Block): void {

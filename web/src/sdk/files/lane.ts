@@ -23,6 +23,10 @@ const LAST = 0x8000_0000;
 const LEAST_PIECE = 1024;
 /** Buffers kept for blocks to come: about as many as are being hashed and written. */
 const MOST_SPARE = 4;
+/** What a sender may have on its way to the disk: 160 MB a second at 100 ms. */
+const WINDOW = 16 * 1024 * 1024;
+/** At least so many blocks: one that is not complete counts as long as it is not, and must never close the window. */
+const WINDOW_BLOCKS = 4;
 
 /** Cuts blocks into messages; small blocks share one. */
 export class LaneWriter {
@@ -76,21 +80,34 @@ interface Open {
   filled: number;
 }
 
-/** Puts blocks together. Buffers of blocks are used again once they are given back. */
+/**
+ * Puts blocks together. Buffers of blocks are used again once they are given back. Nothing makes a channel of a browser
+ * wait for a slow disk, so the sender has to: it is told a window, and credit for what is not held any more.
+ */
 export class LaneReader {
+  /** For `accept`. */
+  readonly window: number;
   #open: Open | undefined;
   /** Blocks that began and were not given back: the ledger does not have them yet, and still they must not come again. */
   readonly #inFlight = new Set<string>();
   readonly #spare: ArrayBuffer[] = [];
+  /** Bytes of messages, of data in them that were not given back, and the last credit. */
+  #received = 0;
+  #held = 0;
+  #credited = 0;
 
   constructor(
     private readonly blockSize: number,
     private readonly ledger: Pick<Ledger, "blockLength" | "has" | "open">,
-  ) {}
+  ) {
+    this.window = Math.max(WINDOW, WINDOW_BLOCKS * blockSize);
+  }
 
   /** Reads one message and returns the blocks that it made whole. @throws Malformed */
   read(message: ArrayBuffer): Block[] {
     if (message.byteLength > LONGEST_MESSAGE) throw new Malformed("lane message too long");
+    this.#received += message.byteLength;
+    if (this.#received - this.#credited > this.window) throw new Malformed("more came than the window allows");
     const view = new DataView(message);
     const whole: Block[] = [];
     let at = 0;
@@ -104,6 +121,7 @@ export class LaneReader {
       const open = this.#expect(view.getUint32(at), view.getUint32(at + 4), view.getUint32(at + 8), length);
       open.bytes.set(new Uint8Array(message, at + HEADER, length), open.filled);
       open.filled += length;
+      this.#held += length;
       const full = open.filled === open.bytes.length;
       if (last !== full && !(last && this.ledger.open)) throw new Malformed("block has another length");
       if (last) whole.push(this.#close(open, new Uint8Array(message.slice(end - DIGEST, end))));
@@ -115,7 +133,16 @@ export class LaneReader {
   /** Takes back a block that the ledger has, or that was damaged and may therefore come again. */
   release({ file, block, bytes }: Block): void {
     this.#inFlight.delete(keyOf(file, block));
+    this.#held -= bytes.length;
     if (bytes.buffer.byteLength === this.blockSize && this.#spare.length < MOST_SPARE) this.#spare.push(bytes.buffer);
+  }
+
+  /** What to tell the sender that was taken, once it is much more than last time. */
+  credit(): number | undefined {
+    const taken = this.#received - this.#held;
+    if (taken - this.#credited < this.window / 8) return undefined;
+    this.#credited = taken;
+    return taken;
   }
 
   #expect(file: number, block: number, offset: number, length: number): Open {
