@@ -258,7 +258,7 @@ for (const at of ["open", "write", "finish"] as const) {
     const sink = new FailingSink(at, new DOMException("full", "QuotaExceededError"));
     await transfer.accept(sink).catch(() => undefined);
     assert.deepEqual((await ended).map(({ code }) => code), ["storage", "storage"]);
-    assert.equal(sink.aborted, at !== "open");
+    assert.ok(sink.aborted);
   });
 }
 

@@ -78,6 +78,7 @@ export class IncomingTransfer extends Events<IncomingEvents> {
     } catch (error) {
       const failure = asFailure(error, "storage");
       this.#cancel("io", failure);
+      await sink.abort().catch(() => undefined);
       throw failure;
     }
     // It may have been cancelled while the sink was opened.

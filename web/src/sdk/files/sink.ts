@@ -16,7 +16,7 @@ export interface Sink {
   write(file: number, offset: number, bytes: Uint8Array<ArrayBuffer>): Promise<void>;
   /** Called once, when all files are whole and verified. */
   finish(): Promise<Delivery>;
-  /** Removes what was written. */
+  /** Removes what was made, also by an `open` that failed. */
   abort(): Promise<void>;
 }
 
