@@ -153,6 +153,9 @@ pub(super) struct Resuming {
     out_path: PathBuf,
     manifest: Arc<Manifest>,
     kept: Kept,
+    /// What is not to be gone on with now, but is good until something else is written in its place: a sender
+    /// may say that everything has changed and send nothing.
+    spare: Kept,
     /// Paths of files that are not what they were.
     changed: Vec<String>,
 }
@@ -169,6 +172,7 @@ impl Resuming {
             out_path: out_path.to_owned(),
             manifest,
             kept: found.kept,
+            spare: Kept::default(),
             changed,
         }
     }
@@ -219,9 +223,12 @@ impl Resuming {
     }
 
     fn forget(&mut self, range: Range) {
-        if !self.kept.remove(range) {
+        let gone = self.kept.remove(range);
+        if gone.is_empty() {
             return;
         }
+        gone.into_iter()
+            .for_each(|(id, digest)| self.spare.insert(id, digest));
         let path = self.manifest.entries()[range.file as usize].path.as_str();
         // Ranges come in order, so this is enough not to name a file twice.
         if self.changed.last().is_none_or(|last| last != path) {
@@ -262,8 +269,8 @@ impl Resuming {
         Ok(())
     }
 
-    /// Reads every kept block, forgets those that are not what they should be, and gives the others
-    /// to `good`.
+    /// Reads every kept block, forgets those that are not what they should be, puts those aside that cannot be
+    /// read now, and gives the others to `good`.
     fn check(
         &mut self,
         mut good: impl FnMut(BlockId, Digest) -> Result<(), Stop>,
@@ -285,15 +292,27 @@ impl Resuming {
                     }
                     Err(error) => Err(io::Error::from(error.kind())),
                 };
-                if read.is_ok_and(|read| read == digest) {
-                    good(id, digest)?;
-                } else {
-                    tracing::info!(file, block, "a block of the journal is not on disk");
-                    self.kept.remove(Range {
-                        file,
-                        from: block,
-                        count: 1,
-                    });
+                let unreadable = match read {
+                    Ok(read) if read == digest => {
+                        good(id, digest)?;
+                        continue;
+                    }
+                    Ok(_) => false,
+                    Err(error) => !is_missing(&error),
+                };
+                tracing::info!(
+                    file,
+                    block,
+                    unreadable,
+                    "a block of the journal is not on disk"
+                );
+                self.kept.remove(Range {
+                    file,
+                    from: block,
+                    count: 1,
+                });
+                if unreadable {
+                    self.spare.insert(id, digest);
                 }
             }
         }
@@ -313,21 +332,29 @@ impl Resuming {
         Ok(file)
     }
 
-    /// What is left is where the transfer goes on from.
-    fn begin(mut self) -> Result<(Staging, Kept), TransferError> {
-        if self.kept.is_empty() {
-            self.area.discard();
-        }
-        let bytes = self.kept.bytes(&self.manifest);
-        let (encoder, journal) = Encoder::begin(&self.manifest, &self.kept);
+    /// What is kept is where the transfer goes on from. The journal also speaks of what is spare, until a later
+    /// frame says what was written there; what was half written fails its digest when it is taken up.
+    fn begin(self) -> Result<(Staging, Kept), TransferError> {
+        let blocks = self.kept.iter().chain(self.spare.iter());
+        let (encoder, journal) = Encoder::begin(&self.manifest, blocks);
+        let bytes = self.kept.bytes(&self.manifest) + self.spare.bytes(&self.manifest);
+        let again = self.spare.iter().map(|(id, _)| id).collect();
         let begin = self
             .area
             .replace_journal(&journal)
-            .and_then(|journal| Syncer::start(journal, encoder, bytes));
+            .and_then(|journal| Syncer::start(journal, encoder, (bytes, again)));
         let syncer = begin.map_err(|e| TransferError::io(&self.out_path, e))?;
         let staging = Staging::new(&self.out_path, self.area, self.manifest, syncer);
         Ok((staging, self.kept))
     }
+}
+
+/// Whether a block is not there, rather than out of reach for now.
+fn is_missing(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof
+    )
 }
 
 fn join(parent: &str, name: &str) -> String {

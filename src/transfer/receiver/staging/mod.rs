@@ -22,7 +22,6 @@ use super::syncer::{Syncer, Targets};
 use crate::transfer::digest::Digest;
 use crate::transfer::error::TransferError;
 use crate::transfer::holes::make_hole;
-use crate::transfer::kept::Kept;
 use crate::transfer::label::TransferId;
 use crate::transfer::manifest::{Entry, Manifest};
 use crate::transfer::safe_path::STAGING;
@@ -60,7 +59,7 @@ struct OpenFile {
     position: u64,
 }
 
-/// What stays on disk of a transfer that did not end well.
+/// What stays on disk of a transfer that did not end well; nothing if it has no bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Left {
     pub(super) id: TransferId,
@@ -76,9 +75,9 @@ impl Staging {
     ) -> Result<Self, TransferError> {
         let create = || -> io::Result<(Area, Syncer)> {
             let area = Area::create(out)?;
-            let (encoder, bytes) = Encoder::begin(&manifest, &Kept::default());
+            let (encoder, bytes) = Encoder::begin(&manifest, std::iter::empty());
             let journal = area.begin_journal(&bytes)?;
-            Ok((area, Syncer::start(journal, encoder, 0)?))
+            Ok((area, Syncer::start(journal, encoder, Default::default())?))
         };
         match create() {
             Ok((area, syncer)) => Ok(Self::new(out_path, area, manifest, syncer)),
@@ -139,7 +138,7 @@ impl Staging {
 
     /// The transfer ends early: makes durable what was verified, and keeps it unless there is
     /// nothing.
-    pub(super) fn end(mut self) -> Option<Left> {
+    pub(super) fn end(mut self) -> Left {
         let flush = |staging: &mut Self| -> io::Result<()> {
             staging.syncer.wait()?;
             if staging.syncer.has_pending() {
@@ -148,19 +147,21 @@ impl Staging {
             }
             Ok(())
         };
-        if self.manifest.is_stream() {
+        let bytes = if self.manifest.is_stream() {
             // It will not come again.
-            return None;
+            0
+        } else {
+            if let Err(error) = flush(&mut self) {
+                tracing::info!(%error, "not everything that was received is kept");
+            }
+            self.syncer.synced()
+        };
+        match bytes {
+            0 => self.area.discard(),
+            _ => self.area.keep(),
         }
-        if let Err(error) = flush(&mut self) {
-            tracing::info!(%error, "not everything that was received is kept");
-        }
-        let bytes = self.syncer.synced();
-        (bytes > 0).then(|| {
-            self.area.keep();
-            let id = self.area.id().clone();
-            Left { id, bytes }
-        })
+        let id = self.area.id().clone();
+        Left { id, bytes }
     }
 
     /// Everything is in place: what is left here is of no use.
