@@ -279,7 +279,8 @@ async fn a_tree_in_which_some_files_changed() {
     receiver.result.unwrap_err();
     let at = |name: &str| from.path().join("d").join(name);
     write(at("small/0"), "another content").unwrap();
-    fs::remove_file(at("small/er/1")).unwrap();
+    // The last of all, of which nothing came.
+    fs::remove_file(at("small/er/9")).unwrap();
     write(at("added"), noise(100_000, 77)).unwrap();
     fs::remove_file(at("none")).unwrap();
     create_dir_all(at("none/is/a/directory")).unwrap();
@@ -287,6 +288,39 @@ async fn a_tree_in_which_some_files_changed() {
     assert!(receiver.result.unwrap().resumed > 16 * MIB);
     sender.result.unwrap();
     assert_eq!(snapshot(&out), snapshot(from.path()));
+}
+
+/// What an offer leaves out may be wanted the next time.
+#[tokio::test]
+async fn what_is_not_offered_this_time_stays() {
+    let from = tempdir().unwrap();
+    let at = |name: &str| from.path().join("d").join(name);
+    create_dir_all(from.path().join("d")).unwrap();
+    write(at("one.raw"), noise(3 << 20, 1)).unwrap();
+    write(at("two"), noise(5 << 20, 2)).unwrap();
+    let paths = [from.path().join("d")];
+    let (_parent, out) = place();
+    let (_, _, receiver) = attempt(&paths, &out, 6 * MIB).await;
+    receiver.result.unwrap_err();
+    let earlier = kept(&out);
+    assert!(earlier[0].1 >= 3 * MIB, "{earlier:?}");
+
+    let aside = from.path().join("aside");
+    fs::rename(at("one.raw"), &aside).unwrap();
+    for most in [MIB, u64::MAX] {
+        let (_, _, receiver) = attempt(&paths, &out, most).await;
+        assert!(kept(&out).contains(&earlier[0]), "{most}");
+        if most == u64::MAX {
+            assert!(receiver.result.unwrap().resumed < 5 * MIB);
+        }
+    }
+    assert_eq!(kept(&out), earlier);
+    fs::remove_dir_all(out.join("d")).unwrap();
+
+    fs::rename(&aside, at("one.raw")).unwrap();
+    let (_, _, receiver) = attempt(&paths, &out, u64::MAX).await;
+    assert_eq!(receiver.result.unwrap().resumed, earlier[0].1);
+    assert_eq!(snapshot(&out.join("d")), snapshot(&from.path().join("d")));
 }
 
 /// A sender that knows nothing of this works as before, and what is kept stays.

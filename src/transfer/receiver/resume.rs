@@ -2,7 +2,8 @@
 //! still has.
 //!
 //! A transfer is taken up again if it has the same names at the top, the same block size, and a file
-//! of the same path, size and time of which something is on disk. The journal is believed only as
+//! of the same path, size and time of which something is on disk. One that has something of a file that is not
+//! offered now, because the sender leaves it out this time, stays as it is. The journal is believed only as
 //! far as the disk agrees: every block is read and hashed again. What does not belong there is taken
 //! away before, so that nothing but what was received can be moved into place.
 
@@ -90,7 +91,10 @@ pub(super) fn search(out: &Dir, manifest: &Manifest) -> Search {
             }
             continue;
         }
-        let (kept, changed) = translate(&replay.manifest, &replay.kept, manifest);
+        let Some((kept, changed)) = translate(&replay.manifest, &replay.kept, manifest) else {
+            tracing::info!(%id, "an unfinished transfer has more than what is offered: it stays");
+            continue;
+        };
         let bytes = kept.bytes(manifest);
         if bytes > most {
             most = bytes;
@@ -117,8 +121,9 @@ pub(super) fn same_transfer(one: &Manifest, other: &Manifest) -> bool {
 }
 
 /// The blocks of files that are the same in both manifests, in the numbers of the new one, and the
-/// files that are not the same.
-fn translate(old: &Manifest, kept: &Kept, new: &Manifest) -> (Kept, Vec<String>) {
+/// files that are not the same: their old blocks are of no use to anybody. `None` if something is kept of a
+/// file that the new one does not list, and so may still be wanted.
+fn translate(old: &Manifest, kept: &Kept, new: &Manifest) -> Option<(Kept, Vec<String>)> {
     let numbers: HashMap<&str, u32> = (0..)
         .zip(new.entries())
         .map(|(number, entry)| (entry.path.as_str(), number))
@@ -127,9 +132,7 @@ fn translate(old: &Manifest, kept: &Kept, new: &Manifest) -> (Kept, Vec<String>)
     let mut changed = Vec::new();
     for file in kept.files() {
         let before = &old.entries()[file as usize];
-        let Some(&number) = numbers.get(before.path.as_str()) else {
-            continue;
-        };
+        let number = *numbers.get(before.path.as_str())?;
         let now = &new.entries()[number as usize];
         if (before.kind, before.mtime) != (now.kind, now.mtime) {
             changed.push(now.path.as_str().to_owned());
@@ -143,7 +146,7 @@ fn translate(old: &Manifest, kept: &Kept, new: &Manifest) -> (Kept, Vec<String>)
             translated.insert(id, digest);
         }
     }
-    (translated, changed)
+    Some((translated, changed))
 }
 
 /// An unfinished transfer, while both sides find out what of it is good.
