@@ -342,12 +342,14 @@ impl Resuming {
         let (encoder, journal) = Encoder::begin(&self.manifest, blocks);
         let bytes = self.kept.bytes(&self.manifest) + self.spare.bytes(&self.manifest);
         let again = self.spare.iter().map(|(id, _)| id).collect();
-        let begin = self
-            .area
-            .replace_journal(&journal)
-            .and_then(|journal| Syncer::start(journal, encoder, (bytes, again)));
-        let syncer = begin.map_err(|e| TransferError::io(&self.out_path, e))?;
-        let staging = Staging::new(&self.out_path, self.area, self.manifest, syncer);
+        let begin = || {
+            let allowed = self.area.allowed()?;
+            let journal = self.area.replace_journal(&journal)?;
+            io::Result::Ok((Syncer::start(journal, encoder, (bytes, again))?, allowed))
+        };
+        let (syncer, allowed) = begin().map_err(|e| TransferError::io(&self.out_path, e))?;
+        let (area, manifest) = (self.area, self.manifest);
+        let staging = Staging::new(&self.out_path, area, manifest, syncer, Some(allowed));
         Ok((staging, self.kept))
     }
 }

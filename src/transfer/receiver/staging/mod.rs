@@ -15,7 +15,7 @@ use std::time::Instant;
 use cap_fs_ext::{DirExt as _, FollowSymlinks, OpenOptionsFollowExt as _};
 use cap_std::fs::{Dir, OpenOptions};
 
-use super::area::{Area, builder};
+use super::area::Area;
 use super::disk;
 use super::journal::Encoder;
 use super::syncer::{Syncer, Targets};
@@ -26,7 +26,7 @@ use crate::transfer::label::TransferId;
 use crate::transfer::manifest::{Entry, Manifest};
 use crate::transfer::safe_path::STAGING;
 use crate::transfer::sender::BlockId;
-use entries::{ancestors, directories_by_depth, make_directory, options, restrict, system_time};
+use entries::{ancestors, directories_by_depth, finish_mode, make_directory, options, system_time};
 use unsynced::{GROUP_ONE_BY_ONE, Unsynced};
 
 /// Up to this many entries are synced one by one; beyond, one `syncfs` is cheaper, though it also
@@ -46,6 +46,8 @@ pub(super) struct Staging {
     area: Area,
     syncer: Syncer,
     unsynced: Unsynced,
+    /// Bits of modes that the umask leaves, if some of what is there was not made in this run.
+    allowed: Option<u16>,
     /// The directory that was written to last: the files of one come together.
     parent: Option<(String, Dir)>,
     /// The file that is being written.
@@ -80,17 +82,19 @@ impl Staging {
             Ok((area, Syncer::start(journal, encoder, Default::default())?))
         };
         match create() {
-            Ok((area, syncer)) => Ok(Self::new(out_path, area, manifest, syncer)),
+            Ok((area, syncer)) => Ok(Self::new(out_path, area, manifest, syncer, None)),
             Err(error) => Err(failure(out_path, STAGING, &manifest, error)),
         }
     }
 
-    /// Goes on in one that is there.
+    /// Goes on in one that is there, of which some was perhaps not made in this run; then the umask leaves the
+    /// `allowed` bits of modes.
     pub(super) fn new(
         out_path: &Path,
         area: Area,
         manifest: Arc<Manifest>,
         syncer: Syncer,
+        allowed: Option<u16>,
     ) -> Self {
         Self {
             manifest,
@@ -98,6 +102,7 @@ impl Staging {
             area,
             syncer,
             unsynced: Unsynced::default(),
+            allowed,
             parent: None,
             open: None,
         }
@@ -212,10 +217,10 @@ impl Staging {
         for entry in directories_by_depth(&manifest) {
             let mode = entry.mode.unwrap_or(DEFAULT_DIRECTORY);
             // The owner keeps access: what was received can be completed, moved and removed.
-            let builder = builder(mode | 0o700);
+            let (mode, allowed) = (mode | 0o700, self.allowed);
             let made = self
                 .parent_of(entry)
-                .and_then(|(parent, name)| make_directory(parent, name, &builder));
+                .and_then(|(parent, name)| make_directory(parent, name, mode, allowed));
             self.unsynced.made_in(entry.path.split().0);
             self.check(entry, made)?;
         }
@@ -279,7 +284,7 @@ impl Staging {
     pub(super) fn finish_file(&mut self, index: u32) -> Result<(), TransferError> {
         let manifest = self.manifest.clone();
         let entry = &manifest.entries()[index as usize];
-        let one_by_one = self.syncs_one_by_one();
+        let (one_by_one, allowed) = (self.syncs_one_by_one(), self.allowed);
         let finished = self.open_file(index, entry).and_then(|open| {
             if open.file.metadata()?.len() < entry.size() {
                 open.file.set_len(entry.size())?;
@@ -287,7 +292,7 @@ impl Staging {
             if let Some(time) = entry.mtime.and_then(system_time) {
                 open.file.set_modified(time)?;
             }
-            restrict(&open.file, entry.mode.unwrap_or(DEFAULT_FILE))?;
+            finish_mode(&open.file, entry.mode.unwrap_or(DEFAULT_FILE), allowed)?;
             if one_by_one {
                 open.file.sync_all()
             } else {
