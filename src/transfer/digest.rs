@@ -125,23 +125,36 @@ pub(super) fn digest_of_range(
 pub(super) struct FileDigest {
     hasher: Sha256,
     next: u32,
-    /// Blocks that came before block `next`: none on a single lane, but for those after a damaged
-    /// one.
-    early: BTreeMap<u32, Digest>,
+    /// Blocks that came before block `next`, by the first of each run: none on a single lane, but for those
+    /// after a damaged one.
+    early: BTreeMap<u32, Run>,
+}
+
+/// Blocks without a gap that are the same: a few words of the sender's stand for millions that are zeros.
+#[derive(Debug)]
+struct Run {
+    count: u32,
+    digest: Digest,
 }
 
 impl FileDigest {
     /// Whether this block was added.
     pub(super) fn contains(&self, block: u32) -> bool {
-        block < self.next || self.early.contains_key(&block)
+        let before = self.early.range(..=block).next_back();
+        block < self.next || before.is_some_and(|(from, run)| block - from < run.count)
     }
 
     /// Adds a block that is not in yet.
     pub(super) fn add(&mut self, block: u32, digest: Digest) {
-        self.early.insert(block, digest);
-        while let Some(digest) = self.early.remove(&self.next) {
-            self.hasher.update(digest.0);
-            self.next += 1;
+        match self.early.range_mut(..block).next_back() {
+            Some((from, run)) if from + run.count == block && run.digest == digest => {
+                run.count += 1;
+            }
+            _ => drop(self.early.insert(block, Run { count: 1, digest })),
+        }
+        while let Some(Run { count, digest }) = self.early.remove(&self.next) {
+            (0..count).for_each(|_| self.hasher.update(digest.0));
+            self.next += count;
         }
     }
 
@@ -214,6 +227,28 @@ mod tests {
         assert_eq!(file.complete_to(), 5);
         assert_eq!(file.finish(), Digest::of(&joined));
         assert_eq!(FileDigest::default().finish(), Digest::of(b""));
+    }
+
+    #[test]
+    fn early_blocks_that_are_the_same_take_no_room() {
+        let (first, zeros, last) = (Digest::of(b"1"), Digest::of(b"0"), Digest::of(b"9"));
+        let count = 100_000;
+        let mut joined = first.0.to_vec();
+        (1..count).for_each(|_| joined.extend(zeros.0));
+        joined.extend(last.0);
+        let mut file = FileDigest::default();
+        file.add(count, last);
+        for block in 1..count {
+            assert!(!file.contains(block));
+            file.add(block, zeros);
+        }
+        assert_eq!(file.early.len(), 2);
+        let there = [1, count - 1, count].map(|block| file.contains(block));
+        assert_eq!((there, file.contains(0)), ([true; 3], false));
+        assert!(!file.contains(count + 1) && !file.contains(u32::MAX));
+        file.add(0, first);
+        assert_eq!((file.complete_to(), file.early.len()), (count + 1, 0));
+        assert_eq!(file.finish(), Digest::of(&joined));
     }
 
     #[test]

@@ -85,10 +85,10 @@ impl Kept {
         self.0.get(&id).copied()
     }
 
-    /// Takes out what another side does not have any more; whether there was any of it.
-    pub(super) fn remove(&mut self, range: Range) -> bool {
+    /// Takes out what is there of these blocks.
+    pub(super) fn remove(&mut self, range: Range) -> Vec<(BlockId, Digest)> {
         let Some(more) = range.count.checked_sub(1) else {
-            return false;
+            return Vec::new();
         };
         let id = |block| BlockId {
             file: range.file,
@@ -98,11 +98,11 @@ impl Kept {
         let gone = self
             .0
             .range(id(range.from)..=id(range.from.saturating_add(more)));
-        let gone: Vec<BlockId> = gone.map(|(id, _)| *id).collect();
-        for id in &gone {
+        let gone: Vec<(BlockId, Digest)> = gone.map(|(id, digest)| (*id, *digest)).collect();
+        for (id, _) in &gone {
             self.0.remove(id);
         }
-        !gone.is_empty()
+        gone
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use peerline::transfer::{Code, DiscardError, Event, PartialState, discard, partials};
+use peerline::transfer::{
+    Code, Digest, DiscardError, Event, PartialState, TransferId, discard, partials,
+};
 use proptest::prelude::*;
 use tempfile::{TempDir, tempdir};
 
@@ -88,11 +90,7 @@ async fn cut_and_resumed(cuts: &[u64]) {
             break;
         }
         assert!(in_place(&out).is_empty());
-        let left = receiver.events.iter().find_map(|event| match event {
-            Event::Kept(left) => Some((left.id.clone(), left.bytes)),
-            _ => None,
-        });
-        assert_eq!(kept(&out), Vec::from_iter(left));
+        assert_eq!(kept(&out), said_kept(&receiver));
     }
     if !out.join("d").exists() {
         let (sent, sender, receiver) = attempt(&paths, &out, u64::MAX).await;
@@ -135,6 +133,10 @@ async fn half() -> (TempDir, PathBuf, TempDir, PathBuf) {
     (from, file, parent, out)
 }
 
+fn digest(path: &Path) -> Digest {
+    Digest::of(&fs::read(path).unwrap())
+}
+
 fn modified(path: &Path) -> SystemTime {
     fs::metadata(path).unwrap().modified().unwrap()
 }
@@ -159,6 +161,87 @@ async fn a_source_with_other_bytes_under_the_same_size_and_time_is_not_mixed() {
     assert_eq!(receiver.result.unwrap().resumed, before - MIB);
     sender.result.unwrap();
     assert_eq!(snapshot(&out), snapshot(from.path()));
+}
+
+/// What the receiver said stays, as [`kept`] shows it.
+fn said_kept(side: &Side) -> Vec<(TransferId, u64)> {
+    let left = side.events.iter().filter_map(|event| match event {
+        Event::Kept(left) => Some((left.id.clone(), left.bytes)),
+        _ => None,
+    });
+    left.collect()
+}
+
+#[tokio::test]
+async fn a_source_that_cannot_be_compared_costs_nothing() {
+    type Harm = fn(&Path);
+    let later =
+        |file: &Path| set_modified(file, modified(file) + std::time::Duration::from_secs(9));
+    let rows: [(&str, Code, Harm); 3] = [
+        ("touched", Code::SourceChanged, later),
+        ("gone", Code::SourceChanged, |file| {
+            fs::rename(file, file.with_extension("away")).unwrap();
+        }),
+        ("cut short", Code::SourceChanged, |file| {
+            let all = fs::read(file).unwrap();
+            write(file.with_extension("away"), all).unwrap();
+            let short = fs::File::options().write(true).open(file).unwrap();
+            short.set_len(1).unwrap();
+        }),
+    ];
+    for (name, code, harm) in rows {
+        let (_from, file, _parent, out) = half().await;
+        let (time, earlier) = (modified(&file), kept(&out));
+        // The offer is made of what was scanned, so this comes between the scan and the comparison.
+        let on_control = |text: String| {
+            if text.contains(r#""type":"offer""#) {
+                harm(&file);
+            }
+            text
+        };
+        let paths = std::slice::from_ref(&file);
+        let (sender, receiver) = relayed_transfer(paths, options(&out), Some, on_control).await;
+        assert_eq!(sender.result.unwrap_err().code(), code, "{name}");
+        assert!(changed(&sender).is_empty(), "{name}");
+        assert_eq!(kept(&out), earlier, "{name}");
+        assert_eq!(said_kept(&receiver), earlier, "{name}");
+        assert_eq!(receiver.result.unwrap_err().code(), code, "{name}");
+
+        let away = file.with_extension("away");
+        if away.exists() {
+            fs::rename(away, &file).unwrap();
+        }
+        set_modified(&file, time);
+        let (_, _, receiver) = attempt(paths, &out, u64::MAX).await;
+        assert_eq!(receiver.result.unwrap().resumed, earlier[0].1, "{name}");
+        assert_eq!(digest(&out.join("file")), digest(&file), "{name}");
+    }
+}
+
+/// Whatever a sender says of what is kept, only what it sends takes its place.
+#[tokio::test]
+async fn what_is_called_changed_stays_until_it_is_written_again() {
+    for most in [0, MIB + 4096, 3 * MIB + 4096] {
+        let (_from, file, _parent, out) = half().await;
+        let (time, earlier, content) = (modified(&file), kept(&out), fs::read(&file).unwrap());
+        write(&file, noise(8 << 20, 2)).unwrap();
+        set_modified(&file, time);
+        let paths = std::slice::from_ref(&file);
+        let (_, sender, receiver) = attempt(paths, &out, most).await;
+        assert_eq!(changed(&sender), ["file"], "{most}");
+        assert_eq!((resumed(&sender), resumed(&receiver)), (0, 0), "{most}");
+        assert_eq!(receiver.result.as_ref().unwrap_err().code(), Code::Closed);
+        assert_eq!(kept(&out), earlier, "{most}");
+        assert_eq!(said_kept(&receiver), earlier, "{most}");
+
+        write(&file, content).unwrap();
+        set_modified(&file, time);
+        let (_, _, receiver) = attempt(paths, &out, u64::MAX).await;
+        let overwritten = most.div_ceil(MIB) * MIB;
+        let resumed = receiver.result.unwrap().resumed;
+        assert!(resumed + overwritten >= earlier[0].1, "{most}: {resumed}");
+        assert_eq!(digest(&out.join("file")), digest(&file), "{most}");
+    }
 }
 
 #[tokio::test]
@@ -196,7 +279,8 @@ async fn a_tree_in_which_some_files_changed() {
     receiver.result.unwrap_err();
     let at = |name: &str| from.path().join("d").join(name);
     write(at("small/0"), "another content").unwrap();
-    fs::remove_file(at("small/er/1")).unwrap();
+    // The last of all, of which nothing came.
+    fs::remove_file(at("small/er/9")).unwrap();
     write(at("added"), noise(100_000, 77)).unwrap();
     fs::remove_file(at("none")).unwrap();
     create_dir_all(at("none/is/a/directory")).unwrap();
@@ -204,6 +288,39 @@ async fn a_tree_in_which_some_files_changed() {
     assert!(receiver.result.unwrap().resumed > 16 * MIB);
     sender.result.unwrap();
     assert_eq!(snapshot(&out), snapshot(from.path()));
+}
+
+/// What an offer leaves out may be wanted the next time.
+#[tokio::test]
+async fn what_is_not_offered_this_time_stays() {
+    let from = tempdir().unwrap();
+    let at = |name: &str| from.path().join("d").join(name);
+    create_dir_all(from.path().join("d")).unwrap();
+    write(at("one.raw"), noise(3 << 20, 1)).unwrap();
+    write(at("two"), noise(5 << 20, 2)).unwrap();
+    let paths = [from.path().join("d")];
+    let (_parent, out) = place();
+    let (_, _, receiver) = attempt(&paths, &out, 6 * MIB).await;
+    receiver.result.unwrap_err();
+    let earlier = kept(&out);
+    assert!(earlier[0].1 >= 3 * MIB, "{earlier:?}");
+
+    let aside = from.path().join("aside");
+    fs::rename(at("one.raw"), &aside).unwrap();
+    for most in [MIB, u64::MAX] {
+        let (_, _, receiver) = attempt(&paths, &out, most).await;
+        assert!(kept(&out).contains(&earlier[0]), "{most}");
+        if most == u64::MAX {
+            assert!(receiver.result.unwrap().resumed < 5 * MIB);
+        }
+    }
+    assert_eq!(kept(&out), earlier);
+    fs::remove_dir_all(out.join("d")).unwrap();
+
+    fs::rename(&aside, at("one.raw")).unwrap();
+    let (_, _, receiver) = attempt(&paths, &out, u64::MAX).await;
+    assert_eq!(receiver.result.unwrap().resumed, earlier[0].1);
+    assert_eq!(snapshot(&out.join("d")), snapshot(&from.path().join("d")));
 }
 
 /// A sender that knows nothing of this works as before, and what is kept stays.

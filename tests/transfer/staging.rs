@@ -249,6 +249,39 @@ async fn modes_that_forbid_to_go_on() {
     assert_eq!((mode("one") & 0o177, mode("two") & 0o333), (0, 0));
 }
 
+/// The modes of this offer count, not those of the attempt before it.
+#[cfg(unix)]
+#[tokio::test]
+async fn modes_that_changed_in_between() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let set = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let modes = |d: &Path| {
+        ["", "one", "two"].map(|name| {
+            let metadata = fs::metadata(d.join(name)).unwrap();
+            metadata.permissions().mode() & 0o777
+        })
+    };
+    for [d, one, two] in [
+        [0o700, 0o600, 0o600],
+        [0o755, 0o755, 0o644],
+        [0o750, 0o400, 0o664],
+    ] {
+        let mut kept = Kept::sent_with(|file| set(file, 0o640)).await;
+        let from = kept.from.path().join("d");
+        for (name, mode) in [("one", one), ("two", two), ("", d)] {
+            set(&from.join(name), mode);
+        }
+        assert!(kept.attempt(usize::MAX).await.unwrap() >= 3 * MIB);
+        // As they would have arrived at once.
+        let (_parent, out) = place();
+        let (_, whole) = transfer(std::slice::from_ref(&from), options(&out)).await;
+        whole.result.unwrap();
+        assert_eq!(modes(&kept.out.join("d")), modes(&out.join("d")));
+    }
+}
+
 #[tokio::test]
 async fn what_cannot_be_used_is_listed_and_can_be_discarded() {
     let kept = Kept::new().await;

@@ -73,7 +73,7 @@ test("a file goes through and both sides hold one digest", async () => {
 });
 
 /** A receiver that has something already: it tells, and takes what comes then. */
-async function receiverThatHas(have: readonly object[]): Promise<{ told: string[]; blocks: number[]; outgoing: OutgoingTransfer }> {
+async function receiverThatHas(have: readonly object[], source = file()): Promise<{ told: string[]; blocks: number[]; outgoing: OutgoingTransfer }> {
   const told: string[] = [];
   const blocks: number[] = [];
   let answered: () => void = () => undefined;
@@ -94,7 +94,7 @@ async function receiverThatHas(have: readonly object[]): Promise<{ told: string[
       return ours;
     },
   };
-  const outgoing = OutgoingTransfer.start(session as unknown as Session, sourceOfFiles([file()]));
+  const outgoing = OutgoingTransfer.start(session as unknown as Session, sourceOfFiles([source]));
   await end;
   return { told, blocks: [...new Set(blocks)], outgoing };
 }
@@ -112,6 +112,14 @@ test("what a receiver has and we still have is not sent again", async () => {
   assert.deepEqual(blocks, [2]);
   const { told: plain } = await receiverThatHas([{ type: "have", blocks: [], last: true }]);
   assert.equal(told.at(-1), plain.at(-1), "the same digest as of a whole transfer");
+});
+
+test("a source that cannot be read is not called changed", async () => {
+  const unreadable = file();
+  Object.defineProperty(unreadable, "slice", { value: () => ({ arrayBuffer: () => Promise.reject(new DOMException("gone", "NotReadableError")) }) });
+  const { told } = await receiverThatHas([{ type: "have", blocks: [{ file: 0, from: 0, digests: await digestsOf(0, 1) }], last: true }], unreadable);
+  const [answer, ...more] = told.slice(2).map((text) => JSON.parse(text) as Record<string, unknown>);
+  assert.deepEqual([answer?.["type"], answer?.["code"], more.length], ["cancel", "source-changed", 0]);
 });
 
 test("a receiver that has what cannot be is refused", async () => {

@@ -18,6 +18,7 @@ const LOCK: &str = "lock";
 const JOURNAL: &str = "journal";
 const NEW_JOURNAL: &str = "journal.new";
 const TREE: &str = "tree";
+const PROBE: &str = "probe";
 
 /// How often another transfer that ends may take the directory away while this one begins.
 const AREA_ATTEMPTS: usize = 16;
@@ -189,6 +190,32 @@ impl Area {
         self.own.rename(NEW_JOURNAL, &self.own, JOURNAL)?;
         disk::sync_dir(&self.own)?;
         Ok(file)
+    }
+
+    /// The bits of a mode that the umask leaves. Asking for it would mean to change it for a moment, for all
+    /// threads; so a file is made that wants all of them.
+    #[cfg(unix)]
+    pub(super) fn allowed(&self) -> io::Result<u16> {
+        use cap_std::fs::{OpenOptionsExt as _, PermissionsExt as _};
+        match self.own.remove_file(PROBE) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut options = options();
+        options.write(true).create_new(true).mode(0o777);
+        let mode = self
+            .own
+            .open_with(PROBE, &options)?
+            .metadata()?
+            .permissions()
+            .mode();
+        self.own.remove_file(PROBE)?;
+        Ok((mode & 0o777) as u16)
+    }
+
+    #[cfg(not(unix))]
+    pub(super) fn allowed(&self) -> io::Result<u16> {
+        Ok(0o777)
     }
 
     /// The directories that must be synced for this one to be found again.

@@ -57,8 +57,11 @@ pub(super) struct Encoder {
 }
 
 impl Encoder {
-    /// A new journal for `manifest`, which says that `kept` is on disk.
-    pub(super) fn begin(manifest: &Manifest, kept: &Kept) -> (Self, Vec<u8>) {
+    /// A new journal for `manifest`, which says that `blocks` are on disk.
+    pub(super) fn begin(
+        manifest: &Manifest,
+        blocks: impl Iterator<Item = (BlockId, Digest)>,
+    ) -> (Self, Vec<u8>) {
         let mut encoder = Self {
             check: check_of(&[MAGIC]),
         };
@@ -68,7 +71,7 @@ impl Encoder {
         for entries in entries_messages(manifest) {
             encoder.frame(ENTRIES, entries.as_bytes(), &mut bytes);
         }
-        let blocks: Vec<_> = kept.iter().collect();
+        let blocks: Vec<_> = blocks.collect();
         for some in blocks.chunks(BLOCKS_A_FRAME) {
             bytes.extend(encoder.blocks(some));
         }
@@ -210,6 +213,7 @@ mod tests {
     use crate::transfer::safe_path::SafePath;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
+    use std::iter::empty;
 
     /// A directory and two files, of five blocks and of one.
     fn manifest() -> Manifest {
@@ -245,7 +249,7 @@ mod tests {
 
     /// A journal with one frame a block.
     fn journal() -> Vec<u8> {
-        let (mut encoder, mut bytes) = Encoder::begin(&manifest(), &Kept::default());
+        let (mut encoder, mut bytes) = Encoder::begin(&manifest(), empty());
         for block in blocks() {
             bytes.extend(encoder.blocks(&[block]));
         }
@@ -269,7 +273,7 @@ mod tests {
     fn what_is_written_is_read() {
         assert_eq!(says_only_what_was_written(&journal()), 5);
         let kept = replay(&journal()).unwrap().kept;
-        let (_, anew) = Encoder::begin(&manifest(), &kept);
+        let (_, anew) = Encoder::begin(&manifest(), kept.iter());
         assert_eq!(replay(&anew).unwrap().kept, kept);
     }
 
@@ -302,8 +306,8 @@ mod tests {
         let mut entries = manifest().entries().to_vec();
         entries[2].mode = None;
         let other = Manifest::new("d", manifest().block_size(), entries).unwrap();
-        let (_, mut bytes) = Encoder::begin(&other, &Kept::default());
-        let (_, ours) = Encoder::begin(&manifest(), &Kept::default());
+        let (_, mut bytes) = Encoder::begin(&other, empty());
+        let (_, ours) = Encoder::begin(&manifest(), empty());
         bytes.extend(&journal()[ours.len()..]);
         let replay = replay(&bytes).unwrap();
         assert_eq!((replay.manifest, replay.kept), (other, Kept::default()));
@@ -312,7 +316,7 @@ mod tests {
     #[test]
     fn blocks_that_cannot_be_do_not_count() {
         for (file, block) in [(0, 0), (1, 5), (2, 1), (3, 0), (u32::MAX, u32::MAX)] {
-            let (mut encoder, mut bytes) = Encoder::begin(&manifest(), &Kept::default());
+            let (mut encoder, mut bytes) = Encoder::begin(&manifest(), empty());
             bytes.extend(encoder.blocks(&blocks()[..1]));
             bytes.extend(encoder.blocks(&[(BlockId { file, block }, Digest::of(b""))]));
             assert_eq!(says_only_what_was_written(&bytes), 1, "{file} {block}");

@@ -91,10 +91,10 @@ impl Receiver {
         });
         let (dir, search) = opened.await?;
         if let Some(found) = &search.found {
-            self.leave(Some(Left {
+            self.leave(Left {
                 id: found.area.id().clone(),
                 bytes: found.kept.bytes(manifest),
-            }));
+            });
         }
         Ok(Opened::Directory {
             path: out,
@@ -134,7 +134,7 @@ impl Receiver {
                             Report::Ready { resumed, changed } => {
                                 return self.ready(manifest, resumed, changed).await;
                             }
-                            Report::Left(left) => self.leave(Some(left)),
+                            Report::Left(left) => self.leave(left),
                             Report::Failed(error) => return Err(error),
                             _ => {}
                         }
@@ -167,11 +167,15 @@ impl Receiver {
     }
 
     /// Remembers what stays here if this fails.
-    pub(super) fn leave(&mut self, left: Option<Left>) {
-        if let (Some(Left { id, bytes }), Destination::Directory(options)) = (left, &self.to) {
-            let out = options.out.clone();
-            self.left = Some(Leftover { id, out, bytes });
-        }
+    pub(super) fn leave(&mut self, Left { id, bytes }: Left) {
+        self.left = match &self.to {
+            Destination::Directory(options) if bytes > 0 => Some(Leftover {
+                id,
+                out: options.out.clone(),
+                bytes,
+            }),
+            _ => None,
+        };
     }
 }
 

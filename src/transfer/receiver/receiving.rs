@@ -90,7 +90,10 @@ pub(super) async fn receive_from(
             receiver.receipt(&summary).await;
             return Ok(summary);
         }
-        receiver.leave(closed.left);
+        // A thread that says nothing has left everything as it was.
+        if let Some(left) = closed.left {
+            receiver.leave(left);
+        }
     }
     if let (Err(_), Some(left)) = (&result, receiver.left.take()) {
         receiver.events.emit(Event::Kept(left)).await;

@@ -75,7 +75,7 @@ impl Receiver {
                 self.receipt(&summary).await;
                 return Ok(Next::Done(summary));
             }
-            Report::Left(left) => self.leave(Some(left)),
+            Report::Left(left) => self.leave(left),
             Report::Has(ranges) => self.has(&ranges),
             Report::Late(_) | Report::Wrong { .. } | Report::Served { .. } => self.helped(report),
             Report::Ready { .. } | Report::Have { .. } => {}

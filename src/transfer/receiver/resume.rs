@@ -2,7 +2,8 @@
 //! still has.
 //!
 //! A transfer is taken up again if it has the same names at the top, the same block size, and a file
-//! of the same path, size and time of which something is on disk. The journal is believed only as
+//! of the same path, size and time of which something is on disk. One that has something of a file that is not
+//! offered now, because the sender leaves it out this time, stays as it is. The journal is believed only as
 //! far as the disk agrees: every block is read and hashed again. What does not belong there is taken
 //! away before, so that nothing but what was received can be moved into place.
 
@@ -90,7 +91,10 @@ pub(super) fn search(out: &Dir, manifest: &Manifest) -> Search {
             }
             continue;
         }
-        let (kept, changed) = translate(&replay.manifest, &replay.kept, manifest);
+        let Some((kept, changed)) = translate(&replay.manifest, &replay.kept, manifest) else {
+            tracing::info!(%id, "an unfinished transfer has more than what is offered: it stays");
+            continue;
+        };
         let bytes = kept.bytes(manifest);
         if bytes > most {
             most = bytes;
@@ -117,8 +121,9 @@ pub(super) fn same_transfer(one: &Manifest, other: &Manifest) -> bool {
 }
 
 /// The blocks of files that are the same in both manifests, in the numbers of the new one, and the
-/// files that are not the same.
-fn translate(old: &Manifest, kept: &Kept, new: &Manifest) -> (Kept, Vec<String>) {
+/// files that are not the same: their old blocks are of no use to anybody. `None` if something is kept of a
+/// file that the new one does not list, and so may still be wanted.
+fn translate(old: &Manifest, kept: &Kept, new: &Manifest) -> Option<(Kept, Vec<String>)> {
     let numbers: HashMap<&str, u32> = (0..)
         .zip(new.entries())
         .map(|(number, entry)| (entry.path.as_str(), number))
@@ -127,9 +132,7 @@ fn translate(old: &Manifest, kept: &Kept, new: &Manifest) -> (Kept, Vec<String>)
     let mut changed = Vec::new();
     for file in kept.files() {
         let before = &old.entries()[file as usize];
-        let Some(&number) = numbers.get(before.path.as_str()) else {
-            continue;
-        };
+        let number = *numbers.get(before.path.as_str())?;
         let now = &new.entries()[number as usize];
         if (before.kind, before.mtime) != (now.kind, now.mtime) {
             changed.push(now.path.as_str().to_owned());
@@ -143,7 +146,7 @@ fn translate(old: &Manifest, kept: &Kept, new: &Manifest) -> (Kept, Vec<String>)
             translated.insert(id, digest);
         }
     }
-    (translated, changed)
+    Some((translated, changed))
 }
 
 /// An unfinished transfer, while both sides find out what of it is good.
@@ -153,6 +156,9 @@ pub(super) struct Resuming {
     out_path: PathBuf,
     manifest: Arc<Manifest>,
     kept: Kept,
+    /// What is not to be gone on with now, but is good until something else is written in its place: a sender
+    /// may say that everything has changed and send nothing.
+    spare: Kept,
     /// Paths of files that are not what they were.
     changed: Vec<String>,
 }
@@ -169,6 +175,7 @@ impl Resuming {
             out_path: out_path.to_owned(),
             manifest,
             kept: found.kept,
+            spare: Kept::default(),
             changed,
         }
     }
@@ -219,9 +226,12 @@ impl Resuming {
     }
 
     fn forget(&mut self, range: Range) {
-        if !self.kept.remove(range) {
+        let gone = self.kept.remove(range);
+        if gone.is_empty() {
             return;
         }
+        gone.into_iter()
+            .for_each(|(id, digest)| self.spare.insert(id, digest));
         let path = self.manifest.entries()[range.file as usize].path.as_str();
         // Ranges come in order, so this is enough not to name a file twice.
         if self.changed.last().is_none_or(|last| last != path) {
@@ -262,8 +272,8 @@ impl Resuming {
         Ok(())
     }
 
-    /// Reads every kept block, forgets those that are not what they should be, and gives the others
-    /// to `good`.
+    /// Reads every kept block, forgets those that are not what they should be, puts those aside that cannot be
+    /// read now, and gives the others to `good`.
     fn check(
         &mut self,
         mut good: impl FnMut(BlockId, Digest) -> Result<(), Stop>,
@@ -285,15 +295,27 @@ impl Resuming {
                     }
                     Err(error) => Err(io::Error::from(error.kind())),
                 };
-                if read.is_ok_and(|read| read == digest) {
-                    good(id, digest)?;
-                } else {
-                    tracing::info!(file, block, "a block of the journal is not on disk");
-                    self.kept.remove(Range {
-                        file,
-                        from: block,
-                        count: 1,
-                    });
+                let unreadable = match read {
+                    Ok(read) if read == digest => {
+                        good(id, digest)?;
+                        continue;
+                    }
+                    Ok(_) => false,
+                    Err(error) => !is_missing(&error),
+                };
+                tracing::info!(
+                    file,
+                    block,
+                    unreadable,
+                    "a block of the journal is not on disk"
+                );
+                self.kept.remove(Range {
+                    file,
+                    from: block,
+                    count: 1,
+                });
+                if unreadable {
+                    self.spare.insert(id, digest);
                 }
             }
         }
@@ -313,21 +335,31 @@ impl Resuming {
         Ok(file)
     }
 
-    /// What is left is where the transfer goes on from.
-    fn begin(mut self) -> Result<(Staging, Kept), TransferError> {
-        if self.kept.is_empty() {
-            self.area.discard();
-        }
-        let bytes = self.kept.bytes(&self.manifest);
-        let (encoder, journal) = Encoder::begin(&self.manifest, &self.kept);
-        let begin = self
-            .area
-            .replace_journal(&journal)
-            .and_then(|journal| Syncer::start(journal, encoder, bytes));
-        let syncer = begin.map_err(|e| TransferError::io(&self.out_path, e))?;
-        let staging = Staging::new(&self.out_path, self.area, self.manifest, syncer);
+    /// What is kept is where the transfer goes on from. The journal also speaks of what is spare, until a later
+    /// frame says what was written there; what was half written fails its digest when it is taken up.
+    fn begin(self) -> Result<(Staging, Kept), TransferError> {
+        let blocks = self.kept.iter().chain(self.spare.iter());
+        let (encoder, journal) = Encoder::begin(&self.manifest, blocks);
+        let bytes = self.kept.bytes(&self.manifest) + self.spare.bytes(&self.manifest);
+        let again = self.spare.iter().map(|(id, _)| id).collect();
+        let begin = || {
+            let allowed = self.area.allowed()?;
+            let journal = self.area.replace_journal(&journal)?;
+            io::Result::Ok((Syncer::start(journal, encoder, (bytes, again))?, allowed))
+        };
+        let (syncer, allowed) = begin().map_err(|e| TransferError::io(&self.out_path, e))?;
+        let (area, manifest) = (self.area, self.manifest);
+        let staging = Staging::new(&self.out_path, area, manifest, syncer, Some(allowed));
         Ok((staging, self.kept))
     }
+}
+
+/// Whether a block is not there, rather than out of reach for now.
+fn is_missing(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof
+    )
 }
 
 fn join(parent: &str, name: &str) -> String {

@@ -5,6 +5,7 @@
 //! on disk. At most [`MOST_UNSYNCED`] is not written down: with a window of 4 MiB on its way and
 //! 2 MiB in the queue to the disk, what a crash costs stays under 16 MiB and a block.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
@@ -48,15 +49,18 @@ struct Group {
 pub(super) struct Syncer {
     encoder: Encoder,
     pending: Vec<(BlockId, Digest)>,
+    /// Bytes of them of which the journal does not speak yet.
     pending_bytes: u64,
-    /// Those of them that were written.
+    /// Bytes of them that were written.
     pending_written: u64,
-    /// The group that the thread has: its bytes, and those of them that were written.
+    /// The group that the thread has: the bytes that it adds to the journal, and those that were written.
     syncing: Option<(u64, u64)>,
     /// When it was given that.
     given: Instant,
     /// Bytes that the journal speaks of.
     synced: u64,
+    /// Blocks among them that will be written again; then they are not counted again.
+    again: HashSet<BlockId>,
     /// `None` when it is being dropped.
     groups: Option<SyncSender<Group>>,
     results: Receiver<io::Result<()>>,
@@ -64,8 +68,12 @@ pub(super) struct Syncer {
 }
 
 impl Syncer {
-    /// Appends to `journal`, which speaks of `synced` bytes.
-    pub(super) fn start(journal: File, encoder: Encoder, synced: u64) -> io::Result<Self> {
+    /// Appends to `journal`, which speaks of `synced` bytes, those of the blocks in `again` included.
+    pub(super) fn start(
+        journal: File,
+        encoder: Encoder,
+        (synced, again): (u64, HashSet<BlockId>),
+    ) -> io::Result<Self> {
         let (groups, orders) = sync_channel::<Group>(1);
         let (report, results) = sync_channel(1);
         let thread = std::thread::Builder::new()
@@ -87,6 +95,7 @@ impl Syncer {
             syncing: None,
             given: Instant::now(),
             synced,
+            again,
             groups: Some(groups),
             results,
             thread: Some(thread),
@@ -96,7 +105,9 @@ impl Syncer {
     /// A block is what it should be, and this much of it has been written.
     pub(super) fn verified(&mut self, id: BlockId, digest: Digest, bytes: u32, written: u32) {
         self.pending.push((id, digest));
-        self.pending_bytes += u64::from(bytes);
+        if !self.again.remove(&id) {
+            self.pending_bytes += u64::from(bytes);
+        }
         self.pending_written += u64::from(written);
     }
 

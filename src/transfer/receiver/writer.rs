@@ -112,7 +112,7 @@ pub(super) enum Report {
     Complete(Digest),
     /// Everything is in place.
     Committed,
-    /// This much stays in the staging directory.
+    /// This much stays in the staging directory, perhaps nothing.
     Left(Left),
     /// Nothing follows.
     Failed(TransferError),
@@ -123,7 +123,7 @@ pub(super) enum Report {
 pub(super) struct Closed {
     /// The files are in place.
     pub(super) committed: bool,
-    /// What stays in the staging directory.
+    /// What stays in the staging directory, if the thread has said so.
     pub(super) left: Option<Left>,
 }
 
@@ -240,7 +240,7 @@ impl Writer {
                 batch.push(Report::Committed);
             }
             Err(stop) => {
-                batch.extend(staging.end().map(Report::Left));
+                batch.push(Report::Left(staging.end()));
                 if let Stop::Failed(error) = stop {
                     batch.push(Report::Failed(error));
                 }

@@ -1,10 +1,11 @@
 //! Compares what a receiver kept of an earlier attempt with the source, on a blocking thread.
 //!
-//! A file that is not what it was when it was scanned, or cannot be read, holds none of the blocks:
-//! whoever sends it next says why.
+//! A block is changed only if it was read and is another one. A file that cannot be read, or is not what
+//! it was when it was scanned, ends the transfer: the receiver would give up what it has for nothing.
 
 use std::fs::File;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -13,6 +14,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::state::BlockId;
 use crate::transfer::digest::digest_of_range;
+use crate::transfer::error::TransferError;
 use crate::transfer::holes::{Holes, ZeroDigest};
 use crate::transfer::kept::{Kept, Range, Run, extend};
 use crate::transfer::source::Source;
@@ -28,15 +30,15 @@ const PIECE: usize = 256 << 10;
 pub(super) struct Compared {
     /// Blocks that both sides have.
     pub(super) kept: Kept,
-    /// Blocks that the source does not hold, in order.
+    /// Blocks of which the source holds something else, in order.
     pub(super) changed: Vec<Range>,
 }
 
-/// The thread; it ends when all runs are compared or this is dropped.
+/// The thread; it ends when all runs are compared, one cannot be, or this is dropped.
 #[derive(Debug)]
 pub(super) struct Checker {
     runs: mpsc::Sender<Vec<Run>>,
-    thread: JoinHandle<Compared>,
+    thread: JoinHandle<Result<Compared, TransferError>>,
     stop: DropGuard,
 }
 
@@ -50,13 +52,13 @@ impl Checker {
             let (mut open, mut zeros) = (None, ZeroDigest::default());
             while let Some(runs) = orders.blocking_recv() {
                 for run in runs {
-                    compare(&source, &run, (&mut open, &mut zeros), &mut compared);
+                    compare(&source, &run, (&mut open, &mut zeros), &mut compared)?;
                     if stopped.is_cancelled() {
-                        return compared;
+                        return Ok(compared);
                     }
                 }
             }
-            compared
+            Ok(compared)
         });
         Self {
             runs,
@@ -65,42 +67,51 @@ impl Checker {
         }
     }
 
-    /// Adds runs of blocks that exist; waits while many are to be compared.
-    pub(super) async fn add(&self, runs: Vec<Run>) {
-        // Refused only after a panic, which `finish` reports.
-        let _ = self.runs.send(runs).await;
+    /// Adds runs of blocks that exist; waits while many are to be compared. `false` if it has failed, which
+    /// [`Checker::finish`] reports.
+    pub(super) async fn add(&self, runs: Vec<Run>) -> bool {
+        self.runs.send(runs).await.is_ok()
     }
 
     /// Waits for the result.
-    pub(super) async fn finish(self) -> io::Result<Compared> {
+    pub(super) async fn finish(self) -> Result<Compared, TransferError> {
         let Self { runs, thread, stop } = self;
         drop(runs);
-        let compared = thread.await.map_err(io::Error::other);
+        let compared = thread.await;
         drop(stop);
-        compared
+        compared.unwrap_or_else(|panic| {
+            Err(TransferError::io(
+                Path::new("disk"),
+                io::Error::other(panic),
+            ))
+        })
     }
 }
 
-/// A file that is still what it was, and its number.
-type Opened = (u32, Option<(File, Holes)>);
+/// A file that was what it should be when it was opened, and its number.
+type Opened = (u32, File, Holes);
 
 fn compare(
     source: &Source,
     run: &Run,
     (open, zeros): (&mut Option<Opened>, &mut ZeroDigest),
     compared: &mut Compared,
-) {
+) -> Result<(), TransferError> {
+    let failed = |error| TransferError::io(&source.path(run.file), error);
+    let changed = || TransferError::SourceChanged {
+        path: source.path(run.file),
+    };
     let manifest = source.manifest();
     let size = manifest.entries()[run.file as usize].size();
-    if open.as_ref().is_none_or(|(file, _)| *file != run.file) {
-        let file = source.open(run.file).ok().flatten();
-        let file = file.map(|file| {
+    let (_, file, holes) = match open.take() {
+        Some(same) if same.0 == run.file => open.insert(same),
+        _ => {
+            let opened = source.open(run.file).map_err(failed)?;
+            let file = opened.ok_or_else(changed)?;
             let holes = Holes::of(&file);
-            (file, holes)
-        });
-        *open = Some((run.file, file));
-    }
-    let mut file = open.as_mut().and_then(|(_, file)| file.as_mut());
+            open.insert((run.file, file, holes))
+        }
+    };
     let mut buffer = vec![0; PIECE];
     for (block, digest) in (run.from..).zip(&run.digests.0) {
         let id = BlockId {
@@ -110,13 +121,16 @@ fn compare(
         let (start, length) = manifest
             .block(size, block)
             .expect("the state lets only existing blocks through");
-        let ours = file.as_mut().and_then(|(file, holes)| {
-            digest_of_range(file, (holes, zeros), start, length, &mut buffer).ok()
-        });
-        if ours == Some(*digest) {
+        let ours = digest_of_range(file, (holes, zeros), start, length, &mut buffer);
+        let ours = ours.map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => changed(),
+            _ => failed(error),
+        })?;
+        if ours == *digest {
             compared.kept.insert(id, *digest);
         } else {
             extend(&mut compared.changed, id);
         }
     }
+    Ok(())
 }

@@ -32,8 +32,8 @@ impl Sender {
                     let running = checker
                         .take()
                         .unwrap_or_else(|| Checker::start(self.source.clone()));
-                    running.add(blocks).await;
-                    if last {
+                    let goes_on = running.add(blocks).await;
+                    if last || !goes_on {
                         kept = self.compared(running).await?;
                     } else {
                         checker = Some(running);
@@ -55,8 +55,7 @@ impl Sender {
                 action = self.control() => drop(action?),
             }
         };
-        let Compared { kept, changed } =
-            compared.map_err(|e| TransferError::io(std::path::Path::new("disk"), e))?;
+        let Compared { kept, changed } = compared?;
         for ranges in batches(&changed) {
             let blocks = ranges.to_vec();
             self.tell(ControlMessage::Changed { blocks }.to_text())

@@ -6,18 +6,26 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use cap_fs_ext::{DirExt as _, FollowSymlinks, OpenOptionsFollowExt as _};
 use cap_std::fs::{Dir, OpenOptions};
 
+use super::super::area::builder;
+use super::super::disk;
 use crate::transfer::manifest::{Entry, Kind, Manifest};
 
-/// Makes a directory, unless it is there of an earlier attempt.
+/// Makes a directory. One that is there of an earlier attempt may have another mode, and gets what of this
+/// one is `allowed`.
 pub(super) fn make_directory(
     parent: &Dir,
     name: &str,
-    builder: &cap_std::fs::DirBuilder,
+    mode: u16,
+    allowed: Option<u16>,
 ) -> io::Result<()> {
-    match parent.create_dir_with(name, builder) {
+    match parent.create_dir_with(name, &builder(mode)) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             // Whatever else it could be was swept away; this fails if it is no directory.
-            parent.open_dir_nofollow(name).map(drop)
+            let dir = parent.open_dir_nofollow(name)?;
+            match allowed {
+                Some(allowed) => set_mode(&disk::reopen(&dir)?.into_std(), mode & allowed),
+                None => Ok(()),
+            }
         }
         made => made,
     }
@@ -61,19 +69,52 @@ pub(super) fn options(mode: u16) -> OpenOptions {
     options
 }
 
-/// Takes away what the owner was given to write the file.
+/// Takes away what the owner was given to write the file. One of an earlier attempt may have another mode, and
+/// gets what of this one is `allowed`.
+pub(super) fn finish_mode(file: &std::fs::File, mode: u16, allowed: Option<u16>) -> io::Result<()> {
+    match allowed {
+        Some(allowed) => set_mode(file, mode & allowed),
+        None if mode & 0o600 == 0o600 => Ok(()),
+        None => set_mode(file, mode_of(file)? & mode),
+    }
+}
+
 #[cfg(unix)]
-pub(super) fn restrict(file: &std::fs::File, mode: u16) -> io::Result<()> {
+fn mode_of(file: &std::fs::File) -> io::Result<u16> {
     use std::os::unix::fs::PermissionsExt as _;
-    if mode & 0o600 == 0o600 {
+    Ok((file.metadata()?.permissions().mode() & 0o777) as u16)
+}
+
+/// A directory keeps what is no permission: it passes its group on by such a bit.
+#[cfg(unix)]
+fn set_mode(file: &std::fs::File, mode: u16) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let metadata = file.metadata()?;
+    let mut permissions = metadata.permissions();
+    let before = permissions.mode() & 0o7777;
+    let more = if metadata.is_dir() {
+        before & 0o7000
+    } else {
+        0
+    };
+    let wanted = u32::from(mode) | more;
+    if before == wanted {
         return Ok(());
     }
-    let mut permissions = file.metadata()?.permissions();
-    permissions.set_mode(permissions.mode() & u32::from(mode));
-    file.set_permissions(permissions)
+    permissions.set_mode(wanted);
+    match file.set_permissions(permissions) {
+        // It is ours: only a file system without modes, as on a memory stick, refuses.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        set => set,
+    }
 }
 
 #[cfg(not(unix))]
-pub(super) fn restrict(_: &std::fs::File, _: u16) -> io::Result<()> {
+fn mode_of(_: &std::fs::File) -> io::Result<u16> {
+    Ok(0)
+}
+
+#[cfg(not(unix))]
+fn set_mode(_: &std::fs::File, _: u16) -> io::Result<()> {
     Ok(())
 }

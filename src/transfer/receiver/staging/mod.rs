@@ -15,19 +15,18 @@ use std::time::Instant;
 use cap_fs_ext::{DirExt as _, FollowSymlinks, OpenOptionsFollowExt as _};
 use cap_std::fs::{Dir, OpenOptions};
 
-use super::area::{Area, builder};
+use super::area::Area;
 use super::disk;
 use super::journal::Encoder;
 use super::syncer::{Syncer, Targets};
 use crate::transfer::digest::Digest;
 use crate::transfer::error::TransferError;
 use crate::transfer::holes::make_hole;
-use crate::transfer::kept::Kept;
 use crate::transfer::label::TransferId;
 use crate::transfer::manifest::{Entry, Manifest};
 use crate::transfer::safe_path::STAGING;
 use crate::transfer::sender::BlockId;
-use entries::{ancestors, directories_by_depth, make_directory, options, restrict, system_time};
+use entries::{ancestors, directories_by_depth, finish_mode, make_directory, options, system_time};
 use unsynced::{GROUP_ONE_BY_ONE, Unsynced};
 
 /// Up to this many entries are synced one by one; beyond, one `syncfs` is cheaper, though it also
@@ -47,6 +46,8 @@ pub(super) struct Staging {
     area: Area,
     syncer: Syncer,
     unsynced: Unsynced,
+    /// Bits of modes that the umask leaves, if some of what is there was not made in this run.
+    allowed: Option<u16>,
     /// The directory that was written to last: the files of one come together.
     parent: Option<(String, Dir)>,
     /// The file that is being written.
@@ -60,7 +61,7 @@ struct OpenFile {
     position: u64,
 }
 
-/// What stays on disk of a transfer that did not end well.
+/// What stays on disk of a transfer that did not end well; nothing if it has no bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Left {
     pub(super) id: TransferId,
@@ -76,22 +77,24 @@ impl Staging {
     ) -> Result<Self, TransferError> {
         let create = || -> io::Result<(Area, Syncer)> {
             let area = Area::create(out)?;
-            let (encoder, bytes) = Encoder::begin(&manifest, &Kept::default());
+            let (encoder, bytes) = Encoder::begin(&manifest, std::iter::empty());
             let journal = area.begin_journal(&bytes)?;
-            Ok((area, Syncer::start(journal, encoder, 0)?))
+            Ok((area, Syncer::start(journal, encoder, Default::default())?))
         };
         match create() {
-            Ok((area, syncer)) => Ok(Self::new(out_path, area, manifest, syncer)),
+            Ok((area, syncer)) => Ok(Self::new(out_path, area, manifest, syncer, None)),
             Err(error) => Err(failure(out_path, STAGING, &manifest, error)),
         }
     }
 
-    /// Goes on in one that is there.
+    /// Goes on in one that is there, of which some was perhaps not made in this run; then the umask leaves the
+    /// `allowed` bits of modes.
     pub(super) fn new(
         out_path: &Path,
         area: Area,
         manifest: Arc<Manifest>,
         syncer: Syncer,
+        allowed: Option<u16>,
     ) -> Self {
         Self {
             manifest,
@@ -99,6 +102,7 @@ impl Staging {
             area,
             syncer,
             unsynced: Unsynced::default(),
+            allowed,
             parent: None,
             open: None,
         }
@@ -139,7 +143,7 @@ impl Staging {
 
     /// The transfer ends early: makes durable what was verified, and keeps it unless there is
     /// nothing.
-    pub(super) fn end(mut self) -> Option<Left> {
+    pub(super) fn end(mut self) -> Left {
         let flush = |staging: &mut Self| -> io::Result<()> {
             staging.syncer.wait()?;
             if staging.syncer.has_pending() {
@@ -148,19 +152,21 @@ impl Staging {
             }
             Ok(())
         };
-        if self.manifest.is_stream() {
+        let bytes = if self.manifest.is_stream() {
             // It will not come again.
-            return None;
+            0
+        } else {
+            if let Err(error) = flush(&mut self) {
+                tracing::info!(%error, "not everything that was received is kept");
+            }
+            self.syncer.synced()
+        };
+        match bytes {
+            0 => self.area.discard(),
+            _ => self.area.keep(),
         }
-        if let Err(error) = flush(&mut self) {
-            tracing::info!(%error, "not everything that was received is kept");
-        }
-        let bytes = self.syncer.synced();
-        (bytes > 0).then(|| {
-            self.area.keep();
-            let id = self.area.id().clone();
-            Left { id, bytes }
-        })
+        let id = self.area.id().clone();
+        Left { id, bytes }
     }
 
     /// Everything is in place: what is left here is of no use.
@@ -211,10 +217,10 @@ impl Staging {
         for entry in directories_by_depth(&manifest) {
             let mode = entry.mode.unwrap_or(DEFAULT_DIRECTORY);
             // The owner keeps access: what was received can be completed, moved and removed.
-            let builder = builder(mode | 0o700);
+            let (mode, allowed) = (mode | 0o700, self.allowed);
             let made = self
                 .parent_of(entry)
-                .and_then(|(parent, name)| make_directory(parent, name, &builder));
+                .and_then(|(parent, name)| make_directory(parent, name, mode, allowed));
             self.unsynced.made_in(entry.path.split().0);
             self.check(entry, made)?;
         }
@@ -278,7 +284,7 @@ impl Staging {
     pub(super) fn finish_file(&mut self, index: u32) -> Result<(), TransferError> {
         let manifest = self.manifest.clone();
         let entry = &manifest.entries()[index as usize];
-        let one_by_one = self.syncs_one_by_one();
+        let (one_by_one, allowed) = (self.syncs_one_by_one(), self.allowed);
         let finished = self.open_file(index, entry).and_then(|open| {
             if open.file.metadata()?.len() < entry.size() {
                 open.file.set_len(entry.size())?;
@@ -286,7 +292,7 @@ impl Staging {
             if let Some(time) = entry.mtime.and_then(system_time) {
                 open.file.set_modified(time)?;
             }
-            restrict(&open.file, entry.mode.unwrap_or(DEFAULT_FILE))?;
+            finish_mode(&open.file, entry.mode.unwrap_or(DEFAULT_FILE), allowed)?;
             if one_by_one {
                 open.file.sync_all()
             } else {
