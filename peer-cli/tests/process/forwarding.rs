@@ -1,5 +1,7 @@
 //! `forward`: terminals in an open room that see each other through it, and each other again when it leaves.
 
+use std::time::{Duration, Instant};
+
 use serde_json::Value;
 
 use crate::harness::{End, Peer, Signaling};
@@ -94,6 +96,55 @@ async fn a_call_goes_through_a_forwarder_that_comes_and_on_without_it_when_it_le
     assert_eq!(first.last()["reason"], "peer-hung-up", "{first:#?}");
     // Pictures begin at a key frame, which may be half a second away.
     assert!(frames(&first, "received", "audio") > 0);
+}
+
+/// Two terminals that see each other through a forwarder.
+async fn forwarded(server: &Signaling) -> (Peer, [Peer; 2]) {
+    let mut forward = start(server, "forward", &[]);
+    forward.event("waiting").await;
+    let mut first = start(server, "call", &SENDING);
+    first.event("connected").await;
+    let mut second = start(server, "call", &SENDING);
+    started(&mut first, "in", 2).await;
+    started(&mut second, "in", 2).await;
+    (forward, [first, second])
+}
+
+#[tokio::test]
+async fn a_killed_forwarder_is_followed_by_another_one_at_once() {
+    let server = Signaling::start();
+    let (forward, [mut first, mut second]) = forwarded(&server).await;
+    forward.kill().await;
+    let killed = Instant::now();
+    let mut next = start(&server, "forward", &[]);
+    for _ in 0..2 {
+        while next.event("participant").await["state"] != "joined" {}
+    }
+    assert!(
+        killed.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        killed.elapsed()
+    );
+    started(&mut first, "in", 2).await;
+    started(&mut second, "in", 2).await;
+    next.interrupt();
+    assert_eq!(next.end().await.code, Some(0));
+}
+
+#[tokio::test]
+async fn terminals_meet_each_other_when_their_forwarder_was_killed() {
+    let server = Signaling::start();
+    let (forward, [mut first, mut second]) = forwarded(&server).await;
+    forward.kill().await;
+    let killed = Instant::now();
+    started(&mut first, "in", 2).await;
+    started(&mut second, "in", 2).await;
+    // Its path is lost after 30 s; the server gives its place away after 120.
+    assert!(
+        killed.elapsed() < Duration::from_secs(60),
+        "{:?}",
+        killed.elapsed()
+    );
 }
 
 #[tokio::test]
