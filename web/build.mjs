@@ -37,7 +37,7 @@ async function page() {
 }
 
 /** Tests that need Chromium and the binaries. */
-const BROWSER_TESTS = ["access.test.ts", "call.test.ts", "chat.test.ts", "cli.test.ts", "manners.test.ts", "outage.test.ts", "page.test.ts", "pipe.test.ts", "room.test.ts", "signaling.test.ts", "turn.test.ts", "whip.test.ts"];
+const BROWSER_TESTS = ["access.test.ts", "call.test.ts", "chat.test.ts", "cli.test.ts", "manners.test.ts", "outage.test.ts", "page.test.ts", "pipe.test.ts", "room-faults.test.ts", "room.test.ts", "signaling.test.ts", "turn.test.ts", "whip.test.ts"];
 
 /** Bundled tests live among the installed packages: whoever watches this folder for changes looks past them. */
 async function forNode(folder, entryPoints) {
