@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use signaling_server::Config;
 
 use crate::harness::{End, Peer, Signaling};
 
@@ -145,6 +146,32 @@ async fn terminals_meet_each_other_when_their_forwarder_was_killed() {
         "{:?}",
         killed.elapsed()
     );
+}
+
+#[tokio::test]
+async fn a_forwarder_and_its_calls_outlive_the_server() {
+    let server = Signaling::start();
+    let listen = server.url.trim_start_matches("http://").parse().unwrap();
+    let (mut forward, [first, second]) = forwarded(&server).await;
+    server.kill().await;
+    let server = Signaling::with(Config {
+        listen,
+        ..Config::default()
+    });
+    // Both are still connected, and the forwarder is in the room again, under its name.
+    let late = [&SILENT[..], &["--duration", "4"]].concat();
+    let mut late = start(&server, "call", &late);
+    started(&mut late, "in", 4).await;
+    let late = late.end().await;
+    assert!(frames(&late, "received", "audio") > 250, "{late:#?}");
+    for peer in [first, second] {
+        peer.interrupt();
+        assert_eq!(peer.end().await.code, Some(130));
+    }
+    forward.interrupt();
+    let end = forward.end().await;
+    assert_eq!(end.code, Some(0), "{end:#?}");
+    assert_eq!(said(&end, "participant", "joined"), 3);
 }
 
 #[tokio::test]
