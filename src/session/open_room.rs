@@ -48,8 +48,11 @@ pub struct OpenRoom {
 }
 
 impl OpenRoom {
-    /// Takes over a place in a room. Members that are there are called; those who come later call.
+    /// Takes over a place in a room. Members that are there are called; those who come later call. When the server forgets
+    /// the room, because it was restarted, calls go on as they are, and the room is entered again: whoever is there again
+    /// is a new member.
     pub fn new(signaling: Signaling, joined: Joined) -> Self {
+        signaling.outlive_server();
         let (to_owner, members) = mpsc::channel(MEMBERS);
         let (outgoing, to_send) = mpsc::channel(OUTBOX);
         let porter = Porter {
@@ -157,7 +160,8 @@ impl Porter {
                 self.fresh(ice_servers);
                 self.begin(peer, Caller::Them);
             }
-            // The room was entered anew: everybody has another id.
+            // The room was entered anew: everybody has another id. Calls that are connected do without the server from now
+            // on, until those who made them hang up, because they are connected anew.
             ServerMessage::Joined(joined) => {
                 self.joined = joined;
                 self.peers.clear();

@@ -1,7 +1,7 @@
 //! The seam between the client and what carries its messages.
 
 use super::error::{Lost, Unreachable};
-use signaling_protocol::{ClientMessage, Join, RoomName, ServerMessage};
+use signaling_protocol::{ClientMessage, Join, RoomName, Secret, ServerMessage};
 
 /// One way to a server.
 pub(super) trait Transport: Send + 'static {
@@ -60,20 +60,18 @@ pub(super) struct Anew {
     pub(super) create: bool,
 }
 
-/// The `join` with which a client comes back. A server that has forgotten the place takes it as one that
+/// The `join` with which a client comes back, as whom it was. A server that has forgotten the place takes it as one that
 /// enters or makes a room, if it names one.
-pub(super) fn resuming(
-    join: &Join,
-    token: &signaling_protocol::Secret,
-    got: u64,
-    anew: Option<Anew>,
-) -> Join {
+pub(super) fn resuming(join: &Join, token: &Secret, got: u64, anew: Option<Anew>) -> Join {
     let (room, create, capacity) = match anew {
+        // Whoever comes first makes an open room, now as before.
+        Some(Anew { old, .. }) if join.create.is_none() => (Some(old.room), None, join.capacity),
         Some(Anew { old, create }) => (Some(old.room), Some(create), Some(old.capacity)),
         None => (None, None, None),
     };
     Join {
         token: join.token.clone(),
+        name: join.name.clone(),
         room,
         create,
         capacity,
@@ -81,5 +79,49 @@ pub(super) fn resuming(
         resume: Some(token.clone()),
         ack: Some(got),
         ..Join::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_room_is_had_again_as_it_was_entered() {
+        let room: RoomName = "talk".parse().unwrap();
+        let token = Secret::new("t");
+        let entered = |create| Join {
+            room: Some(room.clone()),
+            name: Some("Ada".parse().unwrap()),
+            create,
+            ..Join::default()
+        };
+        for (as_it_was, wanted, create, capacity) in [
+            (None, false, None, None),
+            (None, true, None, None),
+            (Some(true), false, Some(false), Some(2)),
+            (Some(false), true, Some(true), Some(2)),
+        ] {
+            let old = OldRoom {
+                room: room.clone(),
+                capacity: 2,
+            };
+            let anew = Anew {
+                old,
+                create: wanted,
+            };
+            let expected = Join {
+                create,
+                capacity,
+                resumable: true,
+                resume: Some(token.clone()),
+                ack: Some(7),
+                ..entered(None)
+            };
+            let join = resuming(&entered(as_it_was), &token, 7, Some(anew));
+            assert_eq!(join, expected);
+        }
+        let join = resuming(&entered(None), &token, 7, None);
+        assert_eq!((join.room, join.ack), (None, Some(7)));
     }
 }

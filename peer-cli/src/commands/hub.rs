@@ -6,7 +6,7 @@ use peerline::forward::Event;
 use peerline::media::codec::Codec;
 use peerline::session::{FORWARDER, Intent, is_forwarder};
 use peerline::signaling::{Signaling, SignalingError};
-use signaling_protocol::{Joined, PeerId};
+use signaling_protocol::{Joined, PeerId, PeerInfo};
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::Common;
@@ -28,15 +28,17 @@ pub(super) fn context<'a>(
     }
 }
 
-/// Enters the room as its forwarder; there can be one.
+/// Enters the room as its forwarder; there can be one. One that is away has died, most likely, and keeps its place for two
+/// minutes: whoever starts it again does not wait for that.
 pub(super) async fn enter(
     context: &Context<'_>,
     entrance: &Entrance,
     place: &Place,
 ) -> Result<(Signaling, Joined), Failure> {
+    let is_there = |peer: &PeerInfo| is_forwarder(peer) && !peer.away;
     let entered = context.limited(entrance.join(context, Some(FORWARDER), place));
     let entered = entered.await.and_then(|(signaling, joined)| {
-        if !joined.peers.iter().any(is_forwarder) {
+        if !joined.peers.iter().any(is_there) {
             return Ok((signaling, joined));
         }
         let there = "somebody else forwards or records in this room already";

@@ -1,8 +1,10 @@
 //! `forward`: terminals in an open room that see each other through it, and each other again when it leaves.
 
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use signaling_server::Config;
 
 use crate::harness::{End, Peer, Signaling, clean, command};
 
@@ -151,6 +153,81 @@ async fn a_live_source_goes_on_with_whoever_is_met_next() {
     assert!(frames(&next, "received", "audio") > 250, "{next:#?}");
     publisher.interrupt();
     publisher.end().await;
+}
+
+/// Two terminals that see each other through a forwarder.
+async fn forwarded(server: &Signaling) -> (Peer, [Peer; 2]) {
+    let mut forward = start(server, "forward", &[]);
+    forward.event("waiting").await;
+    let mut first = start(server, "call", &SENDING);
+    first.event("connected").await;
+    let mut second = start(server, "call", &SENDING);
+    started(&mut first, "in", 2).await;
+    started(&mut second, "in", 2).await;
+    (forward, [first, second])
+}
+
+#[tokio::test]
+async fn a_killed_forwarder_is_followed_by_another_one_at_once() {
+    let server = Signaling::start();
+    let (forward, [mut first, mut second]) = forwarded(&server).await;
+    forward.kill().await;
+    let killed = Instant::now();
+    let mut next = start(&server, "forward", &[]);
+    for _ in 0..2 {
+        while next.event("participant").await["state"] != "joined" {}
+    }
+    assert!(
+        killed.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        killed.elapsed()
+    );
+    started(&mut first, "in", 2).await;
+    started(&mut second, "in", 2).await;
+    next.interrupt();
+    assert_eq!(next.end().await.code, Some(0));
+}
+
+#[tokio::test]
+async fn terminals_meet_each_other_when_their_forwarder_was_killed() {
+    let server = Signaling::start();
+    let (forward, [mut first, mut second]) = forwarded(&server).await;
+    forward.kill().await;
+    let killed = Instant::now();
+    started(&mut first, "in", 2).await;
+    started(&mut second, "in", 2).await;
+    // Its path is lost after 30 s; the server gives its place away after 120.
+    assert!(
+        killed.elapsed() < Duration::from_secs(60),
+        "{:?}",
+        killed.elapsed()
+    );
+}
+
+#[tokio::test]
+async fn a_forwarder_and_its_calls_outlive_the_server() {
+    let server = Signaling::start();
+    let listen = server.url.trim_start_matches("http://").parse().unwrap();
+    let (mut forward, [first, second]) = forwarded(&server).await;
+    server.kill().await;
+    let server = Signaling::with(Config {
+        listen,
+        ..Config::default()
+    });
+    // Both are still connected, and the forwarder is in the room again, under its name.
+    let late = [&SILENT[..], &["--duration", "4"]].concat();
+    let mut late = start(&server, "call", &late);
+    started(&mut late, "in", 4).await;
+    let late = late.end().await;
+    assert!(frames(&late, "received", "audio") > 250, "{late:#?}");
+    for peer in [first, second] {
+        peer.interrupt();
+        assert_eq!(peer.end().await.code, Some(130));
+    }
+    forward.interrupt();
+    let end = forward.end().await;
+    assert_eq!(end.code, Some(0), "{end:#?}");
+    assert_eq!(said(&end, "participant", "joined"), 3);
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! The task that owns a call in an open room.
 
-use super::{Forwarding, is_forwarder};
+use super::Forwarding;
+use super::forwarders::Forwarders;
 use crate::media::Kind;
 use crate::media::track::{Board, Form};
 use crate::pairing::Phrase;
@@ -31,7 +32,7 @@ pub(super) struct Actor {
     pub(super) descriptions: Descriptions,
     pub(super) partner: Option<PeerId>,
     /// Members that forward.
-    pub(super) forwarders: Vec<PeerId>,
+    pub(super) forwarders: Forwarders,
     pub(super) forwarding: watch::Sender<Forwarding>,
     /// Candidates of somebody who has not described anything yet.
     pub(super) early: Vec<(PeerId, IceCandidate)>,
@@ -190,7 +191,7 @@ impl Actor {
     /// The other side is known from now on, and with it who yields when both offer at once: a forwarder to everybody, we
     /// to whoever called us, and to pages that know nothing of it.
     fn meet_with(&mut self, partner: PeerId) {
-        let is_forwarder = self.forwarders.contains(&partner);
+        let is_forwarder = self.forwarders.has(&partner);
         let yields = match self.config.form {
             Form::Packets => true,
             Form::Frames => !is_forwarder && !self.offered_first,
@@ -205,15 +206,7 @@ impl Actor {
     }
 
     fn forwarders_changed(&self) {
-        let here = self
-            .partner
-            .as_ref()
-            .is_some_and(|id| self.forwarders.contains(id));
-        let forwarding = match (here, self.forwarders.is_empty()) {
-            (true, _) => Forwarding::Here,
-            (false, false) if self.partner.is_some() => Forwarding::Elsewhere,
-            (false, _) => Forwarding::No,
-        };
+        let forwarding = self.forwarders.seen_by(self.partner.as_ref());
         self.forwarding.send_replace(forwarding);
     }
 
@@ -251,12 +244,30 @@ impl Actor {
                 Err(SessionError::Gone)
             }
             ServerMessage::PeerLeft { peer, .. } => {
-                self.forwarders.retain(|forwarder| *forwarder != peer);
+                self.forwarders.left(&peer);
                 self.forwarders_changed();
                 Ok(())
             }
-            ServerMessage::PeerJoined { peer, .. } if is_forwarder(&peer) => {
-                self.forwarders.push(peer.id);
+            ServerMessage::PeerJoined { peer, .. } => {
+                self.forwarders.came(&peer);
+                self.forwarders_changed();
+                Ok(())
+            }
+            // One that did not answer before may never do so; the others are met then.
+            ServerMessage::PeerAway { peer }
+                if !self.connected
+                    && self.partner.as_ref() == Some(&peer)
+                    && self.forwarders.has(&peer) =>
+            {
+                Err(SessionError::Gone)
+            }
+            ServerMessage::PeerAway { peer } => {
+                self.forwarders.went(&peer);
+                self.forwarders_changed();
+                Ok(())
+            }
+            ServerMessage::PeerBack { peer } => {
+                self.forwarders.back(&peer);
                 self.forwarders_changed();
                 Ok(())
             }

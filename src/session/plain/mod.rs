@@ -6,11 +6,13 @@
 //! either side hangs up, leaves the room or cannot be reached any more.
 //!
 //! Whoever joined later offers (protocol 3.1), but never to a plain peer: such a page calls by itself. If there is a
-//! [forwarder](is_forwarder) in the room, it is the only one who is called.
+//! [forwarder](is_forwarder) in the room, it is the only one who is called, unless it is away.
 
 mod actor;
+mod forwarders;
 
 use self::actor::Actor;
+use self::forwarders::Forwarders;
 use super::candidates::Candidates;
 use super::descriptions::Descriptions;
 use super::driver::Command;
@@ -51,9 +53,9 @@ pub struct PlainSession {
 /// What there is of forwarders in the room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Forwarding {
-    /// None.
+    /// None that the server can reach.
     No,
-    /// One that is not the other side of this call.
+    /// One that is not the other side of this call, and newer if that is one as well.
     Elsewhere,
     /// The other side of this call is one.
     Here,
@@ -107,8 +109,14 @@ impl PlainSession {
             Form::Frames => Outlet::Frames(tracks_tx),
             Form::Packets => Outlet::Packets(packets_tx),
         };
-        let forwarders = joined.peers.iter().filter(|peer| is_forwarder(peer));
-        let forwarders: Vec<_> = forwarders.map(|peer| peer.id.clone()).collect();
+        let forwarders = Forwarders::among(&joined.peers);
+        let others = joined.peers.iter();
+        let others = others.filter(|peer| !peer.plain && !is_forwarder(peer));
+        // A forwarder that is away may have died; with it the others are met as if it had left.
+        let callee = forwarders.callee().cloned().or_else(|| {
+            let other = others.min_by_key(|peer| peer.away);
+            other.map(|peer| peer.id.clone())
+        });
         let (forwarding_tx, forwarding) = watch::channel(Forwarding::No);
         let (ended_tx, ended) = watch::channel(None);
         let (ready, connected) = oneshot::channel();
@@ -146,10 +154,8 @@ impl PlainSession {
             let added = actor.board.relay(connection, codec, &stream, feedback);
             relayed.push(added.await?);
         }
-        let forwarder = joined.peers.iter().find(|peer| is_forwarder(peer));
-        let callee = forwarder.or_else(|| joined.peers.iter().find(|peer| !peer.plain));
         // Owned by its command queue.
-        tokio::spawn(actor.run(callee.map(|peer| peer.id.clone()), ended_tx));
+        tokio::spawn(actor.run(callee, ended_tx));
         let phrase = connected.await.map_err(|_| SessionError::Closed)??;
         let session = Self {
             commands,

@@ -42,7 +42,7 @@ export class RoomLine {
   readonly #stream = new MediaStream();
   /** There is something to negotiate once it is connected. */
   #wanted = false;
-  #measured = false;
+  #works = false;
   readonly #limit: ReturnType<typeof setTimeout>;
   /** Tracks that wait until the other side has offered. */
   #waiting: Map<Kind, MediaStreamTrack> | undefined;
@@ -60,8 +60,10 @@ export class RoomLine {
         clearTimeout(this.#limit);
         if (this.#wanted) this.#negotiation.offer();
         this.#wanted = false;
+        const isNew = !this.#works;
+        this.#works = true;
         connected();
-        void this.#measure();
+        if (isNew) void this.#measure();
       }
       if (connection.connectionState === "failed") failed();
     };
@@ -77,6 +79,11 @@ export class RoomLine {
     // What we do not send is received all the same.
     for (const kind of ["audio", "video"] as const) connection.addTransceiver(kind, { direction: "recvonly" });
     this.#negotiation.offer();
+  }
+
+  /** Whether it was connected, and has not failed. */
+  get works(): boolean {
+    return this.#works;
   }
 
   /** Takes a description or candidate of the other side. */
@@ -124,8 +131,6 @@ export class RoomLine {
   }
 
   async #measure(): Promise<void> {
-    if (this.#measured) return;
-    this.#measured = true;
     const path = pathOf((await this.connection.getStats()) as unknown as ReadonlyMap<string, unknown>);
     if (path !== undefined) this.options.path(path);
   }

@@ -6,12 +6,10 @@ import { socketUrl } from "./address.js";
 import type { Kind } from "./call.js";
 import { PeerlineError, asFailure } from "./errors.js";
 import { Events } from "./events.js";
+import { Forwarders, isForwarder } from "./forwarders.js";
 import { RoomLine } from "./room-line.js";
 import { Signaling } from "./signaling.js";
 import type { Peer, ServerMessage } from "./wire.js";
-
-/** What a member calls itself that forwards everybody's tracks to everybody else. */
-const FORWARDER = "peerline-forwarder";
 
 /** Before a line that broke down is opened again: at first, and at most. */
 const RETRY_MS = 500;
@@ -50,11 +48,11 @@ export interface RoomOptions {
 export class Room extends Events<RoomEvents> {
   readonly #people = new Map<string, Person>();
   readonly #lines = new Map<string, RoomLine>();
-  readonly #forwarders = new Set<string>();
+  readonly #forwarders = new Forwarders();
   /** Those who send through a forwarder and are not in the room. */
   readonly #outsiders = new Set<string>();
-  /** Who was there before us: those are called by us, the others call. */
-  readonly #earlier = new Set<string>();
+  /** Whom we call: who was there before us, and a forwarder once the line to it was lost. The others call. */
+  readonly #callees = new Set<string>();
   /** How often in a row a line to somebody broke down. */
   readonly #failures = new Map<string, number>();
   readonly #local = new Map<Kind, MediaStreamTrack>();
@@ -131,19 +129,19 @@ export class Room extends Events<RoomEvents> {
     this.#iceServers = iceServers;
     for (const id of [...this.#lines.keys()]) this.#drop(id);
     this.#people.clear();
-    this.#earlier.clear();
+    this.#callees.clear();
     this.#forwarders.clear();
     for (const peer of peers) {
-      this.#earlier.add(peer.id);
+      this.#callees.add(peer.id);
       this.#meet(peer);
     }
     this.#connect();
     this.emit("people", undefined);
   }
 
-  #meet({ id, name, plain }: Peer): void {
-    if (name === FORWARDER && plain !== true) this.#forwarders.add(id);
-    else this.#people.set(id, { id, name, stream: new MediaStream() });
+  #meet(peer: Peer): void {
+    if (isForwarder(peer)) this.#forwarders.came(peer);
+    else this.#people.set(peer.id, { id: peer.id, name: peer.name, stream: new MediaStream() });
   }
 
   #hear(message: ServerMessage): void {
@@ -156,6 +154,12 @@ export class Room extends Events<RoomEvents> {
         return this.emit("people", undefined);
       case "peer-left":
         return this.#left(message.peer);
+      case "peer-away":
+        if (this.#forwarders.went(message.peer)) this.#miss(message.peer);
+        return;
+      case "peer-back":
+        if (this.#forwarders.back(message.peer)) this.#welcome(message.peer);
+        return;
       case "offer":
         this.#answering(message.from, message.sdp)?.receive({ type: message.type, sdp: message.sdp });
         return;
@@ -184,16 +188,44 @@ export class Room extends Events<RoomEvents> {
     // Who has another certificate than before calls anew, having lost us.
     if (known?.isOf(sdp) === false) this.#drop(from);
     else if (known !== undefined) return known;
-    const isForwarder = this.#forwarders.has(from);
-    if (!isForwarder && (this.#forwarded || !this.#people.has(from))) return undefined;
-    return this.#open(from, false);
+    const mayCall = this.#forwarders.has(from) || (this.#isDirect && this.#people.has(from));
+    return mayCall ? this.#open(from, false) : undefined;
   }
 
-  /** Calls whoever is ours to call. */
+  /** Whether people have lines to each other: a forwarder that is away may be lost to whoever calls us. */
+  get #isDirect(): boolean {
+    return !this.#forwarded || !this.#forwarders.isHere;
+  }
+
+  /** The forwarder that counts. */
+  get #forwarder(): string | undefined {
+    return this.#forwarders.chosen((id) => this.#lines.get(id)?.works === true);
+  }
+
+  /** A forwarder cannot be reached through the server. It goes on if we are connected; otherwise we do without it. */
+  #miss(id: string): void {
+    if (this.#lines.get(id)?.works === true) return;
+    this.#callees.add(id);
+    this.#drop(id);
+    this.#reroute();
+  }
+
+  /** A forwarder is back: who called us meanwhile had lost it, and now has it again. */
+  #welcome(id: string): void {
+    if (this.#forwarder === id && this.#lines.get(id)?.works === true) this.#use(id);
+    else this.#reroute();
+  }
+
+  /** What there is of forwarders has changed: calls whoever is ours to call now. */
+  #reroute(): void {
+    if (this.#forwarder === undefined) this.#through(false);
+    this.#connect();
+  }
+
   #connect(): void {
-    const [forwarder] = this.#forwarders;
+    const forwarder = this.#forwarder;
     const wanted = forwarder === undefined ? [...this.#people.keys()] : [forwarder];
-    for (const id of wanted) if (this.#earlier.has(id) && !this.#lines.has(id)) this.#open(id, true);
+    for (const id of wanted) if (this.#callees.has(id) && !this.#lines.has(id)) this.#open(id, true);
   }
 
   #open(id: string, calls: boolean): RoomLine {
@@ -220,18 +252,20 @@ export class Room extends Events<RoomEvents> {
     return line;
   }
 
-  /** A line broke down. Whoever called calls again after a while, and a forwarder is always called. */
+  /** A line broke down. Whoever called calls again after a while, and a forwarder is always called; not one that is away. */
   #failed(id: string, calls: boolean): void {
     this.#drop(id);
     if (!calls || this.#closed) return;
+    if (this.#forwarders.has(id)) {
+      this.#callees.add(id);
+      if (this.#forwarder !== id) return this.#reroute();
+    }
     const failures = this.#failures.get(id) ?? 0;
     this.#failures.set(id, failures + 1);
     const pause = Math.min(RETRY_MS << Math.min(failures, 6), LONGEST_RETRY_MS);
     setTimeout(() => {
-      const isHere = this.#people.has(id) || this.#forwarders.has(id);
-      if (this.#closed || !isHere || this.#lines.has(id)) return;
-      if (this.#forwarded && !this.#forwarders.has(id)) return;
-      this.#open(id, true);
+      const isWanted = this.#forwarder === id || (this.#isDirect && this.#people.has(id));
+      if (isWanted && !this.#closed && !this.#lines.has(id)) this.#open(id, true);
     }, pause);
   }
 
@@ -284,11 +318,8 @@ export class Room extends Events<RoomEvents> {
   #left(id: string): void {
     this.#drop(id);
     this.#people.delete(id);
-    this.#earlier.delete(id);
-    if (this.#forwarders.delete(id)) {
-      this.#through(false);
-      this.#connect();
-    }
+    this.#callees.delete(id);
+    if (this.#forwarders.left(id)) this.#reroute();
     this.emit("people", undefined);
   }
 
