@@ -201,7 +201,7 @@ async fn a_source_that_cannot_be_compared_costs_nothing() {
         };
         let paths = std::slice::from_ref(&file);
         let (sender, receiver) = relayed_transfer(paths, options(&out), Some, on_control).await;
-        assert_eq!(sender.result.unwrap_err().code(), code, "{name}");
+        assert_eq!(sender.result.as_ref().unwrap_err().code(), code, "{name}");
         assert!(changed(&sender).is_empty(), "{name}");
         assert_eq!(kept(&out), earlier, "{name}");
         assert_eq!(said_kept(&receiver), earlier, "{name}");

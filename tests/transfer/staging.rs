@@ -23,7 +23,7 @@ impl Kept {
     }
 
     /// Each of the files is prepared before it is sent.
-    async fn sent_with(prepare: fn(&Path)) -> Self {
+    async fn sent_with(prepare: impl Fn(&Path)) -> Self {
         let from = tempdir().unwrap();
         create_dir(from.path().join("d")).unwrap();
         for (name, seed) in [("one", 1), ("two", 2)] {
