@@ -156,7 +156,7 @@ impl Assembler {
         &mut self,
         id: BlockId,
         expected: Digest,
-        data: Vec<Bytes>,
+        data: Bytes,
         steps: &mut Vec<Step>,
     ) -> Helped {
         let file = self.manifest.file(id.file);
@@ -167,26 +167,18 @@ impl Assembler {
         if self.is_verified(id) {
             return Helped::Late;
         }
-        let mut digest = BlockDigest::default();
-        let bytes: usize = data.iter().map(Bytes::len).sum();
-        data.iter().for_each(|part| digest.update(part));
-        let digest = digest.finish();
-        if bytes as u64 != u64::from(length) || digest != expected {
+        let digest = Digest::of(&data);
+        if data.len() as u64 != u64::from(length) || digest != expected {
             return Helped::Wrong;
         }
         for open in self.open.values_mut().filter(|open| open.id == id) {
             open.late = true;
         }
-        let mut position = start;
-        for data in data {
-            let next = position + data.len() as u64;
-            steps.push(Step::Write {
-                file: id.file,
-                position,
-                data,
-            });
-            position = next;
-        }
+        steps.push(Step::Write {
+            file: id.file,
+            position: start,
+            data,
+        });
         steps.push(Step::Verified {
             id,
             digest,

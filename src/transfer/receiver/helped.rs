@@ -51,8 +51,7 @@ impl Receiver {
                 digest,
                 data,
             } => {
-                let bytes = data.iter().map(|part| part.len()).sum();
-                self.throttle.spend(Instant::now(), bytes);
+                self.throttle.spend(Instant::now(), data.len());
                 Job::Helped {
                     helper,
                     id,

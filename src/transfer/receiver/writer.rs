@@ -51,7 +51,7 @@ pub(super) enum Job {
         helper: u32,
         id: BlockId,
         digest: Digest,
-        data: Vec<Bytes>,
+        data: Bytes,
     },
     /// Read a verified block for another receiver.
     Serve { helper: u32, id: BlockId },

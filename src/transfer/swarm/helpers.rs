@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::Stream;
 use futures_util::stream::FuturesUnordered;
 
@@ -46,7 +46,7 @@ pub(in crate::transfer) enum Happening {
         helper: u32,
         id: BlockId,
         digest: Digest,
-        data: Vec<Bytes>,
+        data: Bytes,
     },
     /// Read a block for a helper.
     Serve { helper: u32, id: BlockId },
@@ -69,17 +69,11 @@ struct Line {
     incoming: ChannelReceiver,
     _keeps: Mutex<Box<dyn Any + Send>>,
     out: VecDeque<Message>,
-    coming: BTreeMap<u32, Coming>,
+    coming: BTreeMap<u32, BytesMut>,
     /// What it wants and was not read yet.
     to_serve: VecDeque<u32>,
     /// A block is being read for it.
     reading: bool,
-}
-
-#[derive(Default)]
-struct Coming {
-    data: Vec<Bytes>,
-    length: u32,
 }
 
 impl Helpers {
@@ -312,7 +306,7 @@ impl Helpers {
                     let piece = Piece::parse(message).ok_or(Misbehaved("a piece without data"))?;
                     let whole = line.piece(now, number, piece, &mut self.pool)?;
                     if let Some(Happening::Block { data, .. }) = &whole {
-                        self.bytes += data.iter().map(|part| part.len() as u64).sum::<u64>();
+                        self.bytes += data.len() as u64;
                     }
                     self.ready.extend(whole);
                 }
@@ -377,14 +371,15 @@ impl Line {
         if !pool.is_asked(now, number, block) {
             return Err(Misbehaved("it gives what it was not asked for"));
         }
-        let coming = self.coming.entry(block).or_default();
-        let length = pool.map().bytes(block);
-        if offset != coming.length || data.len() as u64 > u64::from(length - coming.length) {
+        let length = pool.map().bytes(block) as usize;
+        // Put together here: pieces of a byte would cost many times what they hold.
+        let coming = self.coming.entry(block);
+        let coming = coming.or_insert_with(|| BytesMut::with_capacity(length));
+        if offset as usize != coming.len() || data.len() > length - coming.len() {
             return Err(Misbehaved("a gap or an overlap in a block"));
         }
-        coming.length += data.len() as u32;
-        coming.data.push(data);
-        if coming.length < length {
+        coming.extend_from_slice(&data);
+        if coming.len() < length {
             return Ok(None);
         }
         let whole = self.coming.remove(&block).unwrap_or_default();
@@ -393,7 +388,7 @@ impl Line {
             helper: number,
             id,
             digest,
-            data: whole.data,
+            data: whole.freeze(),
         }))
     }
 
