@@ -18,7 +18,9 @@ const FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-ru
 /** A signaling server on a free port. */
 export class Server {
   private constructor(
-    private readonly process: ChildProcess,
+    private process: ChildProcess,
+    /** Where it listens itself. */
+    private readonly port: string,
     /** Address of its page. */
     readonly url: string,
     /** Address and port of its TURN server, if it has one. */
@@ -32,16 +34,15 @@ export class Server {
    * `dist/`, not the embedded one.
    */
   static async start(...words: readonly string[]): Promise<Server> {
-    const binary = process.env["SIGNALING_SERVER"];
-    assert.ok(binary !== undefined && existsSync(binary), "SIGNALING_SERVER must name the signaling-server binary");
-    const child = spawn(binary, ["--json", ...(words.includes("--listen") ? [] : ["--listen", "127.0.0.1:0"]), ...words], { stdio: ["ignore", "ignore", "pipe"] });
-    for await (const line of createInterface({ input: child.stderr })) {
-      const event = JSON.parse(line) as { event?: string; url?: string; turn?: string[]; metrics?: string };
-      if (event.event !== "listening" || event.url === undefined) continue;
-      const front = process.env["PAGE"] === "dist" ? await Front.start(new URL(event.url)) : undefined;
-      return new Server(child, front?.url ?? event.url, event.turn?.[0] ?? "", event.metrics ?? "", front);
-    }
-    throw new Error("the signaling server ended before it listened");
+    const { child, url, turn, metrics } = await listening(words.includes("--listen") ? words : ["--listen", "127.0.0.1:0", ...words]);
+    const front = process.env["PAGE"] === "dist" ? await Front.start(new URL(url)) : undefined;
+    return new Server(child, new URL(url).port, front?.url ?? url, turn?.[0] ?? "", metrics ?? "", front);
+  }
+
+  /** Ends it as a crash would; then another one, with nothing but the port, is in its place. */
+  async restart(): Promise<void> {
+    await this.#end();
+    this.process = (await listening(["--listen", `127.0.0.1:${this.port}`])).child;
   }
 
   /** Waits until the figure `name` of a server that has `--metrics-listen` is `value`. */
@@ -56,12 +57,35 @@ export class Server {
 
   /** Ends it as a crash would. */
   async kill(): Promise<void> {
+    await this.#end();
+    this.front?.stop();
+  }
+
+  async #end(): Promise<void> {
     if (this.process.exitCode !== null || this.process.signalCode !== null) return;
     const ended = new Promise((resolve) => this.process.once("exit", resolve));
     this.process.kill("SIGKILL");
     await ended;
-    this.front?.stop();
   }
+}
+
+/** What a server says of itself once it listens. */
+interface Listening {
+  readonly child: ChildProcess;
+  readonly url: string;
+  readonly turn?: readonly string[];
+  readonly metrics?: string;
+}
+
+async function listening(words: readonly string[]): Promise<Listening> {
+  const binary = process.env["SIGNALING_SERVER"];
+  assert.ok(binary !== undefined && existsSync(binary), "SIGNALING_SERVER must name the signaling-server binary");
+  const child = spawn(binary, ["--json", ...words], { stdio: ["ignore", "ignore", "pipe"] });
+  for await (const line of createInterface({ input: child.stderr })) {
+    const event = JSON.parse(line) as Omit<Listening, "child"> & { readonly event?: string };
+    if (event.event === "listening" && event.url !== undefined) return { ...event, child };
+  }
+  throw new Error("the signaling server ended before it listened");
 }
 
 /** Starts Chromium with `flags` in addition to the usual ones. */

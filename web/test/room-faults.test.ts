@@ -9,6 +9,9 @@ import { firstPicture, observe, watch } from "./media.js";
 /** A camera and a microphone that nobody has to allow. */
 const FAKE = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream", "--autoplay-policy=no-user-gesture-required"];
 
+/** Attempts to come back are up to 5 s apart. */
+const AGAIN_MS = 20_000;
+
 const TILE = ".tile video";
 const DIRECTLY = /One other person is here\. Connected directly\./;
 const FORWARDED = /One other person is here\. Connected through a forwarder\./;
@@ -104,5 +107,64 @@ describe("rooms in which something dies", { timeout: 10 * LIMIT_MS }, () => {
       await sees(page);
     }
     await Promise.all(both.map(({ context }) => context.close()));
+  });
+
+  /** How many of the others a page shows pictures of. */
+  const shows = (page: Page, count: number): Promise<unknown> =>
+    page.waitForFunction(
+      (count) => {
+        const videos = [...document.querySelectorAll<HTMLVideoElement>(".tile video")];
+        return videos.length === count && videos.every((video) => video.videoWidth > 0 && !video.classList.contains("blank"));
+      },
+      count,
+      { timeout: AGAIN_MS },
+    );
+
+  /** Chromium reports each connection to the server that broke. */
+  const serious = (troubles: readonly string[]): string[] => troubles.filter((trouble) => !/WebSocket|ERR_/.test(trouble));
+
+  test("pages outlive the server: they stay connected, and are in its room again", async () => {
+    const mortal = await Server.start();
+    const all = [...(await pair(mortal.url, "outlived", DIRECTLY)), await enter(mortal.url, "outlived")];
+    for (const { page } of all) await shows(page, 2);
+    const before = await Promise.all(all.map(({ page }) => connections(page)));
+    await mortal.restart();
+    const began = Date.now();
+    for (const [index, { page }] of all.entries()) {
+      // A new one to each of the others, and nobody twice.
+      for (const first of [before[index] ?? 0, (before[index] ?? 0) + 1]) await decodesAnew(page, first, AGAIN_MS);
+      await shows(page, 2);
+      await page.getByText("2 others are here. Connected directly.").waitFor();
+    }
+    console.log(`in the room again ${Date.now() - began} ms after the server was`);
+    // Who comes now finds them, and they hear who leaves.
+    const late = await enter(mortal.url, "outlived");
+    for (const { page } of [...all, late]) await shows(page, 3);
+    await late.page.getByRole("button", { name: "Leave" }).click();
+    for (const { page } of all) await shows(page, 2);
+    assert.deepEqual(serious([...all, late].flatMap(({ troubles }) => troubles)), []);
+    await Promise.all([...all, late].map(({ context }) => context.close()));
+    await mortal.kill();
+  });
+
+  test("a forwarder and its pages outlive the server", async () => {
+    const mortal = await Server.start();
+    const forward = new Cli("forward", "--room", "outlived", "--server", mortal.url);
+    await forward.hears("waiting");
+    const both = await pair(mortal.url, "outlived", FORWARDED);
+    const before = await Promise.all(both.map(({ page }) => connections(page)));
+    await mortal.restart();
+    await forward.heardTimes("participant", 4, ({ state }) => state === "joined");
+    for (const [index, { page }] of both.entries()) {
+      await decodesAnew(page, before[index] ?? 0, AGAIN_MS);
+      await shows(page, 1);
+      await page.getByText(FORWARDED).waitFor();
+    }
+    forward.interrupt();
+    assert.equal((await forward.ends()).exit, 0);
+    for (const { page } of both) await page.getByText(DIRECTLY).waitFor();
+    assert.deepEqual(serious(both.flatMap(({ troubles }) => troubles)), []);
+    await Promise.all(both.map(({ context }) => context.close()));
+    await mortal.kill();
   });
 });

@@ -81,6 +81,11 @@ export class RoomLine {
     this.#negotiation.offer();
   }
 
+  /** Whether the other side forwards. */
+  get forwards(): boolean {
+    return this.options.forwards;
+  }
+
   /** Whether it was connected, and has not failed. */
   get works(): boolean {
     return this.#works;

@@ -8,12 +8,15 @@ import { PeerlineError, asFailure } from "./errors.js";
 import { Events } from "./events.js";
 import { Forwarders, isForwarder } from "./forwarders.js";
 import { RoomLine } from "./room-line.js";
-import { Signaling } from "./signaling.js";
+import { type Joined, Signaling } from "./signaling.js";
 import type { Peer, ServerMessage } from "./wire.js";
 
 /** Before a line that broke down is opened again: at first, and at most. */
 const RETRY_MS = 500;
 const LONGEST_RETRY_MS = 30_000;
+
+/** Ids of ours that others may still know us by: of that many restarts of the server, in quick succession. */
+const MOST_IDS = 8;
 
 /** Somebody else in the room. */
 export interface Person {
@@ -53,12 +56,18 @@ export class Room extends Events<RoomEvents> {
   readonly #outsiders = new Set<string>();
   /** Whom we call: who was there before us, and a forwarder once the line to it was lost. The others call. */
   readonly #callees = new Set<string>();
+  /** Who was here before the server forgot us all, and is still connected: they are seen as before until they are here again. */
+  readonly #former = new Set<string>();
+  /** Who somebody says to have been before. */
+  readonly #was = new Map<string, readonly string[]>();
   /** How often in a row a line to somebody broke down. */
   readonly #failures = new Map<string, number>();
   readonly #local = new Map<Kind, MediaStreamTrack>();
   readonly #abort = new AbortController();
   #signaling: Signaling | undefined;
   #iceServers: readonly RTCIceServer[] = [];
+  /** Our ids: now, and before the server forgot us, the newest first. */
+  #ids: readonly string[] = [];
   #forwarded = false;
   #closed = false;
 
@@ -121,22 +130,66 @@ export class Room extends Events<RoomEvents> {
     this.#signaling = signaling;
     signaling.on("message", (message) => this.#hear(message));
     signaling.on("closed", (error) => this.#end(error));
+    signaling.outliveServer();
     this.#settle(signaling.joined);
   }
 
   /** The room is entered, for the first time or anew with other ids for everybody. */
-  #settle({ peers, iceServers }: { readonly peers: readonly Peer[]; readonly iceServers: readonly RTCIceServer[] }): void {
+  #settle({ peers, self, iceServers }: Joined): void {
     this.#iceServers = iceServers;
-    for (const id of [...this.#lines.keys()]) this.#drop(id);
-    this.#people.clear();
+    this.#ids = [self, ...this.#ids].slice(0, MOST_IDS);
+    this.#keep(peers);
     this.#callees.clear();
     this.#forwarders.clear();
     for (const peer of peers) {
       this.#callees.add(peer.id);
       this.#meet(peer);
     }
-    this.#connect();
+    this.#introduce();
+    this.#reroute();
     this.emit("people", undefined);
+  }
+
+  /** In a room that the server had forgotten, what is connected stays, and whoever it brings. */
+  #keep(peers: readonly Peer[]): void {
+    this.#was.clear();
+    // If only we were forgotten, the others have hung up on us.
+    const isForgotten = !peers.some(({ id }) => this.#lines.has(id) || this.#people.has(id));
+    for (const [id, line] of [...this.#lines]) {
+      if (isForgotten && line.works) this.#former.add(id);
+      else this.#drop(id);
+    }
+    for (const id of [...this.#people.keys()]) {
+      if (this.#lines.has(id) || this.#carrier !== undefined) this.#former.add(id);
+      else this.#people.delete(id);
+    }
+  }
+
+  /** Tells who we were to those who may still be connected with us, so that they see us once. */
+  #introduce(to?: string): void {
+    const [, ...peers] = this.#ids;
+    if (peers.length > 0) this.#signaling?.send({ type: "message", ...(to === undefined ? {} : { to }), payload: { type: "was", peers } });
+  }
+
+  /** Somebody is connected again: what is left of them from before goes, and their forwarder once it brings nobody else. */
+  #succeed(id: string): void {
+    const was = this.#was.get(id);
+    if (was === undefined || this.#lines.get(id)?.works !== true) return;
+    this.#was.delete(id);
+    for (const before of was) {
+      this.#drop(before);
+      if (this.#former.delete(before)) this.#people.delete(before);
+    }
+    const carrier = this.#carrier;
+    const isNeeded = [...this.#former].some((other) => this.#people.has(other) && !this.#lines.has(other));
+    if (carrier !== undefined && !isNeeded) this.#drop(carrier);
+    this.#reroute();
+    this.emit("people", undefined);
+  }
+
+  /** A forwarder of before to which we are still connected. */
+  get #carrier(): string | undefined {
+    return [...this.#former].find((id) => this.#lines.get(id)?.forwards === true);
   }
 
   #meet(peer: Peer): void {
@@ -151,6 +204,7 @@ export class Room extends Events<RoomEvents> {
       case "peer-joined":
         if (message.iceServers !== undefined) this.#iceServers = message.iceServers;
         this.#meet(message.peer);
+        this.#introduce(message.peer.id);
         return this.emit("people", undefined);
       case "peer-left":
         return this.#left(message.peer);
@@ -177,9 +231,13 @@ export class Room extends Events<RoomEvents> {
   }
 
   #told(from: string, payload: unknown): void {
-    if (!this.#forwarders.has(from) || typeof payload !== "object" || payload === null) return;
-    const { type, peer } = payload as { readonly type?: unknown; readonly peer?: unknown };
-    if (type === "speaker" && typeof peer === "string" && this.#people.has(peer)) this.emit("speaker", peer);
+    if (typeof payload !== "object" || payload === null) return;
+    const { type, peer, peers } = payload as Readonly<Record<string, unknown>>;
+    if (type === "speaker" && this.#forwarders.has(from) && typeof peer === "string" && this.#people.has(peer)) this.emit("speaker", peer);
+    if (type !== "was" || !this.#people.has(from) || !Array.isArray(peers)) return;
+    // Nobody can take the place of somebody who is in the room.
+    this.#was.set(from, peers.filter((id): id is string => typeof id === "string" && this.#former.has(id)));
+    this.#succeed(from);
   }
 
   /** The line on which somebody may offer; `undefined` if we do not talk to them directly now. */
@@ -218,7 +276,7 @@ export class Room extends Events<RoomEvents> {
 
   /** What there is of forwarders has changed: calls whoever is ours to call now. */
   #reroute(): void {
-    if (this.#forwarder === undefined) this.#through(false);
+    if (this.#forwarder === undefined && this.#carrier === undefined) this.#through(false);
     this.#connect();
   }
 
@@ -240,6 +298,7 @@ export class Room extends Events<RoomEvents> {
       connected: () => {
         this.#failures.delete(id);
         if (forwards) this.#use(id);
+        else this.#succeed(id);
       },
       path: ({ kind }) => this.#signaling?.send({ type: "path", kind }),
       failed: () => {
@@ -254,7 +313,11 @@ export class Room extends Events<RoomEvents> {
 
   /** A line broke down. Whoever called calls again after a while, and a forwarder is always called; not one that is away. */
   #failed(id: string, calls: boolean): void {
+    // What has become of the server is found out now, for a new call needs it.
+    this.#signaling?.check();
+    const isFormer = this.#former.has(id);
     this.#drop(id);
+    if (isFormer) return this.#reroute();
     if (!calls || this.#closed) return;
     if (this.#forwarders.has(id)) {
       this.#callees.add(id);
@@ -329,8 +392,12 @@ export class Room extends Events<RoomEvents> {
     this.#lines.delete(id);
     const tracks = line.connection.getReceivers().map(({ track }) => track);
     line.close();
-    if (this.#forwarders.has(id)) {
-      for (const outsider of this.#outsiders) this.#people.delete(outsider);
+    const isFormer = this.#former.delete(id);
+    if (isFormer) this.#people.delete(id);
+    if (line.forwards) {
+      const brought = [...this.#former].filter((other) => isFormer && !this.#lines.has(other));
+      for (const other of [...this.#outsiders, ...brought]) this.#people.delete(other);
+      for (const other of brought) this.#former.delete(other);
       this.#outsiders.clear();
     }
     for (const { stream } of this.#people.values()) for (const track of tracks) stream.removeTrack(track);

@@ -73,7 +73,7 @@ export class Signaling extends Events<SignalingEvents> {
     carrier: Carrier,
     inlet: Inlet,
     joined: Joined,
-    private readonly admission: Pick<Join, "token">,
+    private readonly entry: Omit<Join, "type">,
   ) {
     super();
     this.#joined = joined;
@@ -89,7 +89,7 @@ export class Signaling extends Events<SignalingEvents> {
     const unreachable = new PeerlineError("server-unreachable", `The server at ${url.host} does not answer.`);
     try {
       const { carrier, inlet, answer } = await enter(url, message, stop);
-      if (answer.type === "joined") return new Signaling(url, carrier, inlet, answer, join.token === undefined ? {} : { token: join.token });
+      if (answer.type === "joined") return new Signaling(url, carrier, inlet, answer, join);
       carrier.close();
       throw answer.type === "error" ? refusal(answer) : new PeerlineError("server", "The server answered something else.");
     } catch (error) {
@@ -144,7 +144,11 @@ export class Signaling extends Events<SignalingEvents> {
   send(message: ClientMessage): void {
     if (this.#over) return;
     if (this.joined.resume === undefined || UNNUMBERED.includes(message.type)) return this.#carrier?.send(JSON.stringify(message));
-    if (this.#ledger.full) return this.#end(new PeerlineError("server-unreachable", "The server takes no messages."));
+    if (this.#ledger.full) {
+      // Whoever outlives the server does without what cannot be kept for it.
+      if (this.#outlives && this.#carrier === undefined) return;
+      return this.#end(new PeerlineError("server-unreachable", "The server takes no messages."));
+    }
     const text = this.#ledger.number(message);
     this.#carrier?.send(text);
   }
@@ -244,15 +248,18 @@ export class Signaling extends Events<SignalingEvents> {
     }
   }
 
-  /** How to have the room again on a server that has forgotten it. */
+  /** How to have the room again on a server that has forgotten it. Whoever comes first makes an open one, now as before. */
   #anew(create: boolean): Partial<Join> {
     const { room, limits } = this.joined;
-    return this.#outlives ? { room, create, capacity: limits.peers } : {};
+    if (!this.#outlives) return {};
+    return this.entry.create === undefined ? { room } : { room, create, capacity: limits.peers };
   }
 
   async #comeBack(kind: Carrier["kind"], place: Partial<Join>): Promise<Return> {
     const ack = place.resume === undefined ? {} : { ack: this.#ledger.settle() };
-    const join: Join = { ...this.admission, ...place, ...ack, type: "join", resumable: true };
+    const { token, name } = this.entry;
+    const who = { ...(token === undefined ? {} : { token }), ...(name === undefined ? {} : { name }) };
+    const join: Join = { ...who, ...place, ...ack, type: "join", resumable: true };
     const stop = AbortSignal.any([AbortSignal.timeout(JOIN_LIMIT_MS), this.#ended.signal]);
     try {
       const { carrier, inlet, answer } = await enter(this.url, join, stop, kind);
