@@ -7,8 +7,7 @@ import { after, before, describe, test } from "node:test";
 import type { Browser, Page } from "playwright-core";
 import { LIMIT_MS, Server, launch } from "./browser.js";
 import { Cli } from "./cli.js";
-import { moves } from "./media.js";
-import { ALL, DIRECTLY, FORWARDED, TILE, enter, forwardedForAWhile, withTerminals } from "./scenes/rooms.js";
+import { ALL, DIRECTLY, FORWARDED, enter, forwardedForAWhile, sees, withTerminals } from "./scenes/rooms.js";
 
 /** A camera and a microphone that nobody has to allow. */
 const FAKE = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream", "--autoplay-policy=no-user-gesture-required"];
@@ -55,7 +54,7 @@ describe("rooms", { timeout: 10 * LIMIT_MS }, () => {
     const both = [await enter(browser, server, "stalls", ALL), await enter(browser, server, "stalls", ALL)];
     for (const { page } of both) {
       await page.getByText(FORWARDED).waitFor();
-      await moves(page, TILE);
+      await sees(page);
     }
     const before = await Promise.all(both.map(({ page }) => connections(page)));
     cli.freeze(true);
@@ -70,7 +69,7 @@ describe("rooms", { timeout: 10 * LIMIT_MS }, () => {
     // Directly: one side loses the other, and calls anew under another certificate.
     for (const { page } of both) {
       await page.getByText(DIRECTLY).waitFor();
-      await moves(page, TILE);
+      await sees(page);
     }
     const direct = await Promise.all(both.map(({ page }) => connections(page)));
     await both[1]?.page.evaluate(() => {

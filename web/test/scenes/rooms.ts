@@ -1,11 +1,11 @@
 /** Rooms of pages and terminals, in any browser. */
 import assert from "node:assert/strict";
-import type { Browser } from "playwright-core";
+import type { Browser, Page } from "playwright-core";
 import { type Server, person } from "../browser.js";
 import { Cli } from "../cli.js";
-import { firstPicture, moves, observe, stats, watch } from "../media.js";
+import { firstPicture, observe, stats, watch } from "../media.js";
 
-export const TILE = ".tile video";
+const TILE = ".tile video";
 export const DIRECTLY = /Connected directly\./;
 export const FORWARDED = /Connected through a forwarder\./;
 
@@ -19,6 +19,12 @@ export async function enter(browser: Browser, server: Server, room: string, how:
   return someone;
 }
 
+/** Pictures that arrive now, with colours in them. */
+export async function sees(page: Page): Promise<void> {
+  await firstPicture(page, TILE);
+  assert.ok((await watch(page, TILE, 500)).colours > 2);
+}
+
 export const ALL = "With camera and microphone";
 
 /** Pages see each other directly, through a forwarder while there is one, and directly again. */
@@ -26,13 +32,13 @@ export async function forwardedForAWhile(browser: Browser, server: Server): Prom
   const [a, b] = [await enter(browser, server, "switch", ALL), await enter(browser, server, "switch", ALL)];
   for (const { page } of [a, b]) {
     await page.getByText(DIRECTLY).waitFor();
-    await moves(page, TILE);
+    await sees(page);
   }
   await server.shows('peerline_paths_total{kind="direct"}', 2);
   const cli = new Cli("forward", "--room", "switch", "--server", server.url);
   for (const { page } of [a, b]) {
     await page.getByText(FORWARDED).waitFor();
-    await moves(page, TILE);
+    await sees(page);
   }
   await cli.heardTimes("track", 4, ({ state }) => state === "started");
   // Everybody sends once, in several sizes.
@@ -55,7 +61,7 @@ export async function forwardedForAWhile(browser: Browser, server: Server): Prom
   assert.equal(ended.exit, 0, JSON.stringify(ended.said.at(-1)));
   for (const { page } of [a, b]) {
     await page.getByText(DIRECTLY).waitFor();
-    await moves(page, TILE);
+    await sees(page);
   }
   await a.page.getByRole("button", { name: "Leave" }).click();
   await b.page.getByText(/One other person is here/).waitFor();
