@@ -208,7 +208,7 @@ async fn terminals_meet_each_other_when_their_forwarder_was_killed() {
 async fn a_forwarder_and_its_calls_outlive_the_server() {
     let server = Signaling::start();
     let listen = server.url.trim_start_matches("http://").parse().unwrap();
-    let (mut forward, [first, second]) = forwarded(&server).await;
+    let (forward, [first, second]) = forwarded(&server).await;
     server.kill().await;
     let server = Signaling::with(Config {
         listen,
