@@ -78,7 +78,6 @@ pub(super) fn resuming(join: &Join, token: &Secret, got: u64, anew: Option<Anew>
         resumable: true,
         resume: Some(token.clone()),
         ack: Some(got),
-        ..Join::default()
     }
 }
 
