@@ -83,13 +83,18 @@ impl Shared {
     pub(super) fn with<T>(&self, id: u32, act: impl FnOnce(&mut Mux) -> T) -> T {
         let mut inner = self.lock();
         let result = act(&mut inner.mux);
+        self.settle(inner, id);
+        result
+    }
+
+    /// Ends what was done with the stream `id`: it may be over, and something may have to be sent.
+    fn settle(&self, mut inner: MutexGuard<'_, Inner>, id: u32) {
         inner.forget(id);
         let due = inner.mux.is_due();
         drop(inner);
         if due {
             self.due.notify_one();
         }
-        result
     }
 
     /// Whether it is worth while to wait for the peer. What it has said before is good all the same: it may have
@@ -144,12 +149,7 @@ impl Shared {
             Event::Broken(id) => inner.ring(id, Bells::ring),
             Event::Nothing => {}
         }
-        inner.forget(id);
-        let due = inner.mux.is_due();
-        drop(inner);
-        if due {
-            self.due.notify_one();
-        }
+        self.settle(inner, id);
         Ok(())
     }
 
