@@ -11,10 +11,10 @@ use crate::channel::{Channel, ChannelReceiver, ChannelSender, Message as Raw};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
-/// Events that wait to be shown. When there are more, nothing is read, and whoever sends waits.
+/// Events that wait to be shown. When there are so many, no line reads its next message, and whoever sends waits.
 const EVENTS: usize = 64;
 
 /// How often it is looked whether somebody is to be given up.
@@ -31,13 +31,21 @@ struct Shared {
     side: Mutex<Place>,
     /// Rings when there may be something to send, or room.
     changed: watch::Sender<()>,
-    events: mpsc::Sender<Event>,
+    /// Rings when there is something to show.
+    news: Notify,
+    /// Rings when so much was shown that lines may read again.
+    shown: Notify,
 }
 
 struct Place {
     seat: Seat,
     /// Lines so far.
     links: u64,
+    /// What is to be shown. It goes in together with the change that it tells of: a line that ends, or is dropped,
+    /// between the two would lose a message that counts as taken.
+    events: VecDeque<Event>,
+    /// Whether somebody shows it.
+    watched: bool,
 }
 
 enum Seat {
@@ -55,12 +63,7 @@ impl Seat {
 }
 
 /// What happens in a room, in order.
-pub struct Events {
-    queue: mpsc::Receiver<Event>,
-    shared: Arc<Shared>,
-    /// What came of the passing of time.
-    due: VecDeque<Event>,
-}
+pub struct Events(Arc<Shared>);
 
 impl Chat {
     /// The host of a new room. The room is there as long as the host is.
@@ -74,19 +77,20 @@ impl Chat {
     }
 
     fn new(seat: Seat) -> (Self, Events) {
-        let (events, queue) = mpsc::channel(EVENTS);
         let (changed, _) = watch::channel(());
-        let place = Place { seat, links: 0 };
+        let place = Place {
+            seat,
+            links: 0,
+            events: VecDeque::new(),
+            watched: true,
+        };
         let shared = Arc::new(Shared {
             side: Mutex::new(place),
             changed,
-            events,
+            news: Notify::new(),
+            shown: Notify::new(),
         });
-        let events = Events {
-            queue,
-            shared: shared.clone(),
-            due: VecDeque::new(),
-        };
+        let events = Events(shared.clone());
         (Self(shared), events)
     }
 
@@ -129,10 +133,8 @@ impl Chat {
     }
 
     /// Wants to be called otherwise; an event says what it is called.
-    pub async fn rename(&self, name: &Name) {
-        let events = self.0.with(|side| side.rename(name));
-        self.0.changed.send_replace(());
-        self.0.tell(events).await;
+    pub fn rename(&self, name: &Name) {
+        self.0.tell(|side| side.rename(name));
     }
 
     /// Waits until everybody has taken what we said. Gives up when nobody takes anything for `patience`, and
@@ -188,19 +190,23 @@ impl Events {
     /// The next event. Cancelled, none is lost.
     pub async fn next(&mut self) -> Event {
         loop {
-            if let Some(event) = self.due.pop_front() {
+            if let Some(event) = self.0.take() {
                 return event;
             }
-            // The sender is in `shared`.
-            if let Ok(Some(event)) = timeout(TICK, self.queue.recv()).await {
-                return event;
+            if timeout(TICK, self.0.news.notified()).await.is_err() {
+                self.0.tell(|side| side.tick(Instant::now()));
             }
-            let due = self.shared.with(|side| side.tick(Instant::now()));
-            if !due.is_empty() {
-                self.shared.changed.send_replace(());
-            }
-            self.due.extend(due);
         }
+    }
+}
+
+/// Nobody wants to know any more; lines go on.
+impl Drop for Events {
+    fn drop(&mut self) {
+        let mut place = self.0.lock();
+        place.watched = false;
+        place.events.clear();
+        self.0.shown.notify_waiters();
     }
 }
 
@@ -213,10 +219,46 @@ impl Shared {
         look(self.lock().seat.side())
     }
 
-    async fn tell(&self, events: Vec<Event>) {
-        for event in events {
-            // Nobody wants to know any more.
-            let _ = self.events.send(event).await;
+    /// Changes something, and queues what is to be shown of it.
+    fn change(
+        &self,
+        change: impl FnOnce(&mut dyn Side) -> Result<Vec<Event>, ChatError>,
+    ) -> Result<(), ChatError> {
+        {
+            let mut place = self.lock();
+            let events = change(place.seat.side())?;
+            if place.watched && !events.is_empty() {
+                place.events.extend(events);
+                self.news.notify_one();
+            }
+        }
+        self.changed.send_replace(());
+        Ok(())
+    }
+
+    fn tell(&self, change: impl FnOnce(&mut dyn Side) -> Vec<Event>) {
+        // What cannot fail does not.
+        let _ = self.change(|side| Ok(change(side)));
+    }
+
+    fn take(&self) -> Option<Event> {
+        let mut place = self.lock();
+        let event = place.events.pop_front();
+        if place.events.len() + 1 == EVENTS {
+            self.shown.notify_waiters();
+        }
+        event
+    }
+
+    /// Waits until what was read before is shown, but for some of it.
+    async fn shown(&self) {
+        loop {
+            // It hears what rings from here on.
+            let shown = self.shown.notified();
+            if self.lock().events.len() < EVENTS {
+                return;
+            }
+            shown.await;
         }
     }
 }
@@ -243,19 +285,13 @@ impl Line {
     }
 
     /// Whether the other side can be reached now. While it cannot, the others are told so.
-    pub async fn reach(&self, reachable: bool) {
-        self.tell(|side| side.reach(self.link, reachable)).await;
+    pub fn reach(&self, reachable: bool) {
+        self.shared.tell(|side| side.reach(self.link, reachable));
     }
 
     /// The guest of a line that has ended is not coming back: it has said goodbye, or is not wanted.
-    pub async fn forget(&self) {
-        self.tell(|side| side.forget(self.link)).await;
-    }
-
-    async fn tell(&self, change: impl FnOnce(&mut dyn Side) -> Vec<Event>) {
-        let events = self.shared.with(change);
-        self.shared.changed.send_replace(());
-        self.shared.tell(events).await;
+    pub fn forget(&self) {
+        self.shared.tell(|side| side.forget(self.link));
     }
 
     async fn listen(&self, mut receiver: ChannelReceiver) -> ChatError {
@@ -278,15 +314,12 @@ impl Line {
             let received = message.and_then(|message| {
                 let now = Instant::now();
                 self.shared
-                    .with(|side| side.receive(now, self.link, message))
+                    .change(|side| side.receive(now, self.link, message))
             });
-            match received {
-                Ok(events) => {
-                    self.shared.changed.send_replace(());
-                    self.shared.tell(events).await;
-                }
-                Err(error) => return error,
+            if let Err(error) = received {
+                return error;
             }
+            self.shared.shown().await;
         }
     }
 

@@ -9,6 +9,7 @@ use crate::channel::Channel;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
+use tokio::time::timeout;
 
 /// A room without channels: messages travel when they are moved.
 struct Room {
@@ -349,6 +350,9 @@ fn a_room_has_an_end() {
     assert_eq!(names.len(), super::MAX_GUESTS);
 }
 
+/// How long what takes a second or two may take where much else runs.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 /// One that shows what it is told, until it has so many of each name.
 async fn watch(mut events: Events, until: &[(&str, usize)]) -> BTreeMap<String, Vec<String>> {
     let mut shown = BTreeMap::<String, Vec<String>>::new();
@@ -360,7 +364,7 @@ async fn watch(mut events: Events, until: &[(&str, usize)]) -> BTreeMap<String, 
     shown
 }
 
-/// Takes part over channels that are cut when the other side has shown so many messages.
+/// Takes part over channels that are cut after so long.
 async fn attended(host: &Chat, guest: &Chat, cuts: &[Duration]) {
     for limit in cuts.iter().map(Some).chain([None]) {
         let (left, right) = Channel::pair("chat");
@@ -371,10 +375,45 @@ async fn attended(host: &Chat, guest: &Chat, cuts: &[Duration]) {
             }
         };
         match limit {
-            Some(limit) => drop(tokio::time::timeout(*limit, both).await),
+            Some(limit) => drop(timeout(*limit, both).await),
             None => drop(both.await),
         }
     }
+}
+
+#[tokio::test]
+async fn a_line_that_ends_while_nothing_is_shown_loses_no_message() {
+    const COUNT: usize = 200;
+    let (host, host_events) = Chat::host(Name::new("host"));
+    let (anna, _) = Chat::guest(Name::new("anna"));
+    for number in 0..COUNT {
+        anna.say(Kind::Text, number.to_string()).await.unwrap();
+    }
+    // As much is taken as waits to be shown, and not more however long it is tried.
+    let stuck = async {
+        while anna.unsettled() as usize > COUNT - 32 {
+            tokio::task::yield_now().await;
+        }
+        let mut before = COUNT;
+        while before > anna.unsettled() as usize {
+            before = anna.unsettled() as usize;
+            for _ in 0..100 {
+                tokio::task::yield_now().await;
+            }
+        }
+        before
+    };
+    let left = tokio::select! {
+        left = stuck => left,
+        () = attended(&host, &anna, &[]) => unreachable!("the line does not break"),
+    };
+    assert!(left > COUNT / 2, "{left}");
+    let shown = tokio::select! {
+        shown = timeout(PATIENCE, watch(host_events, &[("anna", COUNT)])) => shown.unwrap(),
+        () = attended(&host, &anna, &[]) => unreachable!("the line does not break"),
+    };
+    let expected: Vec<String> = (0..COUNT).map(|number| number.to_string()).collect();
+    assert_eq!(shown["anna"], expected);
 }
 
 #[tokio::test]
@@ -412,7 +451,7 @@ async fn ten_thousand_each_way_among_three_over_lines_that_break() {
     };
     let done = async { tokio::join!(everything, talking) };
     let (shown, left) = tokio::select! {
-        done = done => done,
+        done = timeout(PATIENCE, done) => done.expect("somebody is not shown something"),
         _ = lines => unreachable!("the last lines do not break"),
     };
     assert_eq!(left, (0, 0, 0));
@@ -433,7 +472,7 @@ async fn what_is_no_message_ends_the_line_and_nobody_else_hears_of_it() {
         let why = host.line().attend(left).await;
         assert!(matches!(why, ChatError::Protocol(_)), "{bad}: {why}");
     }
-    let none = tokio::time::timeout(Duration::from_millis(1), events.next()).await;
+    let none = timeout(Duration::from_millis(1), events.next()).await;
     assert!(none.is_err());
 }
 
@@ -458,7 +497,7 @@ async fn who_says_goodbye_has_left_at_once() {
     };
     let (ended, ()) = tokio::join!(line.attend(left), attending);
     assert_eq!(ended, ChatError::Closed);
-    line.forget().await;
+    line.forget();
     let name = || Name::new("HOST-2");
     for expected in [Event::Came(name()), Event::Left(name())] {
         assert_eq!(events.next().await, expected);

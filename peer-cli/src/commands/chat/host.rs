@@ -195,9 +195,9 @@ impl Room<'_> {
                 Some(SessionError::Bye(_) | SessionError::Gone)
             )
         {
-            place.forget().await;
+            place.forget();
         } else {
-            place.reach(false).await;
+            place.reach(false);
         }
         line.end(result).await
     }
@@ -210,7 +210,7 @@ async fn tell_reach(
 ) -> Infallible {
     while connectivity.changed().await.is_ok() {
         let reachable = *connectivity.borrow_and_update() == Connectivity::Connected;
-        place.reach(reachable).await;
+        place.reach(reachable);
     }
     // The session has ended, and with it the channel.
     std::future::pending().await

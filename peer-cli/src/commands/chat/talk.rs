@@ -64,7 +64,7 @@ pub(super) async fn talk(
             Wish::Nothing => {}
             Wish::Say(text) => say(chat, screen, Kind::Text, text).await,
             Wish::Act(text) => say(chat, screen, Kind::Action, text).await,
-            Wish::Rename(name) => chat.rename(&Name::new(name)).await,
+            Wish::Rename(name) => chat.rename(&Name::new(name)),
             Wish::Who => screen.who(&chat.others()),
             Wish::Help => words::HELP.lines().for_each(|line| ui.note(line)),
             Wish::Unclear(what) => ui.note(what),
