@@ -149,8 +149,11 @@ impl Chat {
                 break;
             }
             let now = self.0.with(|side| side.unsettled());
+            // Whoever only talks rings as well.
             if now < left {
                 since = Instant::now();
+            } else if since.elapsed() >= patience {
+                break;
             }
             left = now;
         }

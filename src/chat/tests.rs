@@ -404,7 +404,7 @@ async fn a_line_that_ends_while_nothing_is_shown_loses_no_message() {
         before
     };
     let left = tokio::select! {
-        left = stuck => left,
+        left = timeout(PATIENCE, stuck) => left.unwrap(),
         () = attended(&host, &anna, &[]) => unreachable!("the line does not break"),
     };
     assert!(left > COUNT / 2, "{left}");

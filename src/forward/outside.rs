@@ -289,7 +289,7 @@ impl Member {
         let (track, queue) = OutgoingPackets::to_outside(codec);
         streams.spawn(send(codec, socket, target, queue));
         way.add(self.key, track).await;
-        sink.give(Feedback::Ready);
+        sink.tell(Feedback::Ready).await;
         true
     }
 

@@ -135,7 +135,11 @@ impl Viewer {
                     }
                     let playing = slot.playing.and_then(|track| tracks.get(&track));
                     if let Some(Spare { way, .. }) = playing {
-                        way.sink(self.key).give(said);
+                        let sink = way.sink(self.key);
+                        match said {
+                            Feedback::Ready | Feedback::Refused => sink.tell(said).await,
+                            _ => sink.give(said),
+                        }
                     }
                 }
                 order = self.orders.recv() => match order {
@@ -190,7 +194,7 @@ impl Viewer {
             slot.playing = Some(*key);
             spare.way.add(self.key, slot.outgoing.clone()).await;
             if slot.is_ready {
-                spare.way.sink(self.key).give(Feedback::Ready);
+                spare.way.sink(self.key).tell(Feedback::Ready).await;
             }
         }
     }

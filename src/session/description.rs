@@ -4,8 +4,8 @@
 //! fingerprints. Candidates are taken out, because they must pass the filter of
 //! [`candidates`](super::candidates) first.
 
-use crate::media::Codec;
 use crate::media::track::{Wish, Wishes};
+use crate::media::{Codec, Kind};
 use crate::pairing::Fingerprint;
 
 /// Largest description. Browsers with every codec stay below 16 KiB.
@@ -114,11 +114,12 @@ pub(crate) fn wishes(sdp: &str) -> Wishes {
     for section in sdp.split("\nm=").skip(1) {
         let mut lines = section.lines();
         let head = lines.next().unwrap_or_default();
-        if !head.starts_with("audio ") && !head.starts_with("video ") {
-            continue;
-        }
+        let kind = match head.split(' ').next() {
+            Some("audio") => Kind::Audio,
+            Some("video") => Kind::Video,
+            _ => continue,
+        };
         let mut refused = head.split(' ').nth(1) == Some("0");
-        let kind = head.split(' ').next().unwrap_or_default();
         let (mut mid, mut direction, mut codecs) = (None, "sendrecv", Vec::new());
         let mut level = None;
         for attribute in lines.filter_map(|line| line.trim_end().strip_prefix("a=")) {
@@ -136,6 +137,7 @@ pub(crate) fn wishes(sdp: &str) -> Wishes {
         let Some(mid) = mid else { continue };
         sections.push(Wish {
             mid: mid.to_owned(),
+            kind,
             refused,
             sends: !refused && direction.starts_with("send"),
             receives: !refused && matches!(direction, "sendrecv" | "recvonly"),
@@ -147,10 +149,10 @@ pub(crate) fn wishes(sdp: &str) -> Wishes {
 }
 
 /// A payload type and its codec (RFC 8866 section 6.6), if it is one that we know.
-fn mapped(kind: &str, rtpmap: &str) -> Option<(u8, Codec)> {
+fn mapped(kind: Kind, rtpmap: &str) -> Option<(u8, Codec)> {
     let (payload_type, encoding) = rtpmap.split_once(' ')?;
     let name = encoding.split('/').next()?;
-    let codec = Codec::named(name).filter(|codec| codec.kind().to_string() == kind)?;
+    let codec = Codec::named(name).filter(|codec| codec.kind() == kind)?;
     Some((payload_type.parse().ok()?, codec))
 }
 

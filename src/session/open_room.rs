@@ -12,7 +12,7 @@ use signaling_protocol::{
 };
 use std::collections::HashMap;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -44,6 +44,7 @@ pub struct Member {
 pub struct OpenRoom {
     members: mpsc::Receiver<Result<Member, Lost>>,
     outgoing: mpsc::Sender<ClientMessage>,
+    trouble: watch::Receiver<Option<Lost>>,
     task: JoinHandle<()>,
 }
 
@@ -53,6 +54,7 @@ impl OpenRoom {
     /// is a new member.
     pub fn new(signaling: Signaling, joined: Joined) -> Self {
         signaling.outlive_server();
+        let trouble = signaling.troubles();
         let (to_owner, members) = mpsc::channel(MEMBERS);
         let (outgoing, to_send) = mpsc::channel(OUTBOX);
         let porter = Porter {
@@ -67,12 +69,17 @@ impl OpenRoom {
         Self {
             members,
             outgoing,
+            trouble,
             task,
         }
     }
 
-    /// Tells everybody in the room.
+    /// Tells everybody in the room; nobody while the server is away, when it would be old news before it arrives, and take
+    /// the place of what calls have to say.
     pub fn say(&self, payload: serde_json::Value) {
+        if self.trouble.borrow().is_some() {
+            return;
+        }
         // overflow: not said; what is said here is repeated or of no consequence.
         let _ = self
             .outgoing

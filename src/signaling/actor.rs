@@ -63,6 +63,8 @@ pub(super) struct Ends {
 /// What the task woke up for.
 enum Wake {
     Received(Result<Incoming, Lost>),
+    /// The handle is told of its new place.
+    Told,
     Send(ClientMessage),
     Due,
     Check,
@@ -97,11 +99,24 @@ impl<T: Transport> Actor<T> {
     }
 
     pub(super) async fn run(mut self) {
+        let received = self.received.clone();
+        // Whatever it waits for then, a connection or a server that takes nothing.
+        let over = async {
+            received.closed().await;
+            time::sleep(LEAVE_LIMIT).await;
+        };
+        tokio::select! {
+            () = self.run_to_its_end() => {}
+            () = over => tracing::debug!("the server took no goodbye"),
+        }
+    }
+
+    async fn run_to_its_end(&mut self) {
         match self.run_inner().await {
             Ok(()) => {
                 tracing::debug!("leaving the room");
                 // Past the limit the connection is dropped, which the server notices too.
-                let _ = time::timeout(LEAVE_LIMIT, self.leave()).await;
+                self.leave().await;
             }
             Err(lost) => {
                 tracing::debug!(%lost, "signaling lost");
@@ -129,18 +144,10 @@ impl<T: Transport> Actor<T> {
 
     /// Moves messages over one connection.
     async fn converse(&mut self) -> Result<(), Lost> {
-        if let Some(joined) = self.rejoined.take()
-            && self
-                .received
-                .send(Ok(ServerMessage::Joined(joined)))
-                .await
-                .is_err()
-        {
-            return Ok(());
-        }
         loop {
             match self.wake().await {
                 Wake::HandleDropped => return Ok(()),
+                Wake::Told => {}
                 Wake::Send(message) => {
                     let seq = self.ledger.number(&message);
                     self.send(seq, &message).await?;
@@ -181,7 +188,13 @@ impl<T: Transport> Actor<T> {
             // Only what there is room for is read, so that a handle that sends before it reads cannot
             // stop this task.
             match self.received.reserve().await {
-                Ok(_) => Wake::Received(self.transport.receive().await),
+                Ok(place) => match self.rejoined.take() {
+                    Some(joined) => {
+                        place.send(Ok(ServerMessage::Joined(joined)));
+                        Wake::Told
+                    }
+                    None => Wake::Received(self.transport.receive().await),
+                },
                 Err(_) => Wake::HandleDropped,
             }
         };

@@ -162,6 +162,11 @@ impl Signaling {
         self.trouble.borrow().clone()
     }
 
+    /// As [`trouble`](Self::trouble), for who outlives the handle.
+    pub(crate) fn troubles(&self) -> watch::Receiver<Option<Lost>> {
+        self.trouble.clone()
+    }
+
     /// Finds out now whether the server is there: without an answer within 5 s it is connected to again.
     pub fn check(&self) {
         self.wishes.check.notify_one();

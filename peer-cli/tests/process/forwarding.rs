@@ -217,7 +217,8 @@ async fn a_forwarder_and_its_calls_outlive_the_server() {
     // Both are still connected, and the forwarder is in the room again, under its name.
     let late = [&SILENT[..], &["--duration", "4"]].concat();
     let mut late = start(&server, "call", &late);
-    started(&mut late, "in", 2).await;
+    // It was there first, so that the forwarder calls it: sound and pictures of both.
+    started(&mut late, "in", 4).await;
     let late = late.end().await;
     assert!(frames(&late, "received", "audio") > 100, "{late:#?}");
     for peer in [first, second] {

@@ -121,14 +121,38 @@ async fn serve(
             }
             Some(leaver) = leaving.recv(), if looks.len() < ABREAST => {
                 let (hub, cluster) = (Arc::clone(hub), Arc::clone(cluster));
+                let mut leaver = Unreported(cluster, Some(leaver));
                 looks.spawn(async move {
-                    if let Ok(answer) = cluster.left(&leaver).await {
-                        hub.take_in(&leaver.room, answer, None);
-                    }
+                    leaver.report(&hub).await;
                     None
                 });
             }
             () = cluster.news.notified(), if looks.len() < ABREAST => {}
+        }
+    }
+}
+
+/// A member that left, of which Redis does not know yet: given back when it cannot be told now.
+struct Unreported(Arc<Cluster>, Option<Leaver>);
+
+impl Unreported {
+    async fn report(&mut self, hub: &Hub) {
+        let Some(leaver) = &self.1 else { return };
+        match self.0.left(leaver).await {
+            Ok(answer) => {
+                hub.take_in(&leaver.room, answer, None);
+                self.1 = None;
+            }
+            // A Redis that refuses, because it is full, answers at once.
+            Err(Unavailable) => sleep(BEAT).await,
+        }
+    }
+}
+
+impl Drop for Unreported {
+    fn drop(&mut self) {
+        if let Some(leaver) = self.1.take() {
+            self.0.leave(leaver);
         }
     }
 }

@@ -179,6 +179,8 @@ async fn say(caller: Caller) -> Result<Response, Failed> {
             return Err(failed);
         }
     }
+    // What came with a request that broke off may still have to be written down, and what is acknowledged must be.
+    session.settle(&app.hub).await;
     let ack = ServerMessage::Ack {
         seq: session.received(),
     };
@@ -277,6 +279,7 @@ async fn listen(caller: Caller) -> Result<Response, Failed> {
     let Caller {
         app, connection, ..
     } = caller;
+    session.settle(&app.hub).await;
     let carrier = app.hub.attach(&session, Medium::Requests, ack, true)?;
     Ok(stream::of_member(app, connection, carrier))
 }

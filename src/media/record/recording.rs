@@ -16,6 +16,9 @@ const QUEUE: usize = 512;
 /// How long the end of a call waits for the disk.
 const LIMIT: Duration = Duration::from_secs(10);
 
+/// How long taking in a track may wait for the disk. The call goes on without it then.
+const ADD_LIMIT: Duration = Duration::from_secs(5);
+
 enum Message {
     Add(
         Codec,
@@ -66,7 +69,11 @@ impl Recording {
                             if let Ok(id) = &added {
                                 wishes.insert(*id, wish);
                             }
-                            let _ = reply.send(added);
+                            // Nobody waits for it any more.
+                            if let Err(Ok(id)) = reply.send(added) {
+                                wishes.remove(&id);
+                                recorder.end(id);
+                            }
                         }
                         Message::Frame(id, frame, clock) => {
                             let needs_key = recorder.frame(id, &frame, clock)?;
@@ -101,10 +108,6 @@ impl Recording {
     pub async fn finish(self) -> Result<Vec<Part>, MediaError> {
         let Self { messages, done } = self;
         drop(messages);
-        let late = || MediaError::Write {
-            name: "recording".into(),
-            source: std::io::ErrorKind::TimedOut.into(),
-        };
         match tokio::time::timeout(LIMIT, done).await {
             Ok(Ok(finished)) => finished,
             Ok(Err(_)) | Err(_) => Err(late()),
@@ -112,12 +115,24 @@ impl Recording {
     }
 }
 
+fn late() -> MediaError {
+    MediaError::Write {
+        name: "recording".into(),
+        source: std::io::ErrorKind::TimedOut.into(),
+    }
+}
+
 impl Tape {
     /// Takes in a track; `None` if the recording is over.
     ///
     /// # Errors
-    /// The file cannot hold its codec.
+    /// The file cannot hold its codec, or the disk is busy for too long.
     pub async fn add(&self, codec: Codec) -> Result<Option<TapedTrack>, MediaError> {
+        let adding = tokio::time::timeout(ADD_LIMIT, self.add_at_leisure(codec));
+        adding.await.unwrap_or_else(|_| Err(late()))
+    }
+
+    async fn add_at_leisure(&self, codec: Codec) -> Result<Option<TapedTrack>, MediaError> {
         let (reply, added) = oneshot::channel();
         let needs_key = Arc::<AtomicBool>::default();
         let Some(messages) = self.0.upgrade() else {

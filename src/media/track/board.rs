@@ -35,6 +35,7 @@ pub(crate) struct Wishes {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Wish {
     pub(crate) mid: String,
+    pub(crate) kind: Kind,
     pub(crate) sends: bool,
     pub(crate) receives: bool,
     /// It refused the section as a whole: it knows none of its codecs.

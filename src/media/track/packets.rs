@@ -263,6 +263,12 @@ impl FeedbackSink {
         // overflow: dropped; what is not answered is said again.
         let _ = self.feedback.try_send((self.who, feedback));
     }
+
+    /// Says what is said once.
+    pub(crate) async fn tell(&self, feedback: Feedback) {
+        // Whoever does not listen any more does not have to know.
+        let _ = self.feedback.send((self.who, feedback)).await;
+    }
 }
 
 /// A track of ours that passes somebody else's packets on. Its clones are the same track.
@@ -407,9 +413,10 @@ impl Task {
                     if changed.is_err() {
                         return;
                     }
-                    match *self.leg.borrow_and_update() {
-                        Leg::Open(_) => self.feedback.give(Feedback::Ready),
-                        Leg::Refused => self.feedback.give(Feedback::Refused),
+                    let leg = *self.leg.borrow_and_update();
+                    match leg {
+                        Leg::Open(_) => self.feedback.tell(Feedback::Ready).await,
+                        Leg::Refused => self.feedback.tell(Feedback::Refused).await,
                         Leg::Waiting => {}
                     }
                 }

@@ -26,7 +26,7 @@ use tokio::sync::oneshot;
 use webrtc::data_channel::{DataChannel, RTCDataChannelInit};
 use webrtc::error::Error;
 use webrtc::peer_connection::{PeerConnection, PeerConnectionBuilder};
-use webrtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
+use webrtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit, RtpTransceiver};
 use webrtc::runtime::{Runtime, TokioRuntime};
 
 pub(crate) use self::events::{EngineEvent, EngineState, MAX_CHANNELS};
@@ -185,14 +185,15 @@ impl Engine {
     }
 
     /// Offers to receive one more track.
-    pub(crate) async fn receive(&self, kind: Kind) -> Result<(), Error> {
+    pub(crate) async fn receive(&self, kind: Kind) -> Result<Arc<dyn RtpTransceiver>, Error> {
         let init = RTCRtpTransceiverInit {
             direction: RTCRtpTransceiverDirection::Recvonly,
             ..Default::default()
         };
         let kind = media::rtp_kind(kind);
-        let added = self.connection.add_transceiver_from_kind(kind, Some(init));
-        added.await.map(drop)
+        self.connection
+            .add_transceiver_from_kind(kind, Some(init))
+            .await
     }
 
     /// The certificate that DTLS really got from the peer.

@@ -3,6 +3,7 @@
 use super::super::description::Part;
 use super::super::{PathPolicy, description, privacy};
 use super::Engine;
+use crate::media::engine::rtp_kind;
 use rtc::peer_connection::configuration::RTCOfferOptions;
 use signaling_protocol::IceCandidate;
 use webrtc::error::Error;
@@ -48,6 +49,7 @@ impl Engine {
     /// Applies the peer's offer.
     pub(crate) async fn apply_offer(&self, sdp: String) -> Result<(), Error> {
         self.clock.check();
+        self.prepare_to_receive(&sdp).await?;
         let idle = description::idle_sections(&sdp);
         self.connection
             .set_remote_description(RTCSessionDescription::offer(sdp)?)
@@ -63,6 +65,51 @@ impl Engine {
                 transceiver
                     .set_direction(RTCRtpTransceiverDirection::Inactive)
                     .await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A section that the engine makes for an offer of `recvonly` has no receiver, and never gets one: when the peer sends
+    /// in it later, as it may, all that comes is dropped. So the sections of such an offer are made here, in the order in
+    /// which the engine looks for them.
+    async fn prepare_to_receive(&self, sdp: &str) -> Result<(), Error> {
+        use RTCRtpTransceiverDirection::{Recvonly, Sendonly, Sendrecv};
+        let (mut known, mut free) = (Vec::new(), Vec::new());
+        let mut transceivers = self.connection.get_transceivers().await;
+        transceivers.sort_by_key(|transceiver| transceiver.id());
+        for transceiver in transceivers {
+            if let Some(mid) = transceiver.mid().await? {
+                known.push(mid);
+            } else if let Some(sender) = transceiver.sender().await? {
+                let kind = sender.track().kind().await;
+                free.push((kind, transceiver.direction().await?));
+            }
+        }
+        let offered = description::wishes(sdp).sections.into_iter();
+        let new: Vec<_> = offered
+            .filter(|wish| !known.contains(&wish.mid) && (wish.sends || wish.receives))
+            .collect();
+        if new.iter().all(|wish| wish.sends) {
+            return Ok(());
+        }
+        for wish in new {
+            let kind = rtp_kind(wish.kind);
+            let fitting = match (wish.sends, wish.receives) {
+                (true, true) => [Recvonly, Sendrecv],
+                (true, false) => [Recvonly, Recvonly],
+                _ => [Sendonly, Sendrecv],
+            };
+            let found = fitting
+                .iter()
+                .find_map(|direction| free.iter().position(|spare| *spare == (kind, *direction)));
+            if let Some(found) = found {
+                free.remove(found);
+                continue;
+            }
+            let made = self.receive(wish.kind).await?;
+            if !wish.sends {
+                made.set_direction(Sendrecv).await?;
             }
         }
         Ok(())

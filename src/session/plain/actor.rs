@@ -182,7 +182,7 @@ impl Actor {
         // What we do not send is received all the same.
         for kind in [Kind::Audio, Kind::Video] {
             if !self.board.sends(kind) && !self.sends_only {
-                self.engine.receive(kind).await?;
+                let _ = self.engine.receive(kind).await?;
             }
         }
         self.negotiate(Input::Negotiate { restart: false }).await
