@@ -13,8 +13,10 @@ const TOO_MUCH: f32 = 0.08;
 /// Below this the path is well.
 const LITTLE: f32 = 0.02;
 
-/// How long it has to be well before a better layer is tried, at first and at most.
+/// How long it has to be well before a better layer is tried, at first and at most. Some are more patient, up to so much:
+/// if all pictures of a receiver tried at the same time, they would fail together each time.
 const PATIENCE: Duration = Duration::from_secs(8);
+const SPREAD: Duration = Duration::from_secs(4);
 const LONGEST_PATIENCE: Duration = Duration::from_secs(120);
 
 /// A better layer that has lost nothing for this long is no try any more.
@@ -29,23 +31,26 @@ pub(super) struct Choice {
     /// Since when the path is well.
     well: Option<Instant>,
     patience: Duration,
+    /// Where it begins.
+    first_patience: Duration,
     /// When a better layer was last tried.
     tried: Option<Instant>,
 }
 
-impl Default for Choice {
-    fn default() -> Self {
+impl Choice {
+    /// `chance`: any number, by which receivers differ.
+    pub(super) fn new(chance: u32) -> Self {
+        let first_patience = PATIENCE + SPREAD * (chance % 16) / 16;
         Self {
             below: 0,
             warned: false,
             well: None,
-            patience: PATIENCE,
+            patience: first_patience,
+            first_patience,
             tried: None,
         }
     }
-}
 
-impl Choice {
     /// How many layers below the best one of `layers`.
     pub(super) fn below(&self, layers: usize) -> usize {
         self.below.min(layers.saturating_sub(1))
@@ -71,7 +76,7 @@ impl Choice {
         }
         if self.tried.is_some_and(|tried| now - tried >= PROOF) {
             self.tried = None;
-            self.patience = PATIENCE;
+            self.patience = self.first_patience;
         }
         let since = *self.well.get_or_insert(now);
         self.below = self.below(layers);
@@ -93,7 +98,7 @@ mod tests {
     /// One report a second; returns the layers below the best after each.
     fn run(losses: &[(f32, usize)]) -> Vec<usize> {
         let start = Instant::now();
-        let mut choice = Choice::default();
+        let mut choice = Choice::new(0);
         let mut second = 0;
         let mut out = Vec::new();
         for (lost, times) in losses {
@@ -129,7 +134,7 @@ mod tests {
 
     #[test]
     fn one_layer_is_never_left() {
-        let mut choice = Choice::default();
+        let mut choice = Choice::new(0);
         for second in 0..10 {
             choice.reported(Instant::now() + Duration::from_secs(second), 1.0, 1);
             assert_eq!(choice.below(1), 0);

@@ -31,7 +31,8 @@ impl Subscription {
     pub(super) fn new(clock_rate: u32, sequence: u16, timestamp: u32) -> Self {
         Self {
             numbering: Numbering::new(clock_rate, sequence, timestamp),
-            choice: Choice::default(),
+            // Where times begin is drawn at random.
+            choice: Choice::new(timestamp),
             wish: 0,
             resent: BTreeMap::new(),
         }

@@ -2,7 +2,7 @@
 //! the other. Both end with the channel, or when the [`Tunnel`] is closed or dropped.
 
 use super::error::TunnelError;
-use super::frame::{Frame, MAX_TARGET, Reset};
+use super::frame::{MAX_TARGET, Reset};
 use super::mux::{MAX_STREAMS, Side};
 use super::shared::{Next, Shared};
 use super::stream::Stream;
@@ -10,6 +10,7 @@ use crate::channel::{Channel, ChannelReceiver, ChannelSender, Message};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::yield_now;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -133,15 +134,12 @@ impl Drop for Tunnel {
 
 async fn receive(shared: Arc<Shared>, mut receiver: ChannelReceiver) {
     let error = loop {
-        let frame = match receiver.recv().await {
-            Some(Message::Binary(message)) => Frame::read(message),
-            Some(Message::Text(_)) => None,
+        let handled = match receiver.recv().await {
+            Some(Message::Binary(message)) => shared.handle(message),
+            Some(Message::Text(_)) => Err(TunnelError::Protocol("its message is text")),
             None => break TunnelError::Closed,
         };
-        let Some(frame) = frame else {
-            break TunnelError::Protocol("its message makes no sense");
-        };
-        if let Err(error) = shared.handle(frame) {
+        if let Err(error) = handled {
             break error;
         }
     };
@@ -156,7 +154,11 @@ async fn send(shared: Arc<Shared>, sender: ChannelSender) {
                     break;
                 }
             }
-            Next::Later => shared.due.notified().await,
+            Next::Later => {
+                shared.due.notified().await;
+                // Whoever else is ready goes first: what they have to say goes in the same message.
+                yield_now().await;
+            }
             Next::Nothing => break,
         }
     }

@@ -1,6 +1,7 @@
 //! Frames, SOCKS and addresses, for `fuzz/`.
 
 use super::frame::{Body, Frame, Reset, ResetCode};
+use super::message::frames;
 use super::mux::{Mux, Side};
 use super::service::Listed;
 use super::socks::{Reply, answer, request};
@@ -49,15 +50,17 @@ pub fn tunnel_frames(data: &[u8]) {
             _ => {
                 let (message, after) = rest.split_at(rest.len().min(usize::from(*number)));
                 rest = after;
-                let Some(frame) = Frame::read(Bytes::copy_from_slice(message)) else {
-                    return;
-                };
-                assert_eq!(Frame::read(frame.write()).as_ref(), Some(&frame));
-                if let Body::Open(target) = &frame.body {
-                    assert!(target.len() <= super::MAX_TARGET);
-                }
-                if mux.handle(frame).is_err() {
-                    return;
+                for frame in frames(Bytes::copy_from_slice(message)) {
+                    let Some(frame) = frame else {
+                        return;
+                    };
+                    assert_eq!(Frame::read(frame.write()).as_ref(), Some(&frame));
+                    if let Body::Open(target) = &frame.body {
+                        assert!(target.len() <= super::MAX_TARGET);
+                    }
+                    if mux.handle(frame).is_err() {
+                        return;
+                    }
                 }
             }
         }

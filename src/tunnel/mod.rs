@@ -8,7 +8,7 @@
 //!
 //! | part | kind | what it decides |
 //! |---|---|---|
-//! | `frame` | pure | the wire |
+//! | `frame`, `message` | pure | the wire |
 //! | `half` | pure | what may be sent and what was received of one stream |
 //! | `turns` | pure | whose turn it is |
 //! | `entry`, `mux` | pure | one stream, and all streams of a tunnel |
@@ -35,6 +35,7 @@ mod frame;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod half;
+mod message;
 mod mux;
 mod pipe;
 mod relay;

@@ -1,7 +1,7 @@
 //! What the two tasks of a tunnel and the handles of its streams share: the multiplexer, and who waits for what.
 
 use super::error::TunnelError;
-use super::frame::Frame;
+use super::message::{frames, pack};
 use super::mux::{Event, Mux, Side};
 use bytes::Bytes;
 use std::collections::HashMap;
@@ -24,6 +24,8 @@ pub(super) struct Shared {
 #[derive(Debug)]
 struct Inner {
     mux: Mux,
+    /// A frame that did not fit into the message before.
+    left: Option<Bytes>,
     /// Who waits for which stream.
     bells: HashMap<u32, Waiting>,
     end: End,
@@ -63,6 +65,7 @@ impl Shared {
     pub(super) fn new(side: Side) -> Self {
         let inner = Inner {
             mux: Mux::new(side),
+            left: None,
             bells: HashMap::new(),
             end: End::No,
         };
@@ -90,6 +93,10 @@ impl Shared {
     /// Ends what was done with the stream `id`: it may be over, and something may have to be sent.
     fn settle(&self, mut inner: MutexGuard<'_, Inner>, id: u32) {
         inner.forget(id);
+        self.wake_sender(inner);
+    }
+
+    fn wake_sender(&self, inner: MutexGuard<'_, Inner>) {
         let due = inner.mux.is_due();
         drop(inner);
         if due {
@@ -137,19 +144,23 @@ impl Shared {
         Ok((id, bells))
     }
 
-    /// Takes in a frame, and rings for whoever it is about.
-    pub(super) fn handle(&self, frame: Frame) -> Result<(), TunnelError> {
+    /// Takes in a message, and rings for whomever its frames are about.
+    pub(super) fn handle(&self, message: Bytes) -> Result<(), TunnelError> {
         let mut inner = self.lock();
-        let id = frame.stream;
-        let event = inner.mux.handle(frame).map_err(TunnelError::Protocol)?;
-        match event {
-            Event::Arrived => self.arrived.notify_one(),
-            Event::Readable(id) => inner.ring(id, |bells| bells.reader.notify_one()),
-            Event::Answered(id) => inner.ring(id, |bells| bells.writer.notify_one()),
-            Event::Broken(id) => inner.ring(id, Bells::ring),
-            Event::Nothing => {}
+        for frame in frames(message) {
+            let frame = frame.ok_or(TunnelError::Protocol("its message makes no sense"))?;
+            let id = frame.stream;
+            let event = inner.mux.handle(frame).map_err(TunnelError::Protocol)?;
+            match event {
+                Event::Arrived => self.arrived.notify_one(),
+                Event::Readable(id) => inner.ring(id, |bells| bells.reader.notify_one()),
+                Event::Answered(id) => inner.ring(id, |bells| bells.writer.notify_one()),
+                Event::Broken(id) => inner.ring(id, Bells::ring),
+                Event::Nothing => {}
+            }
+            inner.forget(id);
         }
-        self.settle(inner, id);
+        self.wake_sender(inner);
         Ok(())
     }
 
@@ -158,14 +169,11 @@ impl Shared {
         if let End::Over(_) = inner.end {
             return Next::Nothing;
         }
-        match inner.mux.transmit() {
-            Some((id, message)) => {
-                if inner.mux.made_room(id) {
-                    inner.ring(id, |bells| bells.writer.notify_one());
-                }
-                inner.forget(id);
-                Next::Message(message)
-            }
+        let mut left = inner.left.take();
+        let message = pack(&mut left, || inner.transmit());
+        inner.left = left;
+        match message {
+            Some(message) => Next::Message(message),
             None if inner.end == End::Closing => Next::Nothing,
             None => Next::Later,
         }
@@ -224,6 +232,16 @@ impl Inner {
         };
         self.bells.insert(id, entry);
         bells
+    }
+
+    /// The next frame to send.
+    fn transmit(&mut self) -> Option<Bytes> {
+        let (id, frame) = self.mux.transmit()?;
+        if self.mux.made_room(id) {
+            self.ring(id, |bells| bells.writer.notify_one());
+        }
+        self.forget(id);
+        Some(frame)
     }
 
     fn ring(&self, id: u32, ring: impl FnOnce(&Bells)) {

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { test } from "node:test";
 import type { Channel } from "../src/sdk/channel.js";
 import { PeerlineError } from "../src/sdk/errors.js";
-import { type Frame, MAX_DATA, readFrame, writeFrame } from "../src/sdk/pipe/frames.js";
+import { type Frame, MAX_DATA, readFrames, writeFrame } from "../src/sdk/pipe/frames.js";
 import { FIRST_WINDOW, Incoming, WINDOW } from "../src/sdk/pipe/halves.js";
 import { LABEL, PROTOCOL, Pipe } from "../src/sdk/pipe/pipe.js";
 import { legible } from "../src/sdk/text.js";
@@ -23,7 +23,7 @@ function byHand(role: "guest" | "host"): { pipe: Pipe; say: (...frames: readonly
   const heard: Frame[] = [];
   let rung: () => void = () => undefined;
   other.read((data) => {
-    heard.push(readFrame(data));
+    heard.push(...readFrames(data));
     rung();
   });
   const next = async (kind: Frame["kind"]): Promise<Frame> => {
@@ -63,13 +63,15 @@ test("frames are written as the native side writes them, and read back", () => {
   for (const [hex, frame] of frames) {
     const written = writeFrame(frame);
     assert.equal(Buffer.from(written).toString("hex"), hex);
-    assert.deepEqual(readFrame(written.buffer), frame);
+    assert.deepEqual([...readFrames(written.buffer)], [frame]);
   }
-  for (const hex of ["", "01", "01000000", "00000000", "0800000000", "02000000000000", "0300000000", "040000000000", "0500000000", "0700000000", "0600000000ff", "0100000000ff", `0100000000${"61".repeat(65)}`, `070000000000${"61".repeat(257)}`]) {
+  const several = Uint8Array.from(Buffer.from("08" + frames.map(([hex]) => (hex.length / 2).toString(16).padStart(4, "0") + hex).join(""), "hex"));
+  assert.deepEqual([...readFrames(several.buffer)], frames.map(([, frame]) => frame));
+  for (const hex of ["", "01", "01000000", "00000000", "0800000000", "02000000000000", "0300000000", "040000000000", "0500000000", "0700000000", "0600000000ff", "0100000000ff", `0100000000${"61".repeat(65)}`, `070000000000${"61".repeat(257)}`, "08", "0800", "080000", "080006060000000400"]) {
     const bytes = Uint8Array.from(Buffer.from(hex, "hex"));
-    assert.throws(() => readFrame(bytes.buffer), { name: "Malformed" }, hex);
+    assert.throws(() => [...readFrames(bytes.buffer)], { name: "Malformed" }, hex);
   }
-  assert.throws(() => readFrame("text"), { name: "Malformed" });
+  assert.throws(() => [...readFrames("text")], { name: "Malformed" });
 });
 
 test("memory is what was granted, in whatever pieces it comes", () => {

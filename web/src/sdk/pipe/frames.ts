@@ -21,6 +21,8 @@ const MAX_TARGET = 64;
 const MAX_REASON = 256;
 
 const KINDS = { open: 1, accept: 2, data: 3, grant: 4, end: 5, taken: 6, reset: 7 } as const;
+/** Of a message of several frames. */
+const SEVERAL = 8;
 
 /** One message. */
 export function writeFrame(frame: Frame): Bytes {
@@ -44,11 +46,25 @@ function rest(frame: Frame): Uint8Array {
   }
 }
 
-/** Reads one message. @throws Malformed */
-export function readFrame(message: string | ArrayBuffer): Frame {
-  if (typeof message === "string" || message.byteLength < HEADER) throw new Malformed("its message makes no sense");
-  const [kind, stream] = [new DataView(message).getUint8(0), new DataView(message).getUint32(1)];
-  const rest = new Uint8Array(message, HEADER);
+/** Reads one message: a frame, or several, each behind its length. @throws Malformed */
+export function* readFrames(message: string | ArrayBuffer): Generator<Frame> {
+  if (typeof message === "string" || message.byteLength === 0) throw new Malformed("its message makes no sense");
+  const view = new DataView(message);
+  if (view.getUint8(0) !== SEVERAL) return yield readFrame(message, 0, message.byteLength);
+  let at = 1;
+  do {
+    if (at + 2 > message.byteLength) throw new Malformed("its message makes no sense");
+    const length = view.getUint16(at);
+    yield readFrame(message, at + 2, length);
+    at += 2 + length;
+  } while (at < message.byteLength);
+}
+
+function readFrame(message: ArrayBuffer, at: number, length: number): Frame {
+  if (length < HEADER || at + length > message.byteLength) throw new Malformed("its message makes no sense");
+  const view = new DataView(message, at, length);
+  const [kind, stream] = [view.getUint8(0), view.getUint32(1)];
+  const rest = new Uint8Array(message, at + HEADER, length - HEADER);
   switch (kind) {
     case KINDS.open:
       return { kind: "open", stream, target: text(rest, MAX_TARGET) };
@@ -62,7 +78,7 @@ export function readFrame(message: string | ArrayBuffer): Frame {
     case KINDS.grant:
     case KINDS.end:
       if (rest.length !== 8) break;
-      return { kind: kind === KINDS.grant ? "grant" : "end", stream, total: Number(new DataView(message).getBigUint64(HEADER)) };
+      return { kind: kind === KINDS.grant ? "grant" : "end", stream, total: Number(view.getBigUint64(HEADER)) };
     case KINDS.reset:
       if (rest.length === 0) break;
       return { kind: "reset", stream, code: rest[0] ?? 0, reason: text(rest.subarray(1), MAX_REASON) };

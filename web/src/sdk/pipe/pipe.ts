@@ -5,7 +5,7 @@ import { Events } from "../events.js";
 import { Malformed } from "../json.js";
 import type { Role } from "../keys.js";
 import { CANCELLED, FAILED, REFUSED, failureOf, stopped } from "./failures.js";
-import { type Frame, MAX_DATA, readFrame, writeFrame } from "./frames.js";
+import { type Frame, MAX_DATA, readFrames, writeFrame } from "./frames.js";
 import { Incoming, Outgoing } from "./halves.js";
 
 /** Label and protocol of the channel. */
@@ -243,7 +243,7 @@ export class Pipe extends Events<PipeEvents> {
   #receive(data: ChannelData): void {
     if (this.#state.at === "failed" || this.#state.at === "done") return;
     try {
-      this.#handle(readFrame(data));
+      for (const frame of readFrames(data)) this.#handle(frame);
       this.#settle();
     } catch (error) {
       this.#fail(new PeerlineError("protocol", `The other side broke the protocol: ${asFailure(error, "protocol").message}.`));
