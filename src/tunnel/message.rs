@@ -115,10 +115,16 @@ mod tests {
         let lone = data(2, 3);
         assert_eq!(packed(std::slice::from_ref(&lone)), [lone.write()]);
         let two = packed(&[lone, Frame::new(4, Body::Taken)]);
-        assert_eq!(two, [&b"\x08\0\x08\x03\0\0\0\x02\x07\x07\x07\0\x05\x06\0\0\0\x04"[..]]);
+        assert_eq!(
+            two,
+            [&b"\x08\0\x08\x03\0\0\0\x02\x07\x07\x07\0\x05\x06\0\0\0\x04"[..]]
+        );
         // A long one goes alone, and leaves those before and behind it where they are.
         let lengths = [10, 10, 20_000, 10, 10];
-        let frames: Vec<_> = (0..).zip(lengths).map(|(id, length)| data(id, length)).collect();
+        let frames: Vec<_> = (0..)
+            .zip(lengths)
+            .map(|(id, length)| data(id, length))
+            .collect();
         let sizes: Vec<_> = packed(&frames).iter().map(Bytes::len).collect();
         assert_eq!(sizes, [35, 20_005, 35]);
     }
