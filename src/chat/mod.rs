@@ -27,6 +27,8 @@ mod log;
 mod message;
 mod name;
 mod place;
+#[cfg(test)]
+mod place_tests;
 mod roster;
 mod side;
 #[cfg(test)]
