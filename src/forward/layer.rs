@@ -6,7 +6,8 @@ use super::numbering::{Source, Unwrap};
 use super::subscription::Subscription;
 use std::time::{Duration, Instant};
 
-/// A layer that says nothing for so long is not being sent: browsers stop the larger ones when their path is bad.
+/// A layer that says nothing for so long is not being sent: browsers stop the larger ones when their path is bad. They
+/// may go on with padding on its stream, to find out what the path can take.
 const SILENCE: Duration = Duration::from_millis(1_500);
 
 /// How old the key frame may be at which a late receiver begins. More would be a burst for its path, and a receiver that
@@ -27,11 +28,12 @@ pub(super) struct Layer {
     pub(super) key: Option<(i64, u32)>,
     /// Of its pictures, once a key frame told it.
     pub(super) rows: u32,
-    pub(super) heard: Instant,
+    /// When something other than padding came last.
+    pub(super) heard: Option<Instant>,
 }
 
 impl Layer {
-    pub(super) fn new(now: Instant, ssrc: u32) -> Self {
+    pub(super) fn new(ssrc: u32) -> Self {
         Self {
             source: Source {
                 ssrc,
@@ -42,12 +44,13 @@ impl Layer {
             keys: KeyRequests::default(),
             key: None,
             rows: 0,
-            heard: now,
+            heard: None,
         }
     }
 
     pub(super) fn is_sent(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.heard) < SILENCE
+        self.heard
+            .is_some_and(|heard| now.saturating_duration_since(heard) < SILENCE)
     }
 
     /// The first packet of a key frame at which somebody can begin now.

@@ -223,7 +223,9 @@ impl Relay {
             return;
         }
         self.counts.received += 1;
-        layer.heard = now;
+        if !packet.payload.is_empty() {
+            layer.heard = Some(now);
+        }
         let begins = match key_frame(self.codec, &packet.payload) {
             // Sound begins anywhere; of a key frame, with its first packet.
             Some(key) if layer.key.is_none_or(|(_, known)| known != packet.timestamp) => {
@@ -294,7 +296,7 @@ impl Relay {
             let silent = self.layers.iter().position(|layer| !layer.is_sent(now))?;
             self.layers.remove(silent);
         }
-        self.layers.push(Layer::new(now, ssrc));
+        self.layers.push(Layer::new(ssrc));
         Some(self.layers.len() - 1)
     }
 

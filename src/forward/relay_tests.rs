@@ -359,6 +359,30 @@ fn a_layer_that_falls_silent_is_left() {
 }
 
 #[test]
+fn a_layer_of_which_only_padding_comes_is_left() {
+    let mut world = World::new();
+    world.round();
+    world.subscribe(1);
+    world.subscribe(2);
+    for frames in 0..80 {
+        for (ssrc, packet) in world.frame(0, 1) {
+            world.give(Input::Packet { ssrc, packet });
+        }
+        for (ssrc, mut packet) in world.frame(2, 1) {
+            packet.payload = Bytes::new();
+            world.give(Input::Packet { ssrc, packet });
+        }
+        world.pass(Duration::from_millis(33));
+        if frames == 60 {
+            world.subscribe(3);
+        }
+    }
+    let who = [1, 2, 3].map(|who| world.rows(who));
+    assert_eq!(who, [Some(180); 3]);
+    assert_eq!(world.relay.rows(world.now), 180);
+}
+
+#[test]
 fn a_packet_is_repeated_five_times_and_not_within_a_round_trip() {
     let mut world = World::new();
     world.subscribe(1);

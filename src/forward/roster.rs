@@ -45,6 +45,11 @@ impl Roster {
             .collect()
     }
 
+    /// Whether a member is connected.
+    pub(super) fn has(&self, member: MemberKey) -> bool {
+        self.0.contains_key(&member)
+    }
+
     /// Whether a member may publish one more track: it is here, and has not published too many.
     pub(super) fn may_publish(&self, member: MemberKey) -> bool {
         let tracks = self.0.get(&member);

@@ -30,6 +30,7 @@ mod descriptions;
 mod driver;
 mod engine;
 mod error;
+mod former;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod healing;
@@ -54,7 +55,7 @@ pub use description::DescriptionError;
 pub(crate) use description::{MAX_SDP, SectionWish, offered};
 pub use error::{Fault, SessionError};
 pub use healing::{Cause, Connectivity, Healing, Interruption};
-pub use open_room::{Member, OpenRoom};
+pub use open_room::{Member, News, OpenRoom};
 pub use path::{Path, PathKind, PathPolicy, RelayTransport};
 pub(crate) use plain::Terms;
 pub use plain::{FORWARDER, PlainSession, is_forwarder};

@@ -4,6 +4,7 @@
 //! is heard. The task ends, and leaves the room, when the room and all that came from it are dropped.
 
 use super::description::fingerprint;
+use super::former::Former;
 use super::plain::is_forwarder;
 use crate::pairing::Fingerprint;
 use crate::signaling::{Lost, Signaling};
@@ -22,8 +23,8 @@ const INBOX: usize = 128;
 /// Messages of all calls that wait for the server; calls wait when there are more.
 const OUTBOX: usize = 64;
 
-/// Members that wait to be taken. Rooms have no more places.
-const MEMBERS: usize = 256;
+/// What happens in the room and waits to be taken. Rooms have no more places.
+const NEWS: usize = 256;
 
 /// How long leaving may take.
 const LEAVE_LIMIT: Duration = Duration::from_secs(4);
@@ -39,10 +40,24 @@ pub struct Member {
     pub joined: Joined,
 }
 
+/// What happens in the room.
+#[derive(Debug)]
+pub enum News {
+    /// Somebody is there to talk to.
+    Came(Member),
+    /// The server had forgotten the room, and somebody in it says who they were before.
+    Was {
+        /// Who they are now.
+        id: PeerId,
+        /// Members of before, who are not in the room under that name.
+        before: Vec<PeerId>,
+    },
+}
+
 /// The room.
 #[derive(Debug)]
 pub struct OpenRoom {
-    members: mpsc::Receiver<Result<Member, Lost>>,
+    news: mpsc::Receiver<Result<News, Lost>>,
     outgoing: mpsc::Sender<ClientMessage>,
     trouble: watch::Receiver<Option<Lost>>,
     task: JoinHandle<()>,
@@ -55,19 +70,20 @@ impl OpenRoom {
     pub fn new(signaling: Signaling, joined: Joined) -> Self {
         signaling.outlive_server();
         let trouble = signaling.troubles();
-        let (to_owner, members) = mpsc::channel(MEMBERS);
+        let (to_owner, news) = mpsc::channel(NEWS);
         let (outgoing, to_send) = mpsc::channel(OUTBOX);
         let porter = Porter {
             signaling,
             joined,
             peers: HashMap::new(),
-            members: to_owner,
+            former: Former::default(),
+            news: to_owner,
             outgoing: outgoing.downgrade(),
         };
         // Owned by its outbox.
         let task = tokio::spawn(porter.run(to_send));
         Self {
-            members,
+            news,
             outgoing,
             trouble,
             task,
@@ -93,10 +109,9 @@ impl OpenRoom {
         let _ = timeout(LEAVE_LIMIT, task).await;
     }
 
-    /// The next member; an error when there can be none any more, because the server is gone. Cancelled, it has
-    /// lost none.
-    pub async fn next(&mut self) -> Result<Member, Lost> {
-        self.members.recv().await.unwrap_or(Err(Lost::Closed))
+    /// What happens next; an error when nothing can any more, because the server is gone. Cancelled, it has lost nothing.
+    pub async fn next(&mut self) -> Result<News, Lost> {
+        self.news.recv().await.unwrap_or(Err(Lost::Closed))
     }
 }
 
@@ -105,7 +120,8 @@ struct Porter {
     joined: Joined,
     /// Everybody else in the room.
     peers: HashMap<PeerId, Peer>,
-    members: mpsc::Sender<Result<Member, Lost>>,
+    former: Former,
+    news: mpsc::Sender<Result<News, Lost>>,
     outgoing: mpsc::WeakSender<ClientMessage>,
 }
 
@@ -145,7 +161,7 @@ impl Porter {
                         for inbox in self.peers.values().filter_map(|peer| peer.inbox.as_ref()) {
                             let _ = inbox.try_send(Err(lost.clone()));
                         }
-                        let _ = self.members.try_send(Err(lost));
+                        let _ = self.news.try_send(Err(lost));
                         return;
                     }
                 },
@@ -171,7 +187,8 @@ impl Porter {
             // on, until those who made them hang up, because they are connected anew.
             ServerMessage::Joined(joined) => {
                 self.joined = joined;
-                self.peers.clear();
+                let forgotten = self.peers.drain().map(|(id, _)| id);
+                self.former.forgotten(forgotten);
                 self.call_everybody();
             }
             ServerMessage::PeerLeft { ref peer, .. } => {
@@ -198,6 +215,13 @@ impl Porter {
             ServerMessage::IceCandidate { ref from, .. } => {
                 let from = from.clone();
                 self.tell(&from, message);
+            }
+            ServerMessage::Message { from, payload } if self.peers.contains_key(&from) => {
+                let before = self.former.claimed(&payload);
+                if !before.is_empty() {
+                    // overflow: their connections end when they break.
+                    let _ = self.news.try_send(Ok(News::Was { id: from, before }));
+                }
             }
             other => tracing::trace!(?other, "ignored"),
         }
@@ -270,7 +294,7 @@ impl Porter {
             info: peer.clone(),
         };
         // overflow: it is not called; rooms have fewer places.
-        if self.members.try_send(Ok(member)).is_ok() {
+        if self.news.try_send(Ok(News::Came(member))).is_ok() {
             self.peers.insert(peer.id, known);
         }
     }

@@ -9,7 +9,7 @@ use crate::forward::relay::Counts;
 use crate::forward::roster::{Change, MemberKey, Roster, TrackKey};
 use crate::forward::speaker::Speakers;
 use crate::media::track::{Form, IncomingPackets};
-use crate::session::{Member, OpenRoom, SessionConfig};
+use crate::session::{Member, News, OpenRoom, SessionConfig};
 use crate::signaling::Signaling;
 use signaling_protocol::{Joined, PeerId, PeerInfo};
 use std::collections::HashMap;
@@ -53,6 +53,8 @@ pub(super) struct Hub {
     pub(super) config: SessionConfig,
     pub(super) roster: Roster,
     pub(super) members: HashMap<MemberKey, Connected>,
+    /// Who members were before the server forgot the room, until they are connected.
+    were: HashMap<PeerId, Vec<PeerId>>,
     pub(super) tracks: HashMap<TrackKey, Published>,
     next: u64,
     pub(super) tasks: JoinSet<()>,
@@ -86,6 +88,7 @@ impl Hub {
             },
             roster: Roster::default(),
             members: HashMap::new(),
+            were: HashMap::new(),
             tracks: HashMap::new(),
             next: 0,
             tasks: JoinSet::new(),
@@ -108,8 +111,9 @@ impl Hub {
         loop {
             tokio::select! {
                 _ = stopped.recv() => break,
-                member = self.room.next(), if server_is_there => match member {
-                    Ok(member) => self.meet(member),
+                news = self.room.next(), if server_is_there => match news {
+                    Ok(News::Came(member)) => self.meet(member),
+                    Ok(News::Was { id, before }) => self.were(id, before),
                     Err(lost) => {
                         server_is_there = false;
                         self.tell(Event::Lost(lost));
@@ -185,6 +189,28 @@ impl Hub {
         self.tasks.spawn(call.run(member, self.config.clone()));
     }
 
+    /// A member says who it was; if it is not connected yet, it goes on as that until it is.
+    fn were(&mut self, id: PeerId, before: Vec<PeerId>) {
+        let members = self.members.iter();
+        let calls = members.filter(|(_, known)| known.info.id == id);
+        let is_connected: Vec<_> = calls.map(|(key, _)| self.roster.has(*key)).collect();
+        if is_connected.contains(&true) {
+            self.succeed(&before);
+        } else if !is_connected.is_empty() {
+            self.were.entry(id).or_default().extend(before);
+        }
+    }
+
+    /// Hangs up on those who are here under another name.
+    fn succeed(&mut self, before: &[PeerId]) {
+        let former = self.members.iter();
+        let former = former.filter(|(_, known)| before.contains(&known.info.id));
+        let former: Vec<_> = former.map(|(key, _)| *key).collect();
+        for key in former {
+            self.reported(key, Report::Gone);
+        }
+    }
+
     fn reported(&mut self, member: MemberKey, report: Report) {
         let Some(id) = self.members.get(&member).map(|known| known.info.id.clone()) else {
             return;
@@ -193,6 +219,10 @@ impl Hub {
             Report::Connected => {
                 let info = self.members[&member].info.clone();
                 self.tell(Event::Joined(info));
+                // Nobody shall see and hear themselves.
+                if let Some(before) = self.were.remove(&id) {
+                    self.succeed(&before);
+                }
                 let changes = self.roster.joined(member);
                 self.perform(changes);
             }
@@ -203,6 +233,7 @@ impl Hub {
             }
             Report::Output(sdp) => self.tell(Event::Output(sdp)),
             Report::Failed(why) => {
+                self.were.remove(&id);
                 self.members.remove(&member);
                 self.tell(Event::Failed(id, why));
             }

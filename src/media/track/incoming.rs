@@ -251,8 +251,11 @@ fn take(
             now - stream.heard < SILENCE,
         )
     });
+    let is_padding = packet.payload.is_empty();
     match same {
         Some((true, _)) => {}
+        // Browsers find out with it what the path can take, also on streams that carry nothing.
+        _ if is_padding => return,
         // Another layer of the same picture, or a stream of padding.
         Some((false, true))
             if stream
@@ -274,7 +277,9 @@ fn take(
         }
     }
     if let Some(stream) = stream {
-        stream.heard = now;
+        if !is_padding {
+            stream.heard = now;
+        }
         stream.shared.packets.fetch_add(1, Relaxed);
         stream
             .shared

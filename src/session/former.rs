@@ -1,0 +1,84 @@
+//! Who was in a room before its server forgot it, and who says to have been one of them (docs/protocol.md 3.7).
+
+use serde::Deserialize;
+use signaling_protocol::PeerId;
+use std::collections::VecDeque;
+
+/// Ids that are remembered: a full room that is forgotten eight times.
+const MOST: usize = 8 * 256;
+
+/// Ids that mean nobody in the room any more, the newest last.
+#[derive(Debug, Default)]
+pub(super) struct Former(VecDeque<PeerId>);
+
+/// What a member says that enters again.
+#[derive(Deserialize)]
+#[serde(tag = "type", rename = "was")]
+struct Was {
+    peers: Vec<PeerId>,
+}
+
+impl Former {
+    /// The server has forgotten these.
+    pub(super) fn forgotten(&mut self, ids: impl IntoIterator<Item = PeerId>) {
+        self.0.extend(ids);
+        let surplus = self.0.len().saturating_sub(MOST);
+        self.0.drain(..surplus);
+    }
+
+    /// Whom somebody was, by what it tells the room. Each of them is claimed once, and nobody who is in the room.
+    pub(super) fn claimed(&mut self, said: &serde_json::Value) -> Vec<PeerId> {
+        let Ok(Was { peers }) = Was::deserialize(said) else {
+            return Vec::new();
+        };
+        let mut claimed = Vec::new();
+        self.0.retain(|id| {
+            let is_claimed = peers.contains(id);
+            if is_claimed {
+                claimed.push(id.clone());
+            }
+            !is_claimed
+        });
+        claimed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn id(number: usize) -> PeerId {
+        format!("p{number}").parse().unwrap()
+    }
+
+    #[test]
+    fn who_was_forgotten_is_claimed_once() {
+        let mut former = Former::default();
+        former.forgotten([id(1), id(2), id(3)]);
+        let said = json!({"type": "was", "peers": ["p3", "p1", "p9"]});
+        assert_eq!(former.claimed(&said), [id(1), id(3)]);
+        assert_eq!(former.claimed(&said), []);
+        for other in [
+            json!({"type": "speaker", "peers": ["p2"]}),
+            json!({"type": "was", "peers": "p2"}),
+            json!({"type": "was", "peers": ["p2", ""]}),
+            json!({"type": "was"}),
+            json!(["p2"]),
+        ] {
+            assert_eq!(former.claimed(&other), [], "{other}");
+        }
+        assert_eq!(
+            former.claimed(&json!({"type": "was", "peers": ["p2"]})),
+            [id(2)]
+        );
+    }
+
+    #[test]
+    fn the_oldest_are_forgotten_here_as_well() {
+        let mut former = Former::default();
+        former.forgotten((0..MOST + 1).map(id));
+        let said = json!({"type": "was", "peers": ["p0", "p1"]});
+        assert_eq!(former.claimed(&said), [id(1)]);
+    }
+}
