@@ -24,6 +24,11 @@ impl KeyRequests {
         self.wanted = false;
     }
 
+    /// There is nobody to ask.
+    pub(super) fn give_up(&mut self) {
+        self.wanted = false;
+    }
+
     /// Whether to ask now; it then counts as asked. Until one comes it is asked for again and again.
     pub(super) fn must_ask(&mut self, now: Instant) -> bool {
         let is_due = self

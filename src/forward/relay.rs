@@ -171,7 +171,12 @@ impl Relay {
             } => actions.extend(self.reports(ssrc, moment, timestamp)),
             Input::Tick => {}
         }
+        // A browser that stopped a layer would answer with key frames of all others, on a path that has no room for them.
+        let is_any_sent = self.layers.iter().any(|layer| layer.is_sent(now));
         for layer in &mut self.layers {
+            if is_any_sent && !layer.is_sent(now) {
+                layer.keys.give_up();
+            }
             if layer.keys.must_ask(now) {
                 let ssrc = layer.source.ssrc;
                 self.counts.key_requests += 1;
@@ -344,8 +349,13 @@ impl Relay {
             return;
         };
         let current = subscription.numbering.current();
+        let is_sent = |ssrc: &u32| {
+            let mut sent = self.layers.iter().filter(|layer| layer.is_sent(now));
+            sent.any(|layer| layer.source.ssrc == *ssrc)
+        };
         let wanted = Wanted::of(&self.layers, now).by(subscription);
-        let ssrc = current.map(|source| source.ssrc).or(wanted);
+        let current = current.map(|source| source.ssrc).filter(is_sent);
+        let ssrc = current.or(wanted);
         let layer = self
             .layers
             .iter_mut()

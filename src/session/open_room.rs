@@ -23,8 +23,8 @@ const INBOX: usize = 128;
 /// Messages of all calls that wait for the server; calls wait when there are more.
 const OUTBOX: usize = 64;
 
-/// What happens in the room and waits to be taken. Rooms have no more places.
-const NEWS: usize = 256;
+/// What happens in the room and waits to be taken. Rooms have half as many places, and two things happen with each.
+const NEWS: usize = 512;
 
 /// How long leaving may take.
 const LEAVE_LIMIT: Duration = Duration::from_secs(4);
@@ -44,7 +44,7 @@ pub struct Member {
 #[derive(Debug)]
 pub enum News {
     /// Somebody is there to talk to.
-    Came(Member),
+    Came(Box<Member>),
     /// The server had forgotten the room, and somebody in it says who they were before.
     Was {
         /// Who they are now.
@@ -134,6 +134,8 @@ struct Peer {
     inbox: Option<Inbox>,
     /// Of what they described in it: another one is another call.
     certificate: Option<Fingerprint>,
+    /// They have said who they were.
+    was: bool,
 }
 
 /// Who begins a call.
@@ -187,8 +189,14 @@ impl Porter {
             // on, until those who made them hang up, because they are connected anew.
             ServerMessage::Joined(joined) => {
                 self.joined = joined;
-                let forgotten = self.peers.drain().map(|(id, _)| id);
-                self.former.forgotten(forgotten);
+                for (id, peer) in std::mem::take(&mut self.peers) {
+                    // Only we were forgotten, and who is still there has hung up on us.
+                    if self.joined.peers.iter().any(|known| known.id == id) {
+                        hang_up(id, peer.inbox);
+                    } else {
+                        self.former.forgotten([id]);
+                    }
+                }
                 self.call_everybody();
             }
             ServerMessage::PeerLeft { ref peer, .. } => {
@@ -216,13 +224,7 @@ impl Porter {
                 let from = from.clone();
                 self.tell(&from, message);
             }
-            ServerMessage::Message { from, payload } if self.peers.contains_key(&from) => {
-                let before = self.former.claimed(&payload);
-                if !before.is_empty() {
-                    // overflow: their connections end when they break.
-                    let _ = self.news.try_send(Ok(News::Was { id: from, before }));
-                }
-            }
+            ServerMessage::Message { from, payload } => self.told(from, &payload),
             other => tracing::trace!(?other, "ignored"),
         }
     }
@@ -252,17 +254,26 @@ impl Porter {
             peer.certificate = peer.certificate.or(certificate);
             return;
         }
-        if let Some(inbox) = peer.inbox.take() {
-            let _ = inbox.try_send(Ok(ServerMessage::PeerLeft {
-                peer: from.clone(),
-                reason: LeaveReason::Lost,
-            }));
-        }
-        let info = peer.info.clone();
+        hang_up(from.clone(), peer.inbox.take());
+        let (info, was) = (peer.info.clone(), peer.was);
         self.begin(info, Caller::Them);
         if let Some(peer) = self.peers.get_mut(from) {
             peer.certificate = certificate;
+            peer.was = was;
         }
+    }
+
+    fn told(&mut self, from: PeerId, payload: &serde_json::Value) {
+        let Some(peer) = self.peers.get_mut(&from).filter(|peer| !peer.was) else {
+            return;
+        };
+        let before = self.former.claimed(payload);
+        if before.is_empty() {
+            return;
+        }
+        peer.was = true;
+        // overflow: their connections end when they break.
+        let _ = self.news.try_send(Ok(News::Was { id: from, before }));
     }
 
     fn fresh(&mut self, ice_servers: Vec<IceServer>) {
@@ -284,6 +295,7 @@ impl Porter {
             info: peer.clone(),
             inbox: Some(inbox),
             certificate: None,
+            was: false,
         };
         let member = Member {
             signaling: self.signaling.part(outgoing, incoming),
@@ -294,8 +306,20 @@ impl Porter {
             info: peer.clone(),
         };
         // overflow: it is not called; rooms have fewer places.
-        if self.news.try_send(Ok(News::Came(member))).is_ok() {
+        if self.news.try_send(Ok(News::Came(Box::new(member)))).is_ok() {
             self.peers.insert(peer.id, known);
         }
+    }
+}
+
+/// A call hears that the other side is not in it any more.
+fn hang_up(id: PeerId, inbox: Option<Inbox>) {
+    let left = ServerMessage::PeerLeft {
+        peer: id,
+        reason: LeaveReason::Lost,
+    };
+    if let Some(inbox) = inbox {
+        // overflow: its end says the same.
+        let _ = inbox.try_send(Ok(left));
     }
 }

@@ -12,7 +12,7 @@ use crate::media::track::{Form, IncomingPackets};
 use crate::session::{Member, News, OpenRoom, SessionConfig};
 use crate::signaling::Signaling;
 use signaling_protocol::{Joined, PeerId, PeerInfo};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -112,7 +112,7 @@ impl Hub {
             tokio::select! {
                 _ = stopped.recv() => break,
                 news = self.room.next(), if server_is_there => match news {
-                    Ok(News::Came(member)) => self.meet(member),
+                    Ok(News::Came(member)) => self.meet(*member),
                     Ok(News::Was { id, before }) => self.were(id, before),
                     Err(lost) => {
                         server_is_there = false;
@@ -190,25 +190,36 @@ impl Hub {
     }
 
     /// A member says who it was; if it is not connected yet, it goes on as that until it is.
-    fn were(&mut self, id: PeerId, before: Vec<PeerId>) {
-        let members = self.members.iter();
-        let calls = members.filter(|(_, known)| known.info.id == id);
-        let is_connected: Vec<_> = calls.map(|(key, _)| self.roster.has(*key)).collect();
-        if is_connected.contains(&true) {
-            self.succeed(&before);
-        } else if !is_connected.is_empty() {
-            self.were.entry(id).or_default().extend(before);
+    fn were(&mut self, id: PeerId, mut before: Vec<PeerId>) {
+        // Who was somebody else before, and never connected as that.
+        for old in before.clone() {
+            before.extend(self.were.remove(&old).unwrap_or_default());
         }
+        let members = self.members.iter();
+        let mut calls = members.filter(|(_, known)| known.info.id == id);
+        let connected = calls.find(|(key, _)| self.roster.has(**key));
+        match connected.map(|(key, _)| *key) {
+            Some(key) => self.succeed(key, &before),
+            None => drop(self.were.insert(id, before)),
+        }
+        self.forget();
     }
 
     /// Hangs up on those who are here under another name.
-    fn succeed(&mut self, before: &[PeerId]) {
+    fn succeed(&mut self, by: MemberKey, before: &[PeerId]) {
         let former = self.members.iter();
-        let former = former.filter(|(_, known)| before.contains(&known.info.id));
+        let former = former.filter(|(key, known)| **key != by && before.contains(&known.info.id));
         let former: Vec<_> = former.map(|(key, _)| *key).collect();
         for key in former {
             self.reported(key, Report::Gone);
         }
+    }
+
+    /// Who somebody was does not matter once all of those are gone.
+    fn forget(&mut self) {
+        let here: HashSet<_> = self.members.values().map(|known| &known.info.id).collect();
+        self.were
+            .retain(|_, before| before.iter().any(|id| here.contains(id)));
     }
 
     fn reported(&mut self, member: MemberKey, report: Report) {
@@ -221,7 +232,7 @@ impl Hub {
                 self.tell(Event::Joined(info));
                 // Nobody shall see and hear themselves.
                 if let Some(before) = self.were.remove(&id) {
-                    self.succeed(&before);
+                    self.succeed(member, &before);
                 }
                 let changes = self.roster.joined(member);
                 self.perform(changes);
@@ -233,15 +244,20 @@ impl Hub {
             }
             Report::Output(sdp) => self.tell(Event::Output(sdp)),
             Report::Failed(why) => {
-                self.were.remove(&id);
                 self.members.remove(&member);
+                self.forget();
                 self.tell(Event::Failed(id, why));
             }
             Report::Unmet => drop(self.members.remove(&member)),
             Report::Gone => {
+                let was_connected = self.roster.has(member);
                 let changes = self.roster.left(member);
                 self.perform(changes);
                 self.members.remove(&member);
+                self.forget();
+                if !was_connected {
+                    return;
+                }
                 self.speakers.left(&member);
                 self.tap(Tapped::Left(id.clone()));
                 self.tell(Event::Left(id));

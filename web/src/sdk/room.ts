@@ -345,6 +345,8 @@ export class Room extends Events<RoomEvents> {
   }
 
   #arrived(id: string, track: MediaStreamTrack, forwarded: boolean): void {
+    // A forwarder may not have noticed yet that we are here again.
+    if (this.#ids.includes(id)) return;
     // What a forwarder sends of nobody in the room comes from programs outside it. Sections without a stream carry nothing yet.
     const isOutside = forwarded && id !== "" && (this.#forwarders.has(id) || !this.#people.has(id));
     if (!isOutside && !this.#people.has(id)) return;
@@ -352,7 +354,7 @@ export class Room extends Events<RoomEvents> {
       const person = this.#people.get(id) ?? (isOutside ? this.#outside(id) : undefined);
       if (person === undefined || person.stream.getTracks().includes(track)) return;
       // The newest one of a kind is the one that counts; a track that is used again may have been somebody else's.
-      for (const { stream } of this.#people.values()) stream.removeTrack(track);
+      this.#unshow([track], id);
       for (const other of person.stream.getTracks()) if (other.kind === track.kind) person.stream.removeTrack(other);
       person.stream.addTrack(track);
       this.emit("people", undefined);
@@ -360,8 +362,7 @@ export class Room extends Events<RoomEvents> {
     const hide = (): void => {
       const person = this.#people.get(id);
       if (person === undefined || !person.stream.getTracks().includes(track)) return;
-      person.stream.removeTrack(track);
-      if (this.#outsiders.has(id) && person.stream.getTracks().length === 0) this.#people.delete(id);
+      this.#unshow([track]);
       this.emit("people", undefined);
     };
     track.onunmute = show;
@@ -376,6 +377,14 @@ export class Room extends Events<RoomEvents> {
     this.#outsiders.add(id);
     this.#people.set(id, person);
     return person;
+  }
+
+  /** These tracks are nobody's any more, or somebody else's; who came from outside is gone with the last of them, except for `but`. */
+  #unshow(tracks: readonly MediaStreamTrack[], but?: string): void {
+    for (const { id, stream } of [...this.#people.values()]) {
+      for (const track of tracks) stream.removeTrack(track);
+      if (id !== but && stream.getTracks().length === 0 && this.#outsiders.delete(id)) this.#people.delete(id);
+    }
   }
 
   #left(id: string): void {
@@ -400,7 +409,7 @@ export class Room extends Events<RoomEvents> {
       for (const other of brought) this.#former.delete(other);
       this.#outsiders.clear();
     }
-    for (const { stream } of this.#people.values()) for (const track of tracks) stream.removeTrack(track);
+    this.#unshow(tracks);
     if (!this.#closed) this.emit("people", undefined);
   }
 
