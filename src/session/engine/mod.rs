@@ -3,11 +3,13 @@
 //! Whoever owns an [`Engine`] must [`close`](Engine::close) it: dropping a connection does not stop its driver.
 
 mod events;
+mod layered;
 mod negotiation;
 mod selected;
 mod settings;
 
 use self::events::Events;
+use self::layered::Layered;
 use self::settings::{bind_addresses, configuration, settings};
 use super::candidates::relay_address;
 use super::description::Part;
@@ -21,7 +23,7 @@ use crate::net::turn::Servers;
 use crate::net::{Clock, LineRuntime, Pacing, SetUp};
 use crate::pairing::Fingerprint;
 use signaling_protocol::IceServer;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use tokio::sync::oneshot;
 use webrtc::data_channel::{DataChannel, RTCDataChannelInit};
 use webrtc::error::Error;
@@ -52,6 +54,8 @@ pub(crate) struct Engine {
     policy: PathPolicy,
     /// Our part in DTLS, once it is settled.
     part: OnceLock<Part>,
+    /// The peer's tracks in layers that the connection knows.
+    layered: Mutex<Layered>,
     /// What the path carries, if tracks are sent on it.
     estimate: Option<Estimate>,
 }
@@ -102,6 +106,7 @@ impl Engine {
             clock,
             policy: config.policy,
             part: OnceLock::new(),
+            layered: Mutex::default(),
             estimate,
         })
     }

@@ -3,9 +3,11 @@
 use super::super::description::Part;
 use super::super::{PathPolicy, description, privacy};
 use super::Engine;
+use super::layered::Layered;
 use crate::media::engine::rtp_kind;
 use rtc::peer_connection::configuration::RTCOfferOptions;
 use signaling_protocol::IceCandidate;
+use std::sync::{MutexGuard, PoisonError};
 use webrtc::error::Error;
 use webrtc::peer_connection::{RTCIceCandidateInit, RTCSessionDescription};
 use webrtc::rtp_transceiver::RTCRtpTransceiverDirection;
@@ -51,8 +53,9 @@ impl Engine {
         self.clock.check();
         self.prepare_to_receive(&sdp).await?;
         let idle = description::idle_sections(&sdp);
+        let told = self.layers().told(&sdp);
         self.connection
-            .set_remote_description(RTCSessionDescription::offer(sdp)?)
+            .set_remote_description(RTCSessionDescription::offer(told)?)
             .await?;
         if idle.is_empty() {
             return Ok(());
@@ -135,11 +138,16 @@ impl Engine {
     pub(crate) async fn apply_answer(&self, sdp: String) -> Result<(), Error> {
         self.clock.check();
         let theirs = Part::of(&sdp);
+        let told = self.layers().told(&sdp);
         self.connection
-            .set_remote_description(RTCSessionDescription::answer(sdp)?)
+            .set_remote_description(RTCSessionDescription::answer(told)?)
             .await?;
         self.settled(theirs.map(Part::other));
         Ok(())
+    }
+
+    fn layers(&self) -> MutexGuard<'_, Layered> {
+        self.layered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn settled(&self, ours: Option<Part>) {
