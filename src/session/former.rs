@@ -16,9 +16,9 @@ const CLAIMED: usize = 8;
 
 /// What a member says that enters again.
 #[derive(Deserialize)]
-#[serde(tag = "type", rename = "was")]
-struct Was {
-    peers: Vec<PeerId>,
+#[serde(tag = "type", rename_all = "kebab-case")]
+enum Said {
+    Was { peers: Vec<PeerId> },
 }
 
 impl Former {
@@ -31,7 +31,7 @@ impl Former {
 
     /// Whom somebody was, by what it tells the room: nobody who is in the room.
     pub(super) fn claimed(&self, said: &serde_json::Value) -> Vec<PeerId> {
-        let Ok(Was { mut peers }) = Was::deserialize(said) else {
+        let Ok(Said::Was { mut peers }) = Said::deserialize(said) else {
             return Vec::new();
         };
         if peers.len() > CLAIMED {
