@@ -19,13 +19,8 @@ impl KeyRequests {
         self.wanted = true;
     }
 
-    /// One began to arrive.
-    pub(super) fn came(&mut self) {
-        self.wanted = false;
-    }
-
-    /// There is nobody to ask.
-    pub(super) fn give_up(&mut self) {
+    /// It is over: one began to arrive, or there is nobody to ask.
+    pub(super) fn settle(&mut self) {
         self.wanted = false;
     }
 
@@ -64,7 +59,7 @@ mod tests {
         keys.want();
         assert!(keys.must_ask(start));
         assert!(!keys.must_ask(start));
-        keys.came();
+        keys.settle();
         assert_eq!(keys.deadline(), None);
         keys.want();
         let soon = start + Duration::from_millis(10);

@@ -175,7 +175,7 @@ impl Relay {
         let is_any_sent = self.layers.iter().any(|layer| layer.is_sent(now));
         for layer in &mut self.layers {
             if is_any_sent && !layer.is_sent(now) {
-                layer.keys.give_up();
+                layer.keys.settle();
             }
             if layer.keys.must_ask(now) {
                 let ssrc = layer.source.ssrc;
@@ -235,7 +235,7 @@ impl Relay {
             // Sound begins anywhere; of a key frame, with its first packet.
             Some(key) if layer.key.is_none_or(|(_, known)| known != packet.timestamp) => {
                 layer.key = Some((number, packet.timestamp));
-                layer.keys.came();
+                layer.keys.settle();
                 if let Some(size) = key.size {
                     layer.rows = size.height;
                 }
@@ -350,8 +350,8 @@ impl Relay {
         };
         let current = subscription.numbering.current();
         let is_sent = |ssrc: &u32| {
-            let mut sent = self.layers.iter().filter(|layer| layer.is_sent(now));
-            sent.any(|layer| layer.source.ssrc == *ssrc)
+            let mut layers = self.layers.iter();
+            layers.any(|layer| layer.source.ssrc == *ssrc && layer.is_sent(now))
         };
         let wanted = Wanted::of(&self.layers, now).by(subscription);
         let current = current.map(|source| source.ssrc).filter(is_sent);

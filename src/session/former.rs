@@ -7,12 +7,12 @@ use std::collections::VecDeque;
 /// Ids that are remembered: a full room that is forgotten eight times.
 const MOST: usize = 8 * 256;
 
+/// Ids that somebody may have had.
+const CLAIMED: usize = 8;
+
 /// Ids that mean nobody in the room any more, the newest last.
 #[derive(Debug, Default)]
 pub(super) struct Former(VecDeque<PeerId>);
-
-/// Ids that somebody may have had.
-const CLAIMED: usize = 8;
 
 /// What a member says that enters again.
 #[derive(Deserialize)]
@@ -22,11 +22,12 @@ enum Said {
 }
 
 impl Former {
-    /// The server has forgotten these.
-    pub(super) fn forgotten(&mut self, ids: impl IntoIterator<Item = PeerId>) {
-        self.0.extend(ids);
-        let surplus = self.0.len().saturating_sub(MOST);
-        self.0.drain(..surplus);
+    /// The server has forgotten this one.
+    pub(super) fn forgotten(&mut self, id: PeerId) {
+        if self.0.len() == MOST {
+            self.0.pop_front();
+        }
+        self.0.push_back(id);
     }
 
     /// Whom somebody was, by what it tells the room: nobody who is in the room.
@@ -54,7 +55,7 @@ mod tests {
     #[test]
     fn only_who_was_forgotten_is_claimed() {
         let mut former = Former::default();
-        former.forgotten([id(1), id(2), id(3)]);
+        (1..=3).map(id).for_each(|id| former.forgotten(id));
         let said = json!({"type": "was", "peers": ["p3", "p1", "p9"]});
         assert_eq!(former.claimed(&said), [id(3), id(1)]);
         let many: Vec<_> = (0..9).map(id).collect();
@@ -73,7 +74,7 @@ mod tests {
     #[test]
     fn the_oldest_are_forgotten_here_as_well() {
         let mut former = Former::default();
-        former.forgotten((0..MOST + 1).map(id));
+        (0..=MOST).map(id).for_each(|id| former.forgotten(id));
         let said = json!({"type": "was", "peers": ["p0", "p1"]});
         assert_eq!(former.claimed(&said), [id(1)]);
     }

@@ -194,7 +194,7 @@ impl Porter {
                     if self.joined.peers.iter().any(|known| known.id == id) {
                         hang_up(id, peer.inbox);
                     } else {
-                        self.former.forgotten([id]);
+                        self.former.forgotten(id);
                     }
                 }
                 self.call_everybody();

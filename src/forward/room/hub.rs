@@ -1,5 +1,6 @@
 //! The one task that owns a room: who is in it, what they send, and what has to go to whom.
 
+use super::claims::Claims;
 use super::visitors::Callers;
 use super::{Event, Tapped, Totals};
 use crate::forward::forwarding::Forwarding;
@@ -12,7 +13,7 @@ use crate::media::track::{Form, IncomingPackets};
 use crate::session::{Member, News, OpenRoom, SessionConfig};
 use crate::signaling::Signaling;
 use signaling_protocol::{Joined, PeerId, PeerInfo};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -53,8 +54,7 @@ pub(super) struct Hub {
     pub(super) config: SessionConfig,
     pub(super) roster: Roster,
     pub(super) members: HashMap<MemberKey, Connected>,
-    /// Who members were before the server forgot the room, until they are connected.
-    were: HashMap<PeerId, Vec<PeerId>>,
+    claims: Claims,
     pub(super) tracks: HashMap<TrackKey, Published>,
     next: u64,
     pub(super) tasks: JoinSet<()>,
@@ -88,7 +88,7 @@ impl Hub {
             },
             roster: Roster::default(),
             members: HashMap::new(),
-            were: HashMap::new(),
+            claims: Claims::default(),
             tracks: HashMap::new(),
             next: 0,
             tasks: JoinSet::new(),
@@ -113,7 +113,7 @@ impl Hub {
                 _ = stopped.recv() => break,
                 news = self.room.next(), if server_is_there => match news {
                     Ok(News::Came(member)) => self.meet(*member),
-                    Ok(News::Was { id, before }) => self.were(id, before),
+                    Ok(News::Was { id, before }) => self.claimed(&id, before),
                     Err(lost) => {
                         server_is_there = false;
                         self.tell(Event::Lost(lost));
@@ -189,24 +189,21 @@ impl Hub {
         self.tasks.spawn(call.run(member, self.config.clone()));
     }
 
-    /// A member says who it was; if it is not connected yet, it goes on as that until it is.
-    fn were(&mut self, id: PeerId, mut before: Vec<PeerId>) {
-        // Who was somebody else before, and never connected as that.
-        for old in before.clone() {
-            before.extend(self.were.remove(&old).unwrap_or_default());
-        }
+    /// A member says who it was.
+    fn claimed(&mut self, id: &PeerId, before: Vec<PeerId>) {
+        self.claims.made(id.clone(), before);
         let members = self.members.iter();
-        let mut calls = members.filter(|(_, known)| known.info.id == id);
+        let mut calls = members.filter(|(_, known)| known.info.id == *id);
         let connected = calls.find(|(key, _)| self.roster.has(**key));
-        match connected.map(|(key, _)| *key) {
-            Some(key) => self.succeed(key, &before),
-            None => drop(self.were.insert(id, before)),
+        if let Some(key) = connected.map(|(key, _)| *key) {
+            self.succeed(key, id);
         }
         self.forget();
     }
 
-    /// Hangs up on those who are here under another name.
-    fn succeed(&mut self, by: MemberKey, before: &[PeerId]) {
+    /// A member is connected: hangs up on who it was.
+    fn succeed(&mut self, by: MemberKey, id: &PeerId) {
+        let before = self.claims.taken(id);
         let former = self.members.iter();
         let former = former.filter(|(key, known)| **key != by && before.contains(&known.info.id));
         let former: Vec<_> = former.map(|(key, _)| *key).collect();
@@ -215,11 +212,10 @@ impl Hub {
         }
     }
 
-    /// Who somebody was does not matter once all of those are gone.
+    /// Somebody may be gone whom others claim to have been.
     fn forget(&mut self) {
-        let here: HashSet<_> = self.members.values().map(|known| &known.info.id).collect();
-        self.were
-            .retain(|_, before| before.iter().any(|id| here.contains(id)));
+        let here = self.members.values().map(|known| &known.info.id);
+        self.claims.keep(&here.collect());
     }
 
     fn reported(&mut self, member: MemberKey, report: Report) {
@@ -231,9 +227,7 @@ impl Hub {
                 let info = self.members[&member].info.clone();
                 self.tell(Event::Joined(info));
                 // Nobody shall see and hear themselves.
-                if let Some(before) = self.were.remove(&id) {
-                    self.succeed(member, &before);
-                }
+                self.succeed(member, &id);
                 let changes = self.roster.joined(member);
                 self.perform(changes);
             }

@@ -4,6 +4,7 @@
 //! each member has a task with its call, which adds and takes back tracks one after the other, so that a slow member makes
 //! nobody wait. `visitors` are those who are no peers: programs that speak RTP, and those who come by HTTP.
 
+mod claims;
 mod hub;
 mod visitors;
 

@@ -345,11 +345,16 @@ export class Room extends Events<RoomEvents> {
   }
 
   #arrived(id: string, track: MediaStreamTrack, forwarded: boolean): void {
-    // A forwarder may not have noticed yet that we are here again.
-    if (this.#ids.includes(id)) return;
     // What a forwarder sends of nobody in the room comes from programs outside it. Sections without a stream carry nothing yet.
     const isOutside = forwarded && id !== "" && (this.#forwarders.has(id) || !this.#people.has(id));
-    if (!isOutside && !this.#people.has(id)) return;
+    // A forwarder may not have noticed yet that we are here again.
+    const isNobody = this.#ids.includes(id) || (!isOutside && !this.#people.has(id));
+    if (isNobody) {
+      // It may have been somebody's before.
+      track.onunmute = track.onmute = track.onended = null;
+      this.#unshow([track]);
+      return this.emit("people", undefined);
+    }
     const show = (): void => {
       const person = this.#people.get(id) ?? (isOutside ? this.#outside(id) : undefined);
       if (person === undefined || person.stream.getTracks().includes(track)) return;
