@@ -129,7 +129,7 @@ export function probe(path: string): Probed {
  * second, which is quiet.
  */
 export function flashesAndTones(path: string): { readonly flashes: readonly number[]; readonly tones: readonly number[] } {
-  const times = execFileSync("ffprobe", ["-v", "error", "-select_streams", "v:0", "-show_entries", "frame=pts_time", "-of", "csv=p=0", path], { encoding: "utf8" });
+  const times = execFileSync("ffprobe", ["-v", "error", "-select_streams", "v:0", "-show_entries", "frame=pts_time", "-of", "csv=p=0", path], { encoding: "utf8", maxBuffer: OUTPUT });
   const stamps = times.split("\n").map((line) => parseFloat(line)).filter((time) => !Number.isNaN(time));
   const grey = execFileSync("ffmpeg", ["-v", "error", "-i", path, "-map", "0:v:0", "-vf", "scale=1:1:flags=area", "-fps_mode", "passthrough", "-f", "rawvideo", "-pix_fmt", "gray", "-"], { maxBuffer: OUTPUT });
   assert.ok(Math.abs(stamps.length - grey.length) <= 1, `${stamps.length} times for ${grey.length} pictures`);
@@ -148,12 +148,12 @@ export function flashesAndTones(path: string): { readonly flashes: readonly numb
 /** Where a level rises above the middle between its extremes, having been below for a while. */
 function onsets(levels: readonly { readonly ms: number; readonly level: number }[]): number[] {
   const values = levels.map(({ level }) => level);
-  const middle = (Math.max(...values) + Math.min(...values)) / 2;
+  const between = (values.reduce((a, b) => Math.max(a, b), -Infinity) + values.reduce((a, b) => Math.min(a, b), Infinity)) / 2;
   const found: number[] = [];
   let below = -Infinity;
   let isBelow = false;
   for (const { ms, level } of levels) {
-    if (level < middle) {
+    if (level < between) {
       if (!isBelow) below = ms;
       isBelow = true;
     } else {
@@ -164,13 +164,17 @@ function onsets(levels: readonly { readonly ms: number; readonly level: number }
   return found;
 }
 
-/** How much later pictures come than their sound, in ms: the middle of all pairs. */
-export function skew(path: string): number {
+/** How much later pictures come than their sound, in ms: the middle of all pairs, and how much later than at first they come in the end. */
+export function skew(path: string): { readonly late: number; readonly drift: number } {
   const { flashes, tones } = flashesAndTones(path);
   const distances = flashes.flatMap((flash) => {
     const near = tones.map((tone) => flash - tone).filter((distance) => Math.abs(distance) < 400);
     return near.length > 0 ? [near.reduce((a, b) => (Math.abs(a) < Math.abs(b) ? a : b))] : [];
   });
   assert.ok(distances.length >= 3, `flashes ${flashes.join()} and tones ${tones.join()} do not pair`);
-  return distances.sort((a, b) => a - b)[distances.length >> 1] ?? NaN;
+  return { late: middle(distances), drift: middle(distances.slice(-10)) - middle(distances.slice(0, 10)) };
+}
+
+function middle(values: readonly number[]): number {
+  return [...values].sort((a, b) => a - b)[values.length >> 1] ?? NaN;
 }

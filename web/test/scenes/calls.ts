@@ -110,13 +110,13 @@ export function passedThrough(browser: Browser, server: Server, { codec, name, e
 }
 
 /** Sound and pictures of a page are recorded together. */
-export function recordedTogether(browser: Browser, server: Server): Promise<void> {
+export function recordedTogether(browser: Browser, server: Server, seconds: number): Promise<void> {
   return withFolder(async (folder) => {
     const recording = join(folder, "page.mkv");
     const cli = new Cli("call", "--video", "none", "--audio", "none", "--record", recording, "--server", server.url);
     const { page, context } = await caller(browser);
     // A camera that flashes while the microphone hears a tone, once a second.
-    await context.addInitScript(() => {
+    await context.addInitScript((most) => {
       navigator.mediaDevices.getUserMedia = () => {
         const canvas = document.createElement("canvas");
         [canvas.width, canvas.height] = [320, 180];
@@ -126,7 +126,7 @@ export function recordedTogether(browser: Browser, server: Server): Promise<void
         gain.gain.value = 0;
         oscillator.connect(gain).connect(out);
         oscillator.start();
-        for (let second = 1; second < 60; second++) {
+        for (let second = 1; second < most; second++) {
           gain.gain.setValueAtTime(0.5, second);
           gain.gain.setValueAtTime(0, second + 0.1);
         }
@@ -142,16 +142,17 @@ export function recordedTogether(browser: Browser, server: Server): Promise<void
         setInterval(draw, 16);
         return Promise.resolve(new MediaStream([...canvas.captureStream(30).getTracks(), ...out.stream.getTracks()]));
       };
-    });
+    }, seconds + 60);
     await page.goto(await cli.link());
     await joinWith(page, CAMERA_AND_MICROPHONE);
     await cli.hears("track", ({ direction, kind }) => direction === "in" && kind === "video");
-    await page.waitForTimeout(8_000);
+    await page.waitForTimeout(1000 * seconds);
     await page.getByRole("button", { name: "Hang up" }).click();
     assertCallDone(await cli.ends(), "peer-hung-up");
-    const late = skew(recording);
-    console.log(`pictures are ${late} ms later than their sound`);
+    const { late, drift } = skew(recording);
+    console.log(`pictures are ${late} ms later than their sound, in the end by ${drift} ms more than at first`);
     assert.ok(Math.abs(late) < 100, `${late} ms`);
+    assert.ok(Math.abs(drift) < 50, `${drift} ms`);
     await context.close();
   });
 }
