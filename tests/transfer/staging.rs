@@ -287,14 +287,14 @@ async fn modes_that_changed_in_between() {
 async fn what_cannot_be_used_is_listed_and_can_be_discarded() {
     let kept = Kept::new().await;
     let area = kept.area();
-    for harm in ["journal", "lock", "tree"] {
+    for harm in ["journal", "lock"] {
         let broken = kept.out.join(".peerline/broken00").join(harm);
         fs::create_dir_all(broken.parent().unwrap()).unwrap();
         fs::create_dir_all(area.with_file_name("broken00/tree")).unwrap();
         write(area.with_file_name("broken00/lock"), "").unwrap();
         write(area.with_file_name("broken00/journal"), "x").unwrap();
-        let _ = fs::remove_file(&broken);
-        let _ = fs::remove_dir(&broken);
+        write(area.with_file_name("broken00/tree/part"), "x").unwrap();
+        fs::remove_file(&broken).unwrap();
         let found = partials(&kept.out).unwrap();
         let one = found
             .iter()
@@ -307,4 +307,42 @@ async fn what_cannot_be_used_is_listed_and_can_be_discarded() {
         discard(&kept.out, &one.id).unwrap();
         assert_eq!(partials(&kept.out).unwrap().len(), 1, "{harm}");
     }
+}
+
+/// A receiver may be killed when its directory is not complete yet, or not quite removed.
+#[tokio::test]
+async fn what_has_nothing_in_it_goes_with_the_next_transfer() {
+    let mut kept = Kept::new().await;
+    let area = kept.area();
+    let husks = [
+        &[][..],
+        &["lock"],
+        &["lock", "tree"],
+        &["lock", "tree", "journal"],
+        &["tree", "journal"],
+        &["lock", "journal"],
+    ];
+    let husks: Vec<_> = husks
+        .iter()
+        .enumerate()
+        .map(|(number, names)| {
+            let husk = area.with_file_name(format!("husk000{number}"));
+            fs::create_dir(&husk).unwrap();
+            for &name in *names {
+                match name {
+                    "tree" => fs::create_dir(husk.join(name)).unwrap(),
+                    _ => write(husk.join(name), "").unwrap(),
+                }
+            }
+            husk
+        })
+        .collect();
+    let listed = partials(&kept.out).unwrap();
+    assert_eq!(listed.len(), 1, "{listed:?}");
+    assert!(matches!(listed[0].state, PartialState::Resumable { .. }));
+    kept.attempt(usize::MAX).await.unwrap();
+    for husk in husks {
+        assert!(!husk.exists(), "{}", husk.display());
+    }
+    assert!(!kept.out.join(".peerline").exists());
 }

@@ -20,7 +20,7 @@ const NEW_JOURNAL: &str = "journal.new";
 const TREE: &str = "tree";
 const PROBE: &str = "probe";
 
-/// How often another transfer that ends may take the directory away while this one begins.
+/// How often another transfer that begins or ends may take the directory away while this one begins.
 const AREA_ATTEMPTS: usize = 16;
 
 /// Unfinished transfers that are looked at in one directory; more than anybody keeps.
@@ -51,6 +51,16 @@ pub(super) enum Opened {
 impl Area {
     /// A new one, that nobody else may enter, and that is not to be kept yet.
     pub(super) fn create(out: &Dir) -> io::Result<Self> {
+        let mut attempts = 1;
+        loop {
+            match Self::attempt(out) {
+                Err(error) if is_disturbed(&error) && attempts < AREA_ATTEMPTS => attempts += 1,
+                result => return result,
+            }
+        }
+    }
+
+    fn attempt(out: &Dir) -> io::Result<Self> {
         let id = TransferId::random();
         let base = make(out, &id)?;
         let open = || -> io::Result<Self> {
@@ -122,6 +132,35 @@ impl Area {
             base.remove_file(id.as_str())?;
         }
         let _ = out.remove_dir(STAGING);
+        Ok(())
+    }
+
+    /// Whether there is nothing that was received: whoever made it was killed at once, or when everything was in
+    /// place.
+    pub(super) fn is_husk(out: &Dir, id: &TransferId) -> bool {
+        let tree = || {
+            out.open_dir_nofollow(STAGING)?
+                .open_dir_nofollow(id.as_str())?
+                .open_dir_nofollow(TREE)
+        };
+        match tree().and_then(|tree| tree.entries()) {
+            Ok(mut entries) => entries.next().is_none(),
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        }
+    }
+
+    /// Takes a husk away, unless somebody is about to work in there.
+    pub(super) fn remove_husk(out: &Dir, id: &TransferId) -> io::Result<()> {
+        let base = out.open_dir_nofollow(STAGING)?;
+        let own = base.open_dir_nofollow(id.as_str())?;
+        // Who begins makes this file and locks it: either fails for them from now on, and they begin elsewhere.
+        let lock = own
+            .open_with(LOCK, options().write(true).create(true))?
+            .into_std();
+        if disk::lock(&lock)? && Self::is_husk(out, id) {
+            base.remove_dir_all(id.as_str())?;
+            let _ = out.remove_dir(STAGING);
+        }
         Ok(())
     }
 
@@ -239,28 +278,24 @@ impl Drop for Area {
     }
 }
 
+/// Whether a directory was taken away by somebody who found nothing in it.
+fn is_disturbed(error: &io::Error) -> bool {
+    use io::ErrorKind::{AlreadyExists, NotFound, ResourceBusy};
+    matches!(error.kind(), AlreadyExists | NotFound | ResourceBusy)
+}
+
 /// Makes `.peerline` unless it is there, and this transfer's directory in it, which must not be
 /// there.
 fn make(out: &Dir, id: &TransferId) -> io::Result<Dir> {
     let builder = builder(0o700);
-    let attempt = || -> io::Result<Dir> {
-        match out.create_dir_with(STAGING, &builder) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            _ => {}
-        }
-        // Fails on a symbolic link, which could lead anywhere.
-        let base = out.open_dir_nofollow(STAGING)?;
-        base.create_dir_with(id.as_str(), &builder)?;
-        Ok(base)
-    };
-    let mut result = attempt();
-    for _ in 1..AREA_ATTEMPTS {
-        match &result {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => result = attempt(),
-            _ => break,
-        }
+    match out.create_dir_with(STAGING, &builder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
     }
-    result
+    // Fails on a symbolic link, which could lead anywhere.
+    let base = out.open_dir_nofollow(STAGING)?;
+    base.create_dir_with(id.as_str(), &builder)?;
+    Ok(base)
 }
 
 fn options() -> OpenOptions {

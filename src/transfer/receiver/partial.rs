@@ -61,7 +61,8 @@ impl Partial {
     }
 }
 
-/// Lists what is unfinished below a directory; nothing if the directory is not there.
+/// Lists what is unfinished below a directory; nothing if the directory is not there. What has nothing in it, because its
+/// process was killed when it began or had ended, goes with the next transfer into the directory and is not listed.
 ///
 /// This blocks on the disk.
 pub fn partials(out: &Path) -> io::Result<Vec<Partial>> {
@@ -74,13 +75,14 @@ pub fn partials(out: &Path) -> io::Result<Vec<Partial>> {
         Ok(Opened::InUse) => PartialState::InUse,
         Err(error) => PartialState::Unusable(error.to_string()),
     };
-    Ok(Area::ids(&out)?
-        .into_iter()
-        .map(|id| Partial {
-            state: state(&id),
-            id,
-        })
-        .collect())
+    let partials = Area::ids(&out)?.into_iter().map(|id| Partial {
+        state: state(&id),
+        id,
+    });
+    let is_husk = |partial: &Partial| {
+        matches!(partial.state, PartialState::Unusable(_)) && Area::is_husk(&out, &partial.id)
+    };
+    Ok(partials.filter(|partial| !is_husk(partial)).collect())
 }
 
 fn state_of(area: &Area) -> PartialState {

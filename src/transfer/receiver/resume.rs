@@ -25,6 +25,7 @@ use crate::transfer::digest::{Digest, digest_of_range};
 use crate::transfer::error::TransferError;
 use crate::transfer::holes::{Holes, ZeroDigest};
 use crate::transfer::kept::{Batch, Kept, Range};
+use crate::transfer::label::TransferId;
 use crate::transfer::manifest::{Entry, Kind, Manifest};
 use crate::transfer::sender::BlockId;
 
@@ -68,6 +69,7 @@ pub(super) fn search(out: &Dir, manifest: &Manifest) -> Search {
             Ok(Opened::InUse) => continue,
             Err(error) => {
                 tracing::info!(%id, %error, "cannot open an unfinished transfer");
+                remove_husk(out, &id);
                 continue;
             }
         };
@@ -75,10 +77,14 @@ pub(super) fn search(out: &Dir, manifest: &Manifest) -> Search {
             Ok(Ok(replay)) => replay,
             Ok(Err(error)) => {
                 tracing::info!(%id, %error, "cannot take up an unfinished transfer");
+                drop(area);
+                remove_husk(out, &id);
                 continue;
             }
             Err(error) => {
                 tracing::info!(%id, %error, "cannot read a journal");
+                drop(area);
+                remove_husk(out, &id);
                 continue;
             }
         };
@@ -105,6 +111,15 @@ pub(super) fn search(out: &Dir, manifest: &Manifest) -> Search {
         }
     }
     search
+}
+
+/// Removes what a process left that was killed when it began or had ended.
+fn remove_husk(out: &Dir, id: &TransferId) {
+    if Area::is_husk(out, id)
+        && let Err(error) = Area::remove_husk(out, id)
+    {
+        tracing::info!(%id, %error, "cannot remove what has nothing in it");
+    }
 }
 
 /// Whether two manifests are two states of one transfer.
