@@ -3,7 +3,8 @@
 //! Pure. The engine reports neither a DTLS handshake that failed nor a driver that died, so nothing
 //! here relies on its word: a phase that does not end in time ends the session. A connected session is
 //! interrupted when its path is lost or its peer is silent; it then has until
-//! [`Healing::give_up`] to be reached again.
+//! [`Healing::give_up`] to be reached again. A path that is lost in the handshakes gives them their time once more,
+//! and once more when another is found: DTLS and SCTP repeat what was lost after up to eight seconds.
 
 use super::Healing;
 use super::healing::Cause;
@@ -57,6 +58,8 @@ pub(crate) enum Due {
 pub(crate) struct Watchdog {
     limits: Healing,
     wait: Wait,
+    /// When this phase began, and since when its limit counts.
+    began: Instant,
     since: Instant,
     ping_at: Option<Instant>,
     trouble: Option<Trouble>,
@@ -77,6 +80,7 @@ impl Watchdog {
         Self {
             limits,
             wait: Wait::Description,
+            began: now,
             since: now,
             ping_at: None,
             trouble: None,
@@ -107,6 +111,7 @@ impl Watchdog {
             return;
         }
         self.wait = wait;
+        self.began = now;
         self.since = now;
         if wait == Wait::Heartbeat {
             self.ping_at = Some(now + self.limits.heartbeat);
@@ -133,6 +138,10 @@ impl Watchdog {
         });
         trouble.cause = Cause::PathLost;
         trouble.restart_at.get_or_insert(restart_at);
+        let lost = trouble.since;
+        if self.shakes_hands() {
+            self.since = self.since.max(lost);
+        }
     }
 
     /// ICE has a pair. Whether it had lost one before.
@@ -141,6 +150,9 @@ impl Watchdog {
             .trouble
             .take_if(|trouble| trouble.cause != Cause::Silent);
         let healed = lost.is_some();
+        if healed && self.shakes_hands() {
+            self.since = now;
+        }
         if healed && self.wait == Wait::Heartbeat {
             // A path that works again is a sign of life; what was said meanwhile is still on its way, and
             // a ping brings the answer that shows it.
@@ -205,13 +217,19 @@ impl Watchdog {
         self.trouble.and_then(|trouble| trouble.restart_at)
     }
 
+    /// Whether something is on its way that a path carries, but the peer is not verified yet.
+    fn shakes_hands(&self) -> bool {
+        matches!(self.wait, Wait::Dtls | Wait::Hello)
+    }
+
     /// When the present state has lasted too long.
     fn limit(&self) -> Instant {
+        let given_up = self.began + self.limits.give_up;
         match (self.wait, self.trouble) {
             (Wait::Description, _) => self.since + DESCRIPTION_LIMIT,
             (Wait::Ice, _) => self.since + ICE_LIMIT,
-            (Wait::Dtls, _) => self.since + DTLS_LIMIT,
-            (Wait::Hello, _) => self.since + HELLO_LIMIT,
+            (Wait::Dtls, _) => given_up.min(self.since + DTLS_LIMIT),
+            (Wait::Hello, _) => given_up.min(self.since + HELLO_LIMIT),
             (Wait::Heartbeat, Some(trouble)) => trouble.since + self.limits.give_up,
             (Wait::Heartbeat, None) => self.since + self.limits.silence,
         }
@@ -255,6 +273,53 @@ mod tests {
             assert_eq!(watchdog.due(begin + limit - MOMENT), None);
             assert_eq!(watchdog.due(begin + limit), Some(Due::Expired(wait)));
             assert_eq!(watchdog.interruption(), None);
+        }
+    }
+
+    #[test]
+    fn a_path_that_is_lost_gives_a_handshake_its_time_once_more() {
+        let start = Instant::now();
+        for (wait, limit) in [(Wait::Dtls, DTLS_LIMIT), (Wait::Hello, HELLO_LIMIT)] {
+            let shaking = || {
+                let mut watchdog = watchdog(start);
+                watchdog.reached(start, wait);
+                watchdog
+            };
+            let expires = |mut watchdog: Watchdog, from: Instant| {
+                let mut now = from;
+                loop {
+                    match watchdog.due(now) {
+                        Some(Due::Expired(late)) => return (late, now - start),
+                        Some(Due::Restart) => {}
+                        None => now += SECOND,
+                        other => panic!("{other:?}"),
+                    }
+                }
+            };
+            let lost = start + 5 * SECOND;
+            let mut watchdog = shaking();
+            watchdog.path_lost(lost);
+            watchdog.path_lost(lost + SECOND);
+            assert_eq!(expires(watchdog, lost), (wait, 5 * SECOND + limit));
+
+            let mut watchdog = shaking();
+            watchdog.path_lost(lost);
+            assert!(watchdog.path_found(start + 8 * SECOND));
+            assert_eq!(
+                expires(watchdog, start + 8 * SECOND),
+                (wait, 8 * SECOND + limit)
+            );
+
+            // A path that comes and goes for ever.
+            let mut watchdog = shaking();
+            let mut now = start;
+            while watchdog.deadline() > now {
+                watchdog.path_lost(now);
+                now += SECOND;
+                watchdog.path_found(now);
+            }
+            assert_eq!(watchdog.due(now), Some(Due::Expired(wait)));
+            assert_eq!(now - start, Healing::default().give_up);
         }
     }
 

@@ -327,21 +327,24 @@ async fn what_has_nothing_in_it_goes_with_the_next_transfer() {
         .enumerate()
         .map(|(number, names)| {
             let husk = area.with_file_name(format!("husk000{number}"));
-            fs::create_dir(&husk).unwrap();
+            create_dir(&husk).unwrap();
             for &name in *names {
                 match name {
-                    "tree" => fs::create_dir(husk.join(name)).unwrap(),
+                    "tree" => create_dir(husk.join(name)).unwrap(),
                     _ => write(husk.join(name), "").unwrap(),
                 }
             }
             husk
         })
         .collect();
+    let gone = area.with_file_name("removed0.gone");
+    fs::create_dir_all(gone.join("tree")).unwrap();
+    write(gone.join("tree/part"), "x").unwrap();
     let listed = partials(&kept.out).unwrap();
     assert_eq!(listed.len(), 1, "{listed:?}");
     assert!(matches!(listed[0].state, PartialState::Resumable { .. }));
     kept.attempt(usize::MAX).await.unwrap();
-    for husk in husks {
+    for husk in husks.into_iter().chain([gone]) {
         assert!(!husk.exists(), "{}", husk.display());
     }
     assert!(!kept.out.join(".peerline").exists());

@@ -365,7 +365,14 @@ impl Driver {
                 self.control
                     .send(&ControlMessage::Ping { id: self.next_ping })
             }
-            Some(Due::Restart) => self.restart(now).await,
+            Some(Due::Restart) => match self.restart(now).await {
+                // It is gone when a handshake was given up: the client's after eight seconds without an answer.
+                Err(SessionError::Engine(error)) if !self.is_verified() => {
+                    tracing::info!(error, "the engine has given the handshake up");
+                    Err(SessionError::Timeout(self.watchdog.waiting_for()))
+                }
+                restarted => restarted,
+            },
             Some(Due::Expired(Wait::Heartbeat)) => Err(SessionError::Lost),
             // The sealed answer is all that is missing, and the server still talks to us.
             Some(Due::Expired(Wait::Description)) if self.link.is_usable() => {

@@ -20,6 +20,9 @@ const NEW_JOURNAL: &str = "journal.new";
 const TREE: &str = "tree";
 const PROBE: &str = "probe";
 
+/// What is being removed has this behind its identifier, so that nobody takes the rest of it for a transfer.
+const GONE: &str = ".gone";
+
 /// How often another transfer that begins or ends may take the directory away while this one begins.
 const AREA_ATTEMPTS: usize = 16;
 
@@ -82,7 +85,7 @@ impl Area {
             })
         };
         open().inspect_err(|_| {
-            let _ = base.remove_dir_all(id.as_str());
+            let _ = remove(&base, &id);
             let _ = out.remove_dir(STAGING);
         })
     }
@@ -127,7 +130,7 @@ impl Area {
     pub(super) fn remove_broken(out: &Dir, id: &TransferId) -> io::Result<()> {
         let base = out.open_dir_nofollow(STAGING)?;
         if base.symlink_metadata(id.as_str())?.is_dir() {
-            base.remove_dir_all(id.as_str())?;
+            remove(&base, id)?;
         } else {
             base.remove_file(id.as_str())?;
         }
@@ -149,6 +152,34 @@ impl Area {
         }
     }
 
+    /// Whether anything of it is there, if only the rest of what was being removed.
+    pub(super) fn is_there(out: &Dir, id: &TransferId) -> io::Result<bool> {
+        match out.open_dir_nofollow(STAGING) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            base => {
+                let base = base?;
+                Ok(base.symlink_metadata(id.as_str()).is_ok()
+                    || base.symlink_metadata(gone(id)).is_ok())
+            }
+        }
+    }
+
+    /// Removes the rest of what was being removed when somebody was killed. Two may do that at once.
+    pub(super) fn sweep(out: &Dir) -> io::Result<()> {
+        let base = match out.open_dir_nofollow(STAGING) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            opened => opened?,
+        };
+        for entry in base.entries()?.take(MAX_AREAS) {
+            let name = entry?.file_name();
+            let id = name.to_str().and_then(|name| name.strip_suffix(GONE));
+            if id.and_then(TransferId::parse).is_some() {
+                let _ = base.remove_dir_all(&name);
+            }
+        }
+        Ok(())
+    }
+
     /// Takes a husk away, unless somebody is about to work in there.
     pub(super) fn remove_husk(out: &Dir, id: &TransferId) -> io::Result<()> {
         let base = out.open_dir_nofollow(STAGING)?;
@@ -158,7 +189,7 @@ impl Area {
             .open_with(LOCK, options().write(true).create(true))?
             .into_std();
         if disk::lock(&lock)? && Self::is_husk(out, id) {
-            base.remove_dir_all(id.as_str())?;
+            remove(&base, id)?;
             let _ = out.remove_dir(STAGING);
         }
         Ok(())
@@ -272,10 +303,21 @@ impl Drop for Area {
         if self.keep {
             return;
         }
-        let _ = self.base.remove_dir_all(self.id.as_str());
+        let _ = remove(&self.base, &self.id);
         // Only when no other transfer is under way.
         let _ = self.out.remove_dir(STAGING);
     }
+}
+
+fn gone(id: &TransferId) -> String {
+    format!("{}{GONE}", id.as_str())
+}
+
+/// Removes the directory of a transfer: all of it at once, for whoever looks.
+fn remove(base: &Dir, id: &TransferId) -> io::Result<()> {
+    let gone = gone(id);
+    base.rename(id.as_str(), base, &gone)?;
+    base.remove_dir_all(&gone)
 }
 
 /// Whether a directory was taken away by somebody who found nothing in it.

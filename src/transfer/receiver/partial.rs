@@ -135,7 +135,7 @@ pub fn discard(out: &Path, id: &TransferId) -> Result<(), DiscardError> {
         Err(_) => Area::remove_broken(&out, id).map_err(missing)?,
     }
     // Dropping it does its best; what is left must be said.
-    if Area::ids(&out)?.contains(id) {
+    if Area::is_there(&out, id)? {
         return Err(io::Error::other("not everything could be removed").into());
     }
     Ok(())

@@ -59,7 +59,8 @@ pub(super) struct Found {
 pub(super) fn search(out: &Dir, manifest: &Manifest) -> Search {
     let mut search = Search::default();
     let mut most = 0;
-    let ids = Area::ids(out).unwrap_or_else(|error| {
+    let swept = Area::sweep(out);
+    let ids = swept.and_then(|()| Area::ids(out)).unwrap_or_else(|error| {
         tracing::info!(%error, "cannot look for unfinished transfers");
         Vec::new()
     });
