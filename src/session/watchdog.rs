@@ -130,7 +130,7 @@ impl Watchdog {
 
     /// ICE lost its pair.
     pub(crate) fn path_lost(&mut self, now: Instant) {
-        let restart_at = now + self.limits.restart_after * if self.polite { 2 } else { 1 };
+        let restart_at = now + self.restart_delay();
         let trouble = self.trouble.get_or_insert(Trouble {
             since: now,
             cause: Cause::PathLost,
@@ -217,6 +217,17 @@ impl Watchdog {
         self.trouble.and_then(|trouble| trouble.restart_at)
     }
 
+    /// From a loss to the restart. In a handshake at once: it ends after eight seconds without an answer, and a path
+    /// that was lost so early has not carried much.
+    fn restart_delay(&self) -> Duration {
+        match (self.shakes_hands(), self.polite) {
+            (true, false) => RESTART_CHECK,
+            (true, true) => RESTART_CHECK * 4,
+            (false, false) => self.limits.restart_after,
+            (false, true) => self.limits.restart_after * 2,
+        }
+    }
+
     /// Whether something is on its way that a path carries, but the peer is not verified yet.
     fn shakes_hands(&self) -> bool {
         matches!(self.wait, Wait::Dtls | Wait::Hello)
@@ -297,6 +308,13 @@ mod tests {
                 }
             };
             let lost = start + 5 * SECOND;
+            for (polite, delay) in [(false, RESTART_CHECK), (true, SECOND)] {
+                let mut watchdog = shaking();
+                watchdog.set_polite(polite);
+                watchdog.path_lost(lost);
+                assert_eq!(watchdog.due(lost + delay - MOMENT), None);
+                assert_eq!(watchdog.due(lost + delay), Some(Due::Restart));
+            }
             let mut watchdog = shaking();
             watchdog.path_lost(lost);
             watchdog.path_lost(lost + SECOND);

@@ -152,7 +152,8 @@ export function recordedTogether(browser: Browser, server: Server, seconds: numb
     const { late, drift } = skew(recording);
     console.log(`pictures are ${late} ms later than their sound, in the end by ${drift} ms more than at first`);
     assert.ok(Math.abs(late) < 100, `${late} ms`);
-    assert.ok(Math.abs(drift) < 50, `${drift} ms`);
+    // Clocks that drift would be minutes apart in a day; a browser's own queue of sound moves by tens of milliseconds when the machine is busy.
+    assert.ok(Math.abs(drift) < 100, `${drift} ms`);
     await context.close();
   });
 }
