@@ -235,7 +235,7 @@ impl Watchdog {
 
     /// When the present state has lasted too long.
     fn limit(&self) -> Instant {
-        let given_up = self.began + self.limits.give_up;
+        let given_up = self.began + self.limits.give_up.max(HELLO_LIMIT).max(DTLS_LIMIT);
         match (self.wait, self.trouble) {
             (Wait::Description, _) => self.since + DESCRIPTION_LIMIT,
             (Wait::Ice, _) => self.since + ICE_LIMIT,

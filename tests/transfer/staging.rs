@@ -306,6 +306,13 @@ async fn what_cannot_be_used_is_listed_and_can_be_discarded() {
         );
         discard(&kept.out, &one.id).unwrap();
         assert_eq!(partials(&kept.out).unwrap().len(), 1, "{harm}");
+        // It may be killed while it does that, and is repeated.
+        let rest = area.with_file_name("broken00.gone");
+        fs::create_dir_all(rest.join("tree")).unwrap();
+        write(rest.join("tree/part"), "x").unwrap();
+        discard(&kept.out, &one.id).unwrap();
+        assert!(!rest.exists());
+        discard(&kept.out, &one.id).unwrap_err();
     }
 }
 

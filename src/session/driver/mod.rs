@@ -220,7 +220,7 @@ impl Driver {
         let end = loop {
             let event = self.next_event().await;
             if let Err(end) = self.handle(event).await {
-                break end;
+                break self.explained(end);
             }
             self.settle_connectivity();
         };
@@ -234,6 +234,19 @@ impl Driver {
         match self.ready.take() {
             Some(ready) => drop(ready.send(Err(end))),
             None => drop(self.outlets.ended.send_replace(Some(Arc::new(end)))),
+        }
+    }
+
+    /// The engine is gone when it has given a handshake up, after eight seconds without an answer: whatever is asked
+    /// of it then fails.
+    fn explained(&self, end: SessionError) -> SessionError {
+        let wait = self.watchdog.waiting_for();
+        match end {
+            SessionError::Engine(error) if wait == Wait::Dtls => {
+                tracing::info!(error, "the engine has given the handshake up");
+                SessionError::Timeout(wait)
+            }
+            end => end,
         }
     }
 
@@ -365,14 +378,7 @@ impl Driver {
                 self.control
                     .send(&ControlMessage::Ping { id: self.next_ping })
             }
-            Some(Due::Restart) => match self.restart(now).await {
-                // It is gone when a handshake was given up: the client's after eight seconds without an answer.
-                Err(SessionError::Engine(error)) if !self.is_verified() => {
-                    tracing::info!(error, "the engine has given the handshake up");
-                    Err(SessionError::Timeout(self.watchdog.waiting_for()))
-                }
-                restarted => restarted,
-            },
+            Some(Due::Restart) => self.restart(now).await,
             Some(Due::Expired(Wait::Heartbeat)) => Err(SessionError::Lost),
             // The sealed answer is all that is missing, and the server still talks to us.
             Some(Due::Expired(Wait::Description)) if self.link.is_usable() => {

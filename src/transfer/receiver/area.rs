@@ -5,11 +5,12 @@
 //! planted there leads nowhere.
 
 use std::io::{self, Read as _, Write as _};
+use std::path::Path;
 
 use cap_fs_ext::{DirExt as _, FollowSymlinks, OpenOptionsFollowExt as _};
 use cap_std::fs::{Dir, DirBuilder, OpenOptions};
 
-use super::disk;
+use super::disk::{self, Lock};
 use super::journal::MAX_LENGTH;
 use crate::transfer::label::TransferId;
 use crate::transfer::safe_path::STAGING;
@@ -70,7 +71,7 @@ impl Area {
             let own = base.open_dir_nofollow(id.as_str())?;
             let lock = own.open_with(LOCK, options().write(true).create_new(true))?;
             let lock = lock.into_std();
-            if !disk::lock(&lock)? {
+            if disk::lock(&lock)? == Lock::Theirs {
                 return Err(io::ErrorKind::ResourceBusy.into());
             }
             own.create_dir_with(TREE, &builder(0o700))?;
@@ -97,9 +98,11 @@ impl Area {
         let lock = own
             .open_with(LOCK, options().read(true).write(true))?
             .into_std();
-        if !disk::lock(&lock)? {
+        if disk::lock(&lock)? == Lock::Theirs {
             return Ok(Opened::InUse);
         }
+        // Whoever had it may have begun to remove it.
+        base.symlink_metadata(id.as_str())?;
         Ok(Opened::Free(Self {
             id: id.clone(),
             out: out.try_clone()?,
@@ -164,6 +167,20 @@ impl Area {
         }
     }
 
+    /// Removes the rest of this one, if it was being removed. Whether there was any.
+    pub(super) fn remove_rest(out: &Dir, id: &TransferId) -> io::Result<bool> {
+        let base = match out.open_dir_nofollow(STAGING) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            opened => opened?,
+        };
+        if base.symlink_metadata(gone(id)).is_err() {
+            return Ok(false);
+        }
+        remove_gone(&base, gone(id))?;
+        let _ = out.remove_dir(STAGING);
+        Ok(true)
+    }
+
     /// Removes the rest of what was being removed when somebody was killed. Two may do that at once.
     pub(super) fn sweep(out: &Dir) -> io::Result<()> {
         let base = match out.open_dir_nofollow(STAGING) {
@@ -174,7 +191,7 @@ impl Area {
             let name = entry?.file_name();
             let id = name.to_str().and_then(|name| name.strip_suffix(GONE));
             if id.and_then(TransferId::parse).is_some() {
-                let _ = base.remove_dir_all(&name);
+                let _ = remove_gone(&base, &name);
             }
         }
         Ok(())
@@ -188,7 +205,8 @@ impl Area {
         let lock = own
             .open_with(LOCK, options().write(true).create(true))?
             .into_std();
-        if disk::lock(&lock)? && Self::is_husk(out, id) {
+        // Without locks nobody can tell it from one that is being made.
+        if disk::lock(&lock)? == Lock::Ours && Self::is_husk(out, id) {
             remove(&base, id)?;
             let _ = out.remove_dir(STAGING);
         }
@@ -317,7 +335,23 @@ fn gone(id: &TransferId) -> String {
 fn remove(base: &Dir, id: &TransferId) -> io::Result<()> {
     let gone = gone(id);
     base.rename(id.as_str(), base, &gone)?;
-    base.remove_dir_all(&gone)
+    remove_gone(base, &gone)
+}
+
+/// Somebody else may be removing it, so that what was there a moment ago is not.
+fn remove_gone(base: &Dir, gone: impl AsRef<Path>) -> io::Result<()> {
+    let gone = gone.as_ref();
+    for _ in 1..AREA_ATTEMPTS {
+        match base.remove_dir_all(gone) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if base.symlink_metadata(gone).is_err() {
+                    return Ok(());
+                }
+            }
+            removed => return removed,
+        }
+    }
+    base.remove_dir_all(gone)
 }
 
 /// Whether a directory was taken away by somebody who found nothing in it.
@@ -363,4 +397,37 @@ pub(super) fn builder(mode: u16) -> DirBuilder {
     #[cfg(not(unix))]
     let _ = (mode, &mut builder);
     builder
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cap_std::ambient_authority;
+
+    #[test]
+    fn a_husk_goes_only_if_nobody_is_about_to_work_in_there() {
+        let directory = tempfile::tempdir().unwrap();
+        let out = Dir::open_ambient_dir(directory.path(), ambient_authority()).unwrap();
+        let mut area = Area::create(&out).unwrap();
+        let id = area.id().clone();
+        assert!(Area::is_husk(&out, &id));
+        Area::remove_husk(&out, &id).unwrap();
+        assert!(Area::is_there(&out, &id).unwrap());
+        area.tree().write("part", "x").unwrap();
+        area.keep();
+        drop(area);
+        Area::remove_husk(&out, &id).unwrap();
+        assert!(
+            Area::is_there(&out, &id).unwrap(),
+            "there is something in it"
+        );
+        let Ok(Opened::Free(area)) = Area::open(&out, &id) else {
+            panic!("it is locked");
+        };
+        area.tree().remove_file("part").unwrap();
+        drop(area);
+        Area::remove_husk(&out, &id).unwrap();
+        assert!(!Area::is_there(&out, &id).unwrap());
+        assert_eq!(out.entries().unwrap().count(), 0);
+    }
 }

@@ -77,23 +77,30 @@ pub(super) fn reopen(dir: &Dir) -> io::Result<File> {
     dir.open(".")
 }
 
-/// Locks a file until it is closed or its process ends; `false` if somebody else holds it. Where
-/// there are no such locks, two that receive the same into one directory are not kept apart.
-pub(super) fn lock(file: &std::fs::File) -> io::Result<bool> {
+/// Whose a lock is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lock {
+    Ours,
+    Theirs,
+    /// The file system has none: two that receive the same into one directory are not kept apart.
+    Impossible,
+}
+
+/// Locks a file until it is closed or its process ends.
+pub(super) fn lock(file: &std::fs::File) -> io::Result<Lock> {
     #[cfg(unix)]
     {
         use rustix::fs::{FlockOperation, flock};
         use rustix::io::Errno;
         match flock(file, FlockOperation::NonBlockingLockExclusive) {
-            Err(Errno::WOULDBLOCK) => Ok(false),
-            // A file system without locks.
-            Err(Errno::NOSYS | Errno::NOTSUP | Errno::NOLCK | Errno::INVAL) => Ok(true),
-            result => Ok(result.map(|()| true)?),
+            Err(Errno::WOULDBLOCK) => Ok(Lock::Theirs),
+            Err(Errno::NOSYS | Errno::NOTSUP | Errno::NOLCK | Errno::INVAL) => Ok(Lock::Impossible),
+            result => Ok(result.map(|()| Lock::Ours)?),
         }
     }
     #[cfg(not(unix))]
     {
         let _ = file;
-        Ok(true)
+        Ok(Lock::Impossible)
     }
 }

@@ -132,6 +132,7 @@ pub fn discard(out: &Path, id: &TransferId) -> Result<(), DiscardError> {
     match Area::open(&out, id) {
         Ok(Opened::Free(mut area)) => area.discard(),
         Ok(Opened::InUse) => return Err(DiscardError::InUse(id.clone())),
+        Err(_) if Area::remove_rest(&out, id)? => {}
         Err(_) => Area::remove_broken(&out, id).map_err(missing)?,
     }
     // Dropping it does its best; what is left must be said.

@@ -89,6 +89,11 @@ pub(super) fn search(out: &Dir, manifest: &Manifest) -> Search {
                 continue;
             }
         };
+        if replay.manifest.is_stream() {
+            drop(area);
+            remove_husk(out, &id);
+            continue;
+        }
         if !same_transfer(&replay.manifest, manifest) {
             continue;
         }
