@@ -8,7 +8,7 @@ use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 
 use super::area::{Area, Opened};
-use super::journal::replay;
+use super::journal::{Replay, replay};
 use super::resume::same_transfer;
 use crate::transfer::label::TransferId;
 use crate::transfer::manifest::Manifest;
@@ -70,13 +70,8 @@ pub fn partials(out: &Path) -> io::Result<Vec<Partial>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         opened => opened?,
     };
-    let state = |id: &TransferId| match Area::open(&out, id) {
-        Ok(Opened::Free(area)) => state_of(&area),
-        Ok(Opened::InUse) => PartialState::InUse,
-        Err(error) => PartialState::Unusable(error.to_string()),
-    };
     let partials = Area::ids(&out)?.into_iter().map(|id| Partial {
-        state: state(&id),
+        state: PartialState::from(look(&out, &id)),
         id,
     });
     let is_husk = |partial: &Partial| {
@@ -85,24 +80,58 @@ pub fn partials(out: &Path) -> io::Result<Vec<Partial>> {
     Ok(partials.filter(|partial| !is_husk(partial)).collect())
 }
 
-fn state_of(area: &Area) -> PartialState {
+/// What is found under an identifier.
+pub(super) enum Look {
+    Readable {
+        area: Area,
+        replay: Replay,
+        changed: Option<SystemTime>,
+    },
+    InUse,
+    /// It cannot be taken up, for this reason.
+    Unusable(String),
+}
+
+/// Opens an unfinished transfer and reads its journal.
+pub(super) fn look(out: &Dir, id: &TransferId) -> Look {
+    let area = match Area::open(out, id) {
+        Ok(Opened::Free(area)) => area,
+        Ok(Opened::InUse) => return Look::InUse,
+        Err(error) => return Look::Unusable(error.to_string()),
+    };
     let (bytes, changed) = match area.journal() {
         Ok(journal) => journal,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return PartialState::Unusable("it has no journal".to_owned());
+            return Look::Unusable("it has no journal".to_owned());
         }
-        Err(error) => return PartialState::Unusable(error.to_string()),
+        Err(error) => return Look::Unusable(error.to_string()),
     };
     match replay(&bytes) {
         Ok(replay) if replay.manifest.is_stream() => {
-            PartialState::Unusable("what was piped does not come again".to_owned())
+            Look::Unusable("what was piped does not come again".to_owned())
         }
-        Ok(replay) => PartialState::Resumable {
-            bytes: replay.kept.bytes(&replay.manifest),
-            manifest: Box::new(replay.manifest),
+        Ok(replay) => Look::Readable {
+            area,
+            replay,
             changed,
         },
-        Err(error) => PartialState::Unusable(error.to_string()),
+        Err(error) => Look::Unusable(error.to_string()),
+    }
+}
+
+impl From<Look> for PartialState {
+    fn from(look: Look) -> Self {
+        match look {
+            Look::Readable {
+                replay, changed, ..
+            } => Self::Resumable {
+                bytes: replay.kept.bytes(&replay.manifest),
+                manifest: Box::new(replay.manifest),
+                changed,
+            },
+            Look::InUse => Self::InUse,
+            Look::Unusable(reason) => Self::Unusable(reason),
+        }
     }
 }
 

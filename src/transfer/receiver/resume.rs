@@ -16,8 +16,9 @@ use cap_fs_ext::{DirExt as _, FollowSymlinks, OpenOptionsFollowExt as _};
 use cap_std::fs::{Dir, Metadata, OpenOptions};
 use tokio::sync::mpsc;
 
-use super::area::{Area, Opened};
-use super::journal::{Encoder, replay};
+use super::area::Area;
+use super::journal::Encoder;
+use super::partial::{Look, look};
 use super::staging::Staging;
 use super::syncer::Syncer;
 use super::writer::{Job, Report, Stop};
@@ -65,35 +66,15 @@ pub(super) fn search(out: &Dir, manifest: &Manifest) -> Search {
         Vec::new()
     });
     for id in ids {
-        let area = match Area::open(out, &id) {
-            Ok(Opened::Free(area)) => area,
-            Ok(Opened::InUse) => continue,
-            Err(error) => {
-                tracing::info!(%id, %error, "cannot open an unfinished transfer");
+        let (area, replay) = match look(out, &id) {
+            Look::Readable { area, replay, .. } => (area, replay),
+            Look::InUse => continue,
+            Look::Unusable(reason) => {
+                tracing::info!(%id, reason, "cannot take up an unfinished transfer");
                 remove_husk(out, &id);
                 continue;
             }
         };
-        let replay = match area.journal().map(|(bytes, _)| replay(&bytes)) {
-            Ok(Ok(replay)) => replay,
-            Ok(Err(error)) => {
-                tracing::info!(%id, %error, "cannot take up an unfinished transfer");
-                drop(area);
-                remove_husk(out, &id);
-                continue;
-            }
-            Err(error) => {
-                tracing::info!(%id, %error, "cannot read a journal");
-                drop(area);
-                remove_husk(out, &id);
-                continue;
-            }
-        };
-        if replay.manifest.is_stream() {
-            drop(area);
-            remove_husk(out, &id);
-            continue;
-        }
         if !same_transfer(&replay.manifest, manifest) {
             continue;
         }
