@@ -154,7 +154,11 @@ impl PeerConnectionEventHandler for Handler {
         if state == RTCIceConnectionState::Connected {
             // The connection's own state follows once DTLS is done, and may already have.
             self.state.send_if_modified(|known| {
-                let news = matches!(known, EngineState::Checking);
+                // During the handshake the connection itself says nothing of a path that was lost and found.
+                let news = matches!(
+                    known,
+                    EngineState::Checking | EngineState::Disconnected | EngineState::Failed
+                );
                 if news {
                     *known = EngineState::IceConnected;
                 }
