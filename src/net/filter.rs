@@ -83,6 +83,11 @@ impl SourceFilter {
     }
 }
 
+/// Whether this is our answer to a peer that proved who it is.
+pub(crate) fn answers_a_check(datagram: &[u8]) -> bool {
+    matches!(stun(datagram), Some((BINDING_SUCCESS, _)))
+}
+
 /// A dual-stack socket reports IPv4 sources as mapped addresses; one peer must not need two entries.
 fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())

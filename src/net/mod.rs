@@ -23,6 +23,7 @@ mod pace;
 pub(crate) mod packet;
 pub(crate) mod repair;
 mod runtime;
+mod set_up;
 mod socket;
 pub(crate) mod turn;
 
@@ -30,7 +31,8 @@ pub(crate) use clock::Clock;
 pub use emulated::EmulatedLink;
 pub(crate) use nonces::NonceCountingProvider;
 pub(crate) use pace::Pacing;
-pub(crate) use runtime::{LineRuntime, SetUp};
+pub(crate) use runtime::LineRuntime;
+pub(crate) use set_up::SetUp;
 
 /// What lies between this peer's sockets and the wire.
 #[derive(Debug, Clone, Default)]

@@ -8,13 +8,13 @@ use super::handshake::Handshake;
 use super::pace::{PacedSocket, Pacing};
 use super::packet::{Outlet, Prober};
 use super::repair::Repair;
+use super::set_up::SetUp;
 use super::socket::{FilteredSocket, enlarge_buffers};
 use super::turn::{Servers, TurnSocket};
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use webrtc::runtime::{
@@ -32,17 +32,6 @@ const SET_UP_SLEEP: Duration = Duration::from_millis(2);
 /// Finding a host by name. The engine's driver waits for it, and everything else with it.
 const RESOLVE_LIMIT: Duration = Duration::from_secs(3);
 
-/// Whether a connection is being set up; its session says when that is over.
-#[derive(Debug, Clone)]
-pub(crate) struct SetUp(Arc<AtomicBool>);
-
-impl SetUp {
-    /// From now on the engine sleeps as long as it wants to.
-    pub(crate) fn finish(&self) {
-        self.0.store(false, Ordering::Relaxed);
-    }
-}
-
 /// Tokio with tuned, filtered and, if asked, emulated sockets.
 #[derive(Debug)]
 pub(crate) struct LineRuntime {
@@ -59,12 +48,13 @@ pub(crate) struct LineRuntime {
 
 impl LineRuntime {
     pub(crate) fn new(network: Network) -> Self {
+        let set_up = SetUp::default();
         Self {
             network,
-            set_up: SetUp(Arc::new(AtomicBool::new(true))),
+            handshake: Handshake::new(set_up.clone()),
+            set_up,
             pacing: Pacing::default(),
             filter: Arc::default(),
-            handshake: Handshake::default(),
             servers: Arc::default(),
             prober: Prober::default(),
             repair: Repair::default(),
@@ -171,10 +161,10 @@ impl Runtime for LineRuntime {
     }
 
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + 'static>> {
-        let longest = if self.set_up.0.load(Ordering::Relaxed) {
-            SET_UP_SLEEP
-        } else {
+        let longest = if self.set_up.is_finished() {
             duration
+        } else {
+            SET_UP_SLEEP
         };
         TokioRuntime.sleep(self.clock.wait(duration).min(longest))
     }

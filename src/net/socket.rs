@@ -1,6 +1,6 @@
 //! One UDP socket of a peer connection, with large buffers, the source filter, repeated handshakes, the packet size probes and repairs.
 
-use super::filter::SourceFilter;
+use super::filter::{SourceFilter, answers_a_check};
 use super::handshake::{Handshake, Way};
 use super::packet::{Outlet, Prober};
 use super::repair::Repair;
@@ -87,21 +87,29 @@ impl AsyncUdpSocket for FilteredSocket {
 
     fn poll_send(&self, cx: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
         // STUN starts with 0 to 3 (RFC 7983), so bulk traffic pays one comparison and no lock.
+        let way = |outlet: &Arc<Outlet>| Way {
+            outlet: outlet.clone(),
+            wire: self.wire.clone(),
+            destination: transmit.destination,
+        };
         match (transmit.contents.first(), &self.outlet) {
-            (Some(0..4), _) => self
-                .filter()
-                .sending(transmit.contents, transmit.destination),
+            (Some(0..4), outlet) => {
+                self.filter()
+                    .sending(transmit.contents, transmit.destination);
+                if let Some(outlet) = outlet
+                    .as_ref()
+                    .filter(|_| answers_a_check(transmit.contents))
+                {
+                    self.handshake.heard(|| way(outlet));
+                }
+            }
             (Some(20..64), Some(outlet)) => self.prober.sending(outlet, transmit.destination),
             _ => {}
         }
         let length = transmit.contents.len();
         if let Some(outlet) = &self.outlet {
             for datagram in datagrams(transmit.contents, transmit.segment_size) {
-                self.handshake.sending(datagram, || Way {
-                    outlet: outlet.clone(),
-                    wire: self.wire.clone(),
-                    destination: transmit.destination,
-                });
+                self.handshake.sending(datagram, || way(outlet));
             }
             if matches!(transmit.contents.first(), Some(20..64)) {
                 let taken = self.repair.sending(
@@ -205,6 +213,7 @@ impl AsyncUdpSocket for FilteredSocket {
 
 #[cfg(test)]
 mod tests {
+    use super::super::set_up::SetUp;
     use super::*;
 
     /// Length of a batch and of its segments.
@@ -253,7 +262,7 @@ mod tests {
                 wire.clone(),
                 wire.clone(),
                 Arc::default(),
-                Handshake::default(),
+                Handshake::new(SetUp::default()),
                 Prober::default(),
                 Repair::default(),
                 None,

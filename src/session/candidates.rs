@@ -156,6 +156,13 @@ impl Candidates {
         self.count(candidate).map(Some)
     }
 
+    /// Whether a description with this fragment restarts ICE.
+    pub(crate) fn is_restart(&self, ufrag: &str) -> bool {
+        self.current
+            .as_deref()
+            .is_some_and(|current| current != ufrag)
+    }
+
     /// A description was applied: the candidates that may now be added, those it held and those that
     /// waited for it.
     pub(crate) fn described(&mut self, ufrag: &str, inside: Vec<String>) -> Vec<IceCandidate> {

@@ -35,6 +35,8 @@ pub(super) struct Negotiated {
     pub(super) outgoing: Vec<Outgoing>,
     /// A description of the peer was applied.
     pub(super) described: bool,
+    /// It restarts ICE, and was answered.
+    pub(super) restarts: bool,
 }
 
 impl Descriptions {
@@ -114,6 +116,7 @@ impl Descriptions {
             }
             Action::MakeAnswer(sdp) => {
                 let offer = self.check(&sdp)?;
+                negotiated.restarts = self.candidates.is_restart(&offer.ufrag);
                 engine.apply_offer(offer.sdp.clone()).await?;
                 self.described(offer, engine, board).await;
                 let answer = engine.make_answer().await?;

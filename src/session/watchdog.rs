@@ -20,8 +20,9 @@ pub(crate) const ICE_LIMIT: Duration = Duration::from_secs(30);
 /// From a working pair to a finished DTLS handshake: four retransmissions at the engine's 1 s timer.
 pub(crate) const DTLS_LIMIT: Duration = Duration::from_secs(15);
 
-/// From DTLS to the peer's verified hello: SCTP's handshake and one message.
-pub(crate) const HELLO_LIMIT: Duration = Duration::from_secs(15);
+/// From DTLS to the peer's verified hello: SCTP's handshake and one message. SCTP repeats what was lost after 1, 3, 7 and 15 s, and the
+/// last of these needs time, too.
+pub(crate) const HELLO_LIMIT: Duration = Duration::from_secs(30);
 
 /// How soon it is asked again whether the peer can be told of a restart. The polite side takes four times
 /// as long: what stops both is over for both at once, and one restart is enough.

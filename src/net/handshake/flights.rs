@@ -3,26 +3,32 @@
 use super::record::Seen;
 use std::time::{Duration, Instant};
 
-/// When a flight is repeated first; each time after that it takes twice as long. Browsers begin at 50 ms.
+/// When a flight is repeated first, and how long it takes at most: each time after the first it takes twice as long. Browsers begin
+/// at 50 ms. The engine gives up after 8 s, and bursts of loss may take most of them.
 const FIRST: Duration = Duration::from_millis(100);
+const LONGEST: Duration = Duration::from_millis(400);
 
-/// How often a flight is repeated: for 6 s in all. The engine gives up after 8 s, and a session after 15 s.
-const REPEATS: u32 = 6;
+/// How often a flight is repeated: for 15.5 s in all. A session gives the handshake up after 15 s.
+const REPEATS: u32 = 40;
 
 /// Datagrams of a flight. The largest, with a certificate of a few kilobytes, has four.
 const MOST_DATAGRAMS: usize = 8;
 
-/// Datagrams of one flight leave together; what leaves later is the engine's own repetition.
+/// Datagrams of one flight leave and come together; what leaves later is the engine's own repetition.
 const TOGETHER: Duration = Duration::from_millis(50);
 
 /// What was sent last, and whether it was answered.
 #[derive(Debug)]
 pub(super) struct Flights<W> {
     datagrams: Vec<(W, Vec<u8>)>,
+    /// When the engine sent the last of them, and when they left last.
     sent: Option<Instant>,
+    left: Option<Instant>,
     /// Something of the handshake came since then: what is sent next is another flight.
     answered: bool,
     is_client: bool,
+    /// It is the last that this side has to send.
+    is_last: bool,
     repeats: u32,
     pub(super) next: Option<Instant>,
 }
@@ -32,8 +38,10 @@ impl<W> Default for Flights<W> {
         Self {
             datagrams: Vec::new(),
             sent: None,
+            left: None,
             answered: false,
             is_client: false,
+            is_last: false,
             repeats: 0,
             next: None,
         }
@@ -57,7 +65,9 @@ impl<W> Flights<W> {
         }
         self.answered = false;
         self.is_client |= seen.client_hello;
+        self.is_last |= seen.encrypted_handshake;
         self.sent = Some(now);
+        self.left = Some(now);
         // overflow: not repeated here; the engine repeats it.
         if self.datagrams.len() < MOST_DATAGRAMS {
             self.datagrams.push((way(), datagram.to_vec()));
@@ -65,16 +75,35 @@ impl<W> Flights<W> {
         self.wait(now);
     }
 
-    /// Whether that was the end.
-    pub(super) fn received(&mut self, seen: Seen) -> bool {
-        self.answered |= seen.handshake;
+    /// Sees a datagram arrive.
+    pub(super) fn received(&mut self, now: Instant, seen: Seen) -> Arrived<'_, W> {
         // The server's last flight ends it for the client, whose data end it for the server.
         let over =
             seen.application_data || seen.alert || seen.encrypted_handshake && self.is_client;
         if over {
             *self = Self::default();
+            return Arrived::Over;
         }
-        over
+        if self.is_last && self.is_the_one_before(seen) && self.rested(now) {
+            return Arrived::Repeated(self.leave(now));
+        }
+        self.answered |= seen.handshake && !self.is_last;
+        Arrived::Seen
+    }
+
+    /// Whether that belongs to the flight that our last one answers. What belongs to the client's last flight is known by its end.
+    fn is_the_one_before(&self, seen: Seen) -> bool {
+        seen.handshake && (self.is_client || seen.encrypted_handshake)
+    }
+
+    fn rested(&self, now: Instant) -> bool {
+        self.left.is_some_and(|left| now - left > TOGETHER)
+    }
+
+    fn leave(&mut self, now: Instant) -> &[(W, Vec<u8>)] {
+        self.left = Some(now);
+        self.wait(now);
+        &self.datagrams
     }
 
     /// What must be sent again now.
@@ -83,13 +112,23 @@ impl<W> Flights<W> {
             return &[];
         }
         self.repeats += 1;
-        self.wait(now);
-        &self.datagrams
+        self.leave(now)
     }
 
     fn wait(&mut self, now: Instant) {
-        self.next = (self.repeats < REPEATS).then(|| now + FIRST * (1 << self.repeats));
+        let wait = FIRST.saturating_mul(1 << self.repeats.min(2)).min(LONGEST);
+        self.next = (self.repeats < REPEATS).then(|| now + wait);
     }
+}
+
+/// What a datagram that arrived means.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Arrived<'a, W> {
+    /// Nothing is repeated any more.
+    Over,
+    /// The other side repeats its flight because ours was lost: these must be sent again (RFC 6347 section 4.2.4).
+    Repeated(&'a [(W, Vec<u8>)]),
+    Seen,
 }
 
 #[cfg(test)]
@@ -103,7 +142,7 @@ mod tests {
     }
 
     fn receive(flights: &mut Flights<()>, datagram: &[u8]) -> bool {
-        flights.received(Seen::of(datagram))
+        flights.received(Instant::now(), Seen::of(datagram)) == Arrived::Over
     }
 
     fn repeated(flights: &mut Flights<()>, now: Instant) -> Vec<Vec<u8>> {
@@ -117,13 +156,14 @@ mod tests {
         let mut flights = Flights::default();
         send(&mut flights, begin, &hello());
         let mut times = Vec::new();
-        for ms in 0..10_000 {
+        for ms in 0..20_000 {
             let now = begin + Duration::from_millis(ms);
             if !repeated(&mut flights, now).is_empty() {
                 times.push(ms);
             }
         }
-        assert_eq!(times, [100, 300, 700, 1500, 3100, 6300]);
+        assert_eq!(times[..5], [100, 300, 700, 1100, 1500]);
+        assert_eq!((times.len(), times[39]), (40, 15_500));
     }
 
     #[test]
@@ -174,6 +214,35 @@ mod tests {
                 );
                 assert_eq!(repeated(&mut flights, now + FIRST).is_empty(), ends);
             }
+        }
+    }
+
+    #[test]
+    fn a_repeated_flight_is_answered_with_our_last_one_but_never_with_an_earlier_one() {
+        let begin = Instant::now();
+        let at = |ms| begin + Duration::from_millis(ms);
+        let servers = record(HANDSHAKE, 0, &[2]);
+        for (first, theirs, early) in [
+            (hello(), &servers, last_flight()),
+            (servers.clone(), &last_flight(), record(HANDSHAKE, 0, &[16])),
+        ] {
+            let mut flights = Flights::default();
+            let arrives = |flights: &mut Flights<()>, ms, datagram: &[u8]| match flights
+                .received(at(ms), Seen::of(datagram))
+            {
+                Arrived::Repeated(datagrams) => datagrams.len(),
+                _ => 0,
+            };
+            send(&mut flights, begin, &first);
+            assert_eq!(arrives(&mut flights, 90, theirs), 0, "it is the answer");
+            send(&mut flights, at(100), &last_flight());
+            assert_eq!(arrives(&mut flights, 140, theirs), 0, "it was under way");
+            if first == servers {
+                assert_eq!(arrives(&mut flights, 160, &early), 0, "more of it follows");
+            }
+            assert_eq!(arrives(&mut flights, 160, theirs), 1);
+            assert_eq!(arrives(&mut flights, 180, theirs), 0, "it was just sent");
+            assert_eq!(arrives(&mut flights, 220, theirs), 1);
         }
     }
 

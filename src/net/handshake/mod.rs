@@ -5,11 +5,13 @@
 //! repeats the flight before it. The engine (rtc-dtls 0.21.1) drops its timer at the first datagram that does
 //! not complete the next flight, and repeats nothing once it has finished: one lost datagram of the last two
 //! flights ended three in a hundred sessions at 3 % loss. So the datagrams of the last flight are kept here and
-//! sent again, sooner than the second after which the engine would: what arrives twice is dropped as a replay.
+//! sent again, sooner than the second after which the engine would, and when the other side repeats its own: what arrives twice is
+//! dropped as a replay. They leave where they left before, and to where the peer was heard from last: its address may have changed.
 //!
 //! What comes next is SCTP's own handshake, the first channel and what the sides say of themselves on it, each of which waits for the
-//! one before. SCTP repeats its handshake after 3 s, 6 s and so on (RFC 9260 section 16) and single messages after at least 1 s: one in
-//! twelve sessions with two peers did not come up within 15 s at 5 % loss. So each of these datagrams leaves three times.
+//! one before. SCTP repeats its handshake after 1 s, 2 s and so on (RFC 9260 section 16) and single messages after at least 1 s: one in
+//! twelve sessions with two peers did not come up within 15 s at 5 % loss. So each of these datagrams leaves three times, and more often
+//! while the other side has not said who it is.
 
 mod flights;
 #[cfg(feature = "fuzzing")]
@@ -17,11 +19,12 @@ pub(super) mod fuzzing;
 mod opening;
 mod record;
 
-use self::flights::Flights;
+use self::flights::{Arrived, Flights};
 use self::opening::Opening;
-use self::record::Seen;
+use self::record::{Seen, unwrapped};
 
 use super::packet::Outlet;
+use super::set_up::SetUp;
 use super::turn::is_stream;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,11 +36,12 @@ use tokio_util::task::AbortOnDropHandle;
 use webrtc::runtime::{AsyncUdpSocket, Transmit};
 
 /// The handshake of one connection, whose sockets share it.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct Handshake(Arc<Shared>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
+    set_up: SetUp,
     /// So that bulk traffic pays one comparison and no lock.
     over: AtomicBool,
     repeats: Mutex<Repeats>,
@@ -48,6 +52,8 @@ struct Shared {
 struct Repeats {
     flights: Flights<Way>,
     opening: Opening<Way>,
+    /// On which the peer was heard from last.
+    heard: Option<Way>,
     /// The handshake is over.
     opened: bool,
 }
@@ -76,9 +82,29 @@ impl Way {
         let mut cx = Context::from_waker(Waker::noop());
         let _ = self.wire.poll_send(&mut cx, &transmit);
     }
+
+    fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.outlet, &other.outlet) && self.destination == other.destination
+    }
 }
 
 impl Handshake {
+    pub(super) fn new(set_up: SetUp) -> Self {
+        Self(Arc::new(Shared {
+            set_up,
+            over: AtomicBool::default(),
+            repeats: Mutex::default(),
+            task: Mutex::default(),
+        }))
+    }
+
+    /// We answer a check of the peer's, which was there to ask.
+    pub(super) fn heard(&self, way: impl FnOnce() -> Way) {
+        if !self.0.over.load(Ordering::Relaxed) {
+            self.repeats().heard = Some(way());
+        }
+    }
+
     /// Sees a datagram leave.
     pub(super) fn sending(&self, datagram: &[u8], way: impl FnOnce() -> Way) {
         if self.0.over.load(Ordering::Relaxed) || !self.repeats().sending(datagram, way) {
@@ -105,7 +131,8 @@ impl Handshake {
 
     /// Repeats what is due, and says when to come again.
     fn repeat(&self) -> Option<Instant> {
-        self.repeats().repeat(Instant::now())
+        self.repeats()
+            .repeat(Instant::now(), self.0.set_up.is_finished())
     }
 
     fn repeats(&self) -> MutexGuard<'_, Repeats> {
@@ -113,6 +140,15 @@ impl Handshake {
             .repeats
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn send_again(datagrams: &[(Way, Vec<u8>)], heard: Option<&Way>) {
+    for (way, datagram) in datagrams {
+        way.send(datagram);
+        if let Some(other) = heard.filter(|heard| !heard.is(way)) {
+            other.send(unwrapped(datagram));
+        }
     }
 }
 
@@ -129,15 +165,21 @@ impl Repeats {
 
     /// Whether nothing that comes later matters here.
     fn received(&mut self, datagram: &[u8]) -> bool {
-        self.opened |= self.flights.received(Seen::of(datagram));
-        self.opened && self.opening.is_over()
+        match self.flights.received(Instant::now(), Seen::of(datagram)) {
+            Arrived::Over => self.opened = true,
+            Arrived::Repeated(datagrams) => send_again(datagrams, self.heard.as_ref()),
+            Arrived::Seen => {}
+        }
+        let over = self.opened && self.opening.is_over();
+        if over {
+            self.heard = None;
+        }
+        over
     }
 
-    fn repeat(&mut self, now: Instant) -> Option<Instant> {
-        for (way, datagram) in self.flights.due(now) {
-            way.send(datagram);
-        }
-        self.opening.due(now, Way::send);
+    fn repeat(&mut self, now: Instant, is_set_up: bool) -> Option<Instant> {
+        send_again(self.flights.due(now), self.heard.as_ref());
+        self.opening.due(now, is_set_up, Way::send);
         self.flights
             .next
             .into_iter()

@@ -5,7 +5,18 @@ use std::time::{Duration, Instant};
 
 /// When a datagram is sent again, after it left first. Of five in a hundred that are lost, one in ten thousand is
 /// lost three times.
-const AGAIN: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(300)];
+const AGAIN: [Duration; 6] = [
+    Duration::from_millis(100),
+    Duration::from_millis(300),
+    Duration::from_millis(700),
+    Duration::from_millis(1100),
+    Duration::from_millis(1500),
+    Duration::from_millis(2300),
+];
+
+/// How many of these times are for all datagrams. The others are for outages and bursts of loss: they count only while the connection is
+/// still being set up.
+const ALWAYS: usize = 2;
 
 /// Datagrams that are sent again. Until both sides have said hello each sends about twelve.
 const MOST_DATAGRAMS: usize = 24;
@@ -66,16 +77,20 @@ impl<W> Opening<W> {
         true
     }
 
-    /// Sends again what is due.
-    pub(super) fn due(&mut self, now: Instant, mut send: impl FnMut(&W, &[u8])) {
-        for turn in 0..AGAIN.len() {
+    /// Sends again what is due, while the connection is being set up or after that.
+    pub(super) fn due(&mut self, now: Instant, is_set_up: bool, mut send: impl FnMut(&W, &[u8])) {
+        if is_set_up {
+            self.waiting[ALWAYS..].iter_mut().for_each(VecDeque::clear);
+        }
+        let turns = if is_set_up { ALWAYS } else { AGAIN.len() };
+        for turn in 0..turns {
             while self.waiting[turn]
                 .front()
                 .is_some_and(|next| next.due <= now)
                 && let Some(mut next) = self.waiting[turn].pop_front()
             {
                 send(&next.way, &next.datagram);
-                if let Some(later) = self.waiting.get_mut(turn + 1) {
+                if let Some(later) = self.waiting[..turns].get_mut(turn + 1) {
                     next.due += AGAIN[turn + 1] - AGAIN[turn];
                     later.push_back(next);
                 }
@@ -95,10 +110,14 @@ mod tests {
     use super::*;
 
     /// Milliseconds and the datagrams that leave again then, until nothing waits.
-    fn repeated(opening: &mut Opening<()>, begin: Instant) -> Vec<(u128, Vec<u8>)> {
+    fn repeated(
+        opening: &mut Opening<()>,
+        begin: Instant,
+        set_up_after: Duration,
+    ) -> Vec<(u128, Vec<u8>)> {
         let mut all = Vec::new();
         while let Some(now) = opening.next() {
-            opening.due(now, |(), datagram| {
+            opening.due(now, now - begin >= set_up_after, |(), datagram| {
                 all.push(((now - begin).as_millis(), datagram.to_vec()));
             });
         }
@@ -111,12 +130,27 @@ mod tests {
         let mut opening = Opening::default();
         assert!(opening.sending(begin, b"init", || ()));
         assert!(opening.sending(begin + Duration::from_millis(50), b"echo", || ()));
-        opening.due(begin, |(), _| panic!("nothing is due yet"));
+        opening.due(begin, false, |(), _| panic!("nothing is due yet"));
         let expected = [(100, "init"), (150, "echo"), (300, "init"), (350, "echo")];
         assert_eq!(
-            repeated(&mut opening, begin),
+            repeated(&mut opening, begin, AGAIN[0]),
             expected.map(|(ms, datagram)| (ms, datagram.as_bytes().to_vec()))
         );
+    }
+
+    #[test]
+    fn while_nothing_comes_of_it_it_leaves_more_often() {
+        let begin = Instant::now();
+        for (set_up_after, expected) in [
+            (3000, vec![100, 300, 700, 1100, 1500, 2300]),
+            (1000, vec![100, 300, 700]),
+        ] {
+            let mut opening = Opening::default();
+            opening.sending(begin, b"init", || ());
+            let all = repeated(&mut opening, begin, Duration::from_millis(set_up_after));
+            let times: Vec<_> = all.iter().map(|(ms, _)| *ms).collect();
+            assert_eq!(times, expected);
+        }
     }
 
     #[test]
@@ -125,8 +159,8 @@ mod tests {
         let mut opening = Opening::default();
         opening.sending(begin, b"init", || ());
         let mut sent = 0;
-        opening.due(begin + Duration::from_secs(9), |(), _| sent += 1);
-        assert_eq!((sent, opening.next()), (AGAIN.len(), None));
+        opening.due(begin + Duration::from_secs(9), true, |(), _| sent += 1);
+        assert_eq!((sent, opening.next()), (ALWAYS, None));
     }
 
     #[test]
@@ -139,7 +173,7 @@ mod tests {
             assert!(opening.sending(now, b"x", || ()));
         }
         assert!(opening.is_over() && !opening.sending(now, b"x", || ()));
-        let all = repeated(&mut opening, now).len();
-        assert_eq!(all, (MOST_DATAGRAMS - 1) * AGAIN.len());
+        let all = repeated(&mut opening, now, Duration::ZERO).len();
+        assert_eq!(all, (MOST_DATAGRAMS - 1) * ALWAYS);
     }
 }

@@ -48,7 +48,7 @@ impl Seen {
 }
 
 /// What a TURN server passes on, or has to; anything else is as it is.
-fn unwrapped(datagram: &[u8]) -> &[u8] {
+pub(super) fn unwrapped(datagram: &[u8]) -> &[u8] {
     match datagram {
         [first, _, _, _, data @ ..] if CHANNELS.contains(first) => data,
         [a, b, ..] if INDICATIONS.contains(&[*a, *b]) => {

@@ -67,12 +67,16 @@ impl Driver {
         let Negotiated {
             outgoing,
             described,
+            restarts,
         } = self
             .descriptions
             .negotiate(input, &self.engine, &mut self.board)
             .await?;
         if described {
             self.watchdog.reached(Instant::now(), Wait::Ice);
+        }
+        if restarts {
+            self.watchdog.restarting(Instant::now());
         }
         let is_answered = outgoing
             .iter()

@@ -337,6 +337,7 @@ impl Actor {
         let Negotiated {
             outgoing,
             described,
+            ..
         } = self
             .descriptions
             .negotiate(input, &self.engine, &mut self.board)
