@@ -40,9 +40,11 @@ use interrupt::Interrupt;
 use tokio_util::sync::CancellationToken;
 use ui::Ui;
 
-/// Saves some 15 % of the time of a transfer (many small buffers across threads).
+/// Saves a fifth of the time of a transfer. The engine takes and gives back several buffers for each packet; this allocator gives the one
+/// that was given back last, which the processor's cache still has. mimalloc goes through half a megabyte before it comes back to one.
+#[cfg(not(target_env = "msvc"))]
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// One for the engine, one for disk, digests and everything else; more only pass work around.
 const WORKERS: usize = 2;
