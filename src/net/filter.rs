@@ -34,6 +34,9 @@ type TransactionId = [u8; 12];
 #[derive(Debug, Default)]
 pub(crate) struct SourceFilter {
     allowed: HashSet<SocketAddr>,
+    /// Those that we answered, and those that answered us.
+    heard: HashSet<SocketAddr>,
+    reached: HashSet<SocketAddr>,
     checks: HashMap<TransactionId, SocketAddr>,
     check_order: VecDeque<TransactionId>,
 }
@@ -42,7 +45,11 @@ impl SourceFilter {
     /// Learns from a datagram that we are about to send.
     pub(crate) fn sending(&mut self, datagram: &[u8], destination: SocketAddr) {
         match stun(datagram) {
-            Some((BINDING_SUCCESS | ALLOCATE_REQUEST, _)) => self.allow(destination),
+            Some((BINDING_SUCCESS, _)) => {
+                self.allow(destination);
+                learn(&mut self.heard, destination);
+            }
+            Some((ALLOCATE_REQUEST, _)) => self.allow(destination),
             Some((BINDING_REQUEST, id)) => self.remember_check(id, canonical(destination)),
             _ => {}
         }
@@ -51,7 +58,8 @@ impl SourceFilter {
     /// Whether a received buffer may go up. `stride` is the length of each coalesced datagram: one
     /// that is not STUN condemns the whole buffer of a stranger.
     pub(crate) fn accepts(&mut self, buffer: &[u8], stride: usize, source: SocketAddr) -> bool {
-        if self.allowed.contains(&canonical(source)) {
+        let is_stun = matches!(buffer.first(), Some(0..4));
+        if !is_stun && self.allowed.contains(&canonical(source)) {
             return true;
         }
         for datagram in buffer.chunks(stride.max(1)) {
@@ -60,15 +68,23 @@ impl SourceFilter {
             };
             if message_type == BINDING_SUCCESS && self.checks.get(&id) == Some(&canonical(source)) {
                 self.allow(source);
+                learn(&mut self.reached, source);
             }
         }
         true
     }
 
+    /// Whether such a message, to or from this address, says that the peer is there: a check of each side was answered. Who only knows our
+    /// password can have used anybody's address.
+    pub(crate) fn meets(&self, datagram: &[u8], address: SocketAddr) -> bool {
+        let address = canonical(address);
+        matches!(stun(datagram), Some((BINDING_SUCCESS, _)))
+            && self.heard.contains(&address)
+            && self.reached.contains(&address)
+    }
+
     fn allow(&mut self, address: SocketAddr) {
-        if self.allowed.len() < MAX_SOURCES {
-            self.allowed.insert(canonical(address));
-        }
+        learn(&mut self.allowed, address);
     }
 
     fn remember_check(&mut self, id: TransactionId, destination: SocketAddr) {
@@ -83,9 +99,10 @@ impl SourceFilter {
     }
 }
 
-/// Whether this is our answer to a peer that proved who it is.
-pub(crate) fn answers_a_check(datagram: &[u8]) -> bool {
-    matches!(stun(datagram), Some((BINDING_SUCCESS, _)))
+fn learn(addresses: &mut HashSet<SocketAddr>, address: SocketAddr) {
+    if addresses.len() < MAX_SOURCES {
+        addresses.insert(canonical(address));
+    }
 }
 
 /// A dual-stack socket reports IPv4 sources as mapped addresses; one peer must not need two entries.
@@ -183,6 +200,31 @@ mod tests {
         assert!(!filter.accepts(&DTLS, DTLS.len(), address("198.51.100.1:9")));
         assert!(filter.accepts(&answer, STUN_HEADER, address("192.0.2.1:9")));
         assert!(filter.accepts(&DTLS, DTLS.len(), address("192.0.2.1:9")));
+    }
+
+    #[test]
+    fn the_peer_is_met_where_a_check_of_each_side_was_answered() {
+        let (peer, answer) = (address("192.0.2.1:9"), stun(BINDING_SUCCESS));
+        for (checked, answered_us, answered_it, met) in [
+            (true, true, true, true),
+            (true, true, false, false),
+            (true, false, true, false),
+            (false, true, true, false),
+        ] {
+            let mut filter = SourceFilter::default();
+            if checked {
+                filter.sending(&stun(BINDING_REQUEST), peer);
+            }
+            if answered_it {
+                filter.sending(&answer, peer);
+            }
+            if answered_us {
+                assert!(filter.accepts(&answer, STUN_HEADER, peer));
+            }
+            assert_eq!(filter.meets(&answer, peer), met);
+            assert!(!filter.meets(&stun(BINDING_REQUEST), peer));
+            assert!(!filter.meets(&answer, address("192.0.2.2:9")));
+        }
     }
 
     #[test]

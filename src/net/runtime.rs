@@ -48,14 +48,14 @@ pub(crate) struct LineRuntime {
 
 impl LineRuntime {
     pub(crate) fn new(network: Network) -> Self {
-        let set_up = SetUp::default();
+        let (set_up, servers) = (SetUp::default(), Arc::default());
         Self {
             network,
-            handshake: Handshake::new(set_up.clone()),
+            handshake: Handshake::new(set_up.clone(), Arc::clone(&servers)),
             set_up,
+            servers,
             pacing: Pacing::default(),
             filter: Arc::default(),
-            servers: Arc::default(),
             prober: Prober::default(),
             repair: Repair::default(),
             clock: Clock::default(),

@@ -1,6 +1,6 @@
 //! One UDP socket of a peer connection, with large buffers, the source filter, repeated handshakes, the packet size probes and repairs.
 
-use super::filter::{SourceFilter, answers_a_check};
+use super::filter::SourceFilter;
 use super::handshake::{Handshake, Way};
 use super::packet::{Outlet, Prober};
 use super::repair::Repair;
@@ -73,6 +73,23 @@ impl FilteredSocket {
     fn filter(&self) -> std::sync::MutexGuard<'_, SourceFilter> {
         self.filter.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn way(&self, outlet: &Arc<Outlet>, destination: SocketAddr) -> Way {
+        Way {
+            outlet: Arc::downgrade(outlet),
+            wire: Arc::downgrade(&self.wire),
+            destination,
+        }
+    }
+
+    /// Sees a message of ICE leave or arrive.
+    fn passes_stun(&self, datagram: &[u8], address: SocketAddr) {
+        if let (Some(0..4), Some(outlet)) = (datagram.first(), &self.outlet)
+            && self.filter().meets(datagram, address)
+        {
+            self.handshake.met(|| self.way(outlet, address));
+        }
+    }
 }
 
 /// The datagrams of a batch, all of which but the last have the length of its segments.
@@ -87,21 +104,11 @@ impl AsyncUdpSocket for FilteredSocket {
 
     fn poll_send(&self, cx: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
         // STUN starts with 0 to 3 (RFC 7983), so bulk traffic pays one comparison and no lock.
-        let way = |outlet: &Arc<Outlet>| Way {
-            outlet: outlet.clone(),
-            wire: self.wire.clone(),
-            destination: transmit.destination,
-        };
         match (transmit.contents.first(), &self.outlet) {
-            (Some(0..4), outlet) => {
+            (Some(0..4), _) => {
                 self.filter()
                     .sending(transmit.contents, transmit.destination);
-                if let Some(outlet) = outlet
-                    .as_ref()
-                    .filter(|_| answers_a_check(transmit.contents))
-                {
-                    self.handshake.heard(|| way(outlet));
-                }
+                self.passes_stun(transmit.contents, transmit.destination);
             }
             (Some(20..64), Some(outlet)) => self.prober.sending(outlet, transmit.destination),
             _ => {}
@@ -109,7 +116,8 @@ impl AsyncUdpSocket for FilteredSocket {
         let length = transmit.contents.len();
         if let Some(outlet) = &self.outlet {
             for datagram in datagrams(transmit.contents, transmit.segment_size) {
-                self.handshake.sending(datagram, || way(outlet));
+                self.handshake
+                    .sending(datagram, || self.way(outlet, transmit.destination));
             }
             if matches!(transmit.contents.first(), Some(20..64)) {
                 let taken = self.repair.sending(
@@ -184,6 +192,7 @@ impl AsyncUdpSocket for FilteredSocket {
                     .received(outlet, &mut bufs[0][..len], stride, addr),
                 None => len,
             };
+            self.passes_stun(&bufs[0][..left.min(stride)], addr);
             for datagram in datagrams(&bufs[0][..left], Some(stride)) {
                 self.handshake.received(datagram);
             }
@@ -262,7 +271,7 @@ mod tests {
                 wire.clone(),
                 wire.clone(),
                 Arc::default(),
-                Handshake::new(SetUp::default()),
+                Handshake::new(SetUp::default(), Arc::default()),
                 Prober::default(),
                 Repair::default(),
                 None,

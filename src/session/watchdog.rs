@@ -17,7 +17,7 @@ pub(crate) const DESCRIPTION_LIMIT: Duration = Duration::from_secs(15);
 /// From the description to a working pair of candidates. ICE itself gives up after 30 s (RFC 7675).
 pub(crate) const ICE_LIMIT: Duration = Duration::from_secs(30);
 
-/// From a working pair to a finished DTLS handshake: four retransmissions at the engine's 1 s timer.
+/// From a working pair to a finished DTLS handshake. The engine's client gives up after 8 s, its server never.
 pub(crate) const DTLS_LIMIT: Duration = Duration::from_secs(15);
 
 /// From DTLS to the peer's verified hello: SCTP's handshake and one message. SCTP repeats what was lost after 1, 3, 7 and 15 s, and the

@@ -11,6 +11,10 @@ const LONGEST: Duration = Duration::from_millis(400);
 /// How often a flight is repeated: for 15.5 s in all. A session gives the handshake up after 15 s.
 const REPEATS: u32 = 40;
 
+/// How often a flight of the other side that comes again is answered: anybody can send what looks like one from the peer's address. The other
+/// side repeats its flight as often within three seconds, and after that our own repeats go on.
+const ANSWERS: u32 = 16;
+
 /// Datagrams of a flight. The largest, with a certificate of a few kilobytes, has four.
 const MOST_DATAGRAMS: usize = 8;
 
@@ -29,7 +33,10 @@ pub(super) struct Flights<W> {
     is_client: bool,
     /// It is the last that this side has to send.
     is_last: bool,
+    /// The other side has it: what the engine sends after that, it repeats by itself.
+    over: bool,
     repeats: u32,
+    answers: u32,
     pub(super) next: Option<Instant>,
 }
 
@@ -42,7 +49,9 @@ impl<W> Default for Flights<W> {
             answered: false,
             is_client: false,
             is_last: false,
+            over: false,
             repeats: 0,
+            answers: 0,
             next: None,
         }
     }
@@ -57,6 +66,9 @@ impl<W> Flights<W> {
         datagram: &[u8],
         way: impl FnOnce() -> W,
     ) {
+        if self.over {
+            return;
+        }
         let repeated = self.sent.is_some_and(|sent| now - sent > TOGETHER);
         if self.answered || repeated {
             self.datagrams.clear();
@@ -77,17 +89,24 @@ impl<W> Flights<W> {
 
     /// Sees a datagram arrive.
     pub(super) fn received(&mut self, now: Instant, seen: Seen) -> Arrived<'_, W> {
-        // The server's last flight ends it for the client, whose data end it for the server.
-        let over =
-            seen.application_data || seen.alert || seen.encrypted_handshake && self.is_client;
-        if over {
-            *self = Self::default();
+        // The server's last flight ends it for the client, and for the server what only a client sends that has it. The server's data prove
+        // nothing to the client, as they may overtake that flight.
+        self.over |= match self.is_client {
+            true => seen.encrypted_handshake,
+            false => self.is_last && (seen.application_data || seen.media),
+        };
+        if self.over {
+            (self.datagrams, self.next) = (Vec::new(), None);
             return Arrived::Over;
         }
-        if self.is_last && self.is_the_one_before(seen) && self.rested(now) {
-            return Arrived::Repeated(self.leave(now));
+        if self.is_last && self.is_the_one_before(seen) {
+            if self.rested(now) && self.answers < ANSWERS {
+                self.answers += 1;
+                return Arrived::Repeated(self.leave(now));
+            }
+        } else {
+            self.answered |= seen.handshake;
         }
-        self.answered |= seen.handshake && !self.is_last;
         Arrived::Seen
     }
 
@@ -195,18 +214,21 @@ mod tests {
     #[test]
     fn a_client_is_done_with_the_servers_last_flight_and_a_server_with_the_first_data() {
         let now = Instant::now();
+        let got = [
+            last_flight(),
+            record(APPLICATION_DATA, 1, &[0]),
+            vec![0x80, 96, 0, 1],
+            record(ALERT, 0, &[0]),
+        ];
         for (first, ends) in [
-            (hello(), [true, true, true]),
-            (record(HANDSHAKE, 0, &[2]), [false, true, true]),
+            (hello(), [true, false, false, false]),
+            (record(HANDSHAKE, 0, &[2]), [false, true, true, false]),
         ] {
-            let got = [
-                last_flight(),
-                record(APPLICATION_DATA, 1, &[0]),
-                record(ALERT, 0, &[0]),
-            ];
             for (datagram, ends) in got.iter().zip(ends) {
                 let mut flights = Flights::default();
                 send(&mut flights, now, &first);
+                receive(&mut flights, &record(HANDSHAKE, 0, &[2]));
+                send(&mut flights, now, &last_flight());
                 assert_eq!(
                     receive(&mut flights, datagram),
                     ends,
@@ -215,6 +237,34 @@ mod tests {
                 assert_eq!(repeated(&mut flights, now + FIRST).is_empty(), ends);
             }
         }
+    }
+
+    #[test]
+    fn a_client_that_is_done_repeats_nothing_that_its_engine_sends_after_that() {
+        let begin = Instant::now();
+        let mut flights = Flights::default();
+        send(&mut flights, begin, &hello());
+        send(&mut flights, begin, &last_flight());
+        assert!(receive(&mut flights, &last_flight()));
+        let later = begin + Duration::from_secs(1);
+        send(&mut flights, later, &last_flight());
+        assert!(receive(&mut flights, &last_flight()));
+        assert_eq!(flights.next, None);
+    }
+
+    #[test]
+    fn a_flight_that_comes_again_and_again_is_not_answered_for_ever() {
+        let begin = Instant::now();
+        let mut flights = Flights::default();
+        send(&mut flights, begin, &hello());
+        send(&mut flights, begin, &last_flight());
+        let mut answers = 0;
+        for ms in 1..100_000 {
+            let seen = Seen::of(&record(HANDSHAKE, 0, &[2]));
+            let arrived = flights.received(begin + Duration::from_millis(ms), seen);
+            answers += u32::from(matches!(arrived, Arrived::Repeated(_)));
+        }
+        assert_eq!(answers, ANSWERS);
     }
 
     #[test]

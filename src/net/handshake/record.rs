@@ -20,13 +20,15 @@ pub(super) struct Seen {
     pub(super) client_hello: bool,
     pub(super) encrypted_handshake: bool,
     pub(super) application_data: bool,
-    pub(super) alert: bool,
+    /// SRTP or SRTCP (RFC 7983 section 7).
+    pub(super) media: bool,
 }
 
 impl Seen {
     pub(super) fn of(datagram: &[u8]) -> Self {
         let mut seen = Self::default();
         let mut rest = unwrapped(datagram);
+        seen.media = matches!(rest.first(), Some(128..192));
         while let Some((header, body)) = rest.split_at_checked(RECORD_HEADER) {
             let encrypted = header[3..5] != [0, 0];
             match header[0] {
@@ -36,7 +38,7 @@ impl Seen {
                     seen.encrypted_handshake |= encrypted;
                     seen.client_hello |= !encrypted && body.first() == Some(&CLIENT_HELLO);
                 }
-                ALERT => seen.alert = true,
+                ALERT => {}
                 APPLICATION_DATA => seen.application_data = true,
                 _ => break,
             }

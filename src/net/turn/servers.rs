@@ -178,7 +178,7 @@ impl Servers {
     }
 
     /// Whether datagrams may be exchanged with this address over the network.
-    pub(super) fn allows(&self, address: SocketAddr) -> bool {
+    pub(in crate::net) fn allows(&self, address: SocketAddr) -> bool {
         let state = self.lock();
         let address = canonical(address);
         match state.ways {

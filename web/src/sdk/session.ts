@@ -48,6 +48,7 @@ export interface SessionEvents {
 /** ICE, then DTLS and SCTP: protocol section 6. */
 const ICE_LIMIT_MS = 30_000;
 const DTLS_LIMIT_MS = 15_000;
+const HELLO_LIMIT_MS = 30_000;
 /** Protocol 3.3. */
 const PING_MS = 5_000;
 const SILENCE_LIMIT_MS = 15_000;
@@ -112,7 +113,9 @@ export class Session extends Events<SessionEvents> {
     });
     connection.oniceconnectionstatechange = () => this.#iceChanged();
     connection.onconnectionstatechange = () => {
-      if (connection.connectionState === "failed" && this.#theirs === undefined) this.#end(noPath());
+      if (this.#theirs !== undefined) return;
+      if (connection.connectionState === "failed") this.#end(noPath());
+      if (connection.connectionState === "connected") this.#shakeHands();
     };
     connection.onnegotiationneeded = () => {
       if (this.#theirs !== undefined) this.#negotiation.offer();
@@ -311,11 +314,20 @@ export class Session extends Events<SessionEvents> {
         if (this.#trouble?.silent === false) this.#healed();
         return;
       }
-      return this.#after("ice", DTLS_LIMIT_MS, () => this.#end(new PeerlineError("timeout", "The two sides met but could not agree on keys.")));
+      return this.#shakeHands();
     }
     if (this.#theirs === undefined || !isBroken(state)) return;
     if (this.#trouble?.silent !== false) this.#interrupted(false);
     this.#goneIfLeft();
+  }
+
+  /** Limits what follows once ICE has a path: DTLS, and then the other side's hello. */
+  #shakeHands(): void {
+    const [limit, late] =
+      this.connection.connectionState === "connected"
+        ? [HELLO_LIMIT_MS, "The connection came up but the other side said nothing."]
+        : [DTLS_LIMIT_MS, "The two sides met but could not agree on keys."];
+    this.#after("ice", limit, () => this.#end(new PeerlineError("timeout", late)));
   }
 
   /** `silent`: ICE has a path, and nothing comes over it. */
