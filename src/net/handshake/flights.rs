@@ -135,8 +135,8 @@ impl<W> Flights<W> {
     }
 
     fn wait(&mut self, now: Instant) {
-        let wait = FIRST.saturating_mul(1 << self.repeats.min(2)).min(LONGEST);
-        self.next = (self.repeats < REPEATS).then(|| now + wait);
+        let wait = FIRST * 2u32.saturating_pow(self.repeats);
+        self.next = (self.repeats < REPEATS).then(|| now + wait.min(LONGEST));
     }
 }
 
@@ -158,6 +158,14 @@ mod tests {
 
     fn send(flights: &mut Flights<()>, now: Instant, datagram: &[u8]) {
         flights.sending(now, Seen::of(datagram), datagram, || ());
+    }
+
+    /// A client that has sent everything.
+    fn client(now: Instant) -> Flights<()> {
+        let mut flights = Flights::default();
+        send(&mut flights, now, &hello());
+        send(&mut flights, now, &last_flight());
+        flights
     }
 
     fn receive(flights: &mut Flights<()>, datagram: &[u8]) -> bool {
@@ -242,9 +250,7 @@ mod tests {
     #[test]
     fn a_client_that_is_done_repeats_nothing_that_its_engine_sends_after_that() {
         let begin = Instant::now();
-        let mut flights = Flights::default();
-        send(&mut flights, begin, &hello());
-        send(&mut flights, begin, &last_flight());
+        let mut flights = client(begin);
         assert!(receive(&mut flights, &last_flight()));
         let later = begin + Duration::from_secs(1);
         send(&mut flights, later, &last_flight());
@@ -255,9 +261,7 @@ mod tests {
     #[test]
     fn a_flight_that_comes_again_and_again_is_not_answered_for_ever() {
         let begin = Instant::now();
-        let mut flights = Flights::default();
-        send(&mut flights, begin, &hello());
-        send(&mut flights, begin, &last_flight());
+        let mut flights = client(begin);
         let mut answers = 0;
         for ms in 1..100_000 {
             let seen = Seen::of(&record(HANDSHAKE, 0, &[2]));

@@ -55,26 +55,20 @@ impl<W> Opening<W> {
         self.seen >= MOST_DATAGRAMS
     }
 
-    /// Sees application data leave. Whether it will be sent again.
-    pub(super) fn sending(
-        &mut self,
-        now: Instant,
-        datagram: &[u8],
-        way: impl FnOnce() -> W,
-    ) -> bool {
+    /// Sees application data leave, which may have to be sent again.
+    pub(super) fn sending(&mut self, now: Instant, datagram: &[u8], way: impl FnOnce() -> W) {
         if self.is_over() {
-            return false;
+            return;
         }
         self.seen += 1;
         if datagram.len() > MOST_BYTES {
-            return false;
+            return;
         }
         self.waiting[0].push_back(Waiting {
             due: now + AGAIN[0],
             way: way(),
             datagram: datagram.to_vec(),
         });
-        true
     }
 
     /// Sends again what is due, while the connection is being set up or after that.
@@ -128,8 +122,8 @@ mod tests {
     fn each_leaves_twice_more_at_times_of_its_own() {
         let begin = Instant::now();
         let mut opening = Opening::default();
-        assert!(opening.sending(begin, b"init", || ()));
-        assert!(opening.sending(begin + Duration::from_millis(50), b"echo", || ()));
+        opening.sending(begin, b"init", || ());
+        opening.sending(begin + Duration::from_millis(50), b"echo", || ());
         opening.due(begin, false, |(), _| panic!("nothing is due yet"));
         let expected = [(100, "init"), (150, "echo"), (300, "init"), (350, "echo")];
         assert_eq!(
@@ -167,12 +161,13 @@ mod tests {
     fn what_is_large_or_comes_later_leaves_once() {
         let now = Instant::now();
         let mut opening = Opening::default();
-        assert!(!opening.sending(now, &[0; MOST_BYTES + 1], || ()));
+        opening.sending(now, &[0; MOST_BYTES + 1], || ());
         for _ in 1..MOST_DATAGRAMS {
             assert!(!opening.is_over());
-            assert!(opening.sending(now, b"x", || ()));
+            opening.sending(now, b"x", || ());
         }
-        assert!(opening.is_over() && !opening.sending(now, b"x", || ()));
+        assert!(opening.is_over());
+        opening.sending(now, b"x", || ());
         let all = repeated(&mut opening, now, Duration::ZERO).len();
         assert_eq!(all, (MOST_DATAGRAMS - 1) * ALWAYS);
     }
