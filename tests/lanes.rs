@@ -151,7 +151,7 @@ async fn a_file_is_whole_over_any_number_of_lanes() {
         println!("{count} lanes: {:?}", outcome.sent);
         assert_eq!((outcome.sent.lanes, outcome.received.lanes), (count, count));
         // Loopback carries 64 KiB.
-        let packet = Some(16_384);
+        let packet = Some(16_376);
         assert_eq!(
             (outcome.sent.packet, outcome.received.packet),
             (packet, packet)
@@ -211,7 +211,7 @@ async fn a_path_that_begins_to_swallow_large_packets_is_noticed_within_a_second(
     .await;
     assert_eq!(
         outcome.sent.packet,
-        Some(16_384),
+        Some(16_376),
         "it began with large packets"
     );
     assert!(links[0].stats().oversized > 0);

@@ -32,6 +32,7 @@ mod watch;
 use std::env;
 use std::ffi::OsString;
 use std::io::{self, ErrorKind, Write};
+use std::panic::resume_unwind;
 use std::process::ExitCode;
 
 use cli::{Command, Parsed};
@@ -46,8 +47,12 @@ use ui::Ui;
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// One for the engine, one for disk, digests and everything else; more only pass work around.
-const WORKERS: usize = 2;
+/// For everything but the engine, which has a thread of its own, and disk and digests, which have one while they are busy. A second
+/// worker would be woken for each message only to find that the first has it: 4 % of the time of a transfer.
+const WORKERS: usize = 1;
+
+/// Those of whoever runs several peers or networks in this process.
+const MANY_WORKERS: usize = 2;
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = env::args_os().collect();
@@ -70,16 +75,20 @@ fn main() -> ExitCode {
             conclude(&ui, arguments.look(&ui))
         }
         #[cfg(target_os = "linux")]
-        Command::Lab(ref arguments) => {
+        Command::Lab(arguments) => {
             let ui = Ui::new(arguments.audience());
             logging::start(arguments.verbose(), ui.clone());
-            let done = on_runtime(&ui, async |stop| arguments.run(&ui, stop).await);
+            let voice = ui.clone();
+            let act = async move |stop| arguments.run(&voice, &stop).await;
+            let done = on_runtime(&ui, MANY_WORKERS, act);
             conclude_with(&ui, done)
         }
-        Command::Test(ref arguments) => {
+        Command::Test(arguments) => {
             let ui = Ui::new(arguments.audience());
             logging::start(arguments.verbose(), ui.clone());
-            let done = on_runtime(&ui, async |stop| arguments.run(&ui, stop).await);
+            let voice = ui.clone();
+            let act = async move |stop| arguments.run(&voice, &stop).await;
+            let done = on_runtime(&ui, MANY_WORKERS, act);
             conclude_with(&ui, done)
         }
         Command::SendFile(_)
@@ -105,24 +114,34 @@ fn run(command: Command, arguments: &[OsString]) -> ExitCode {
         .expect("commands without a line never come here");
     let ui = voice(arguments, common.audience());
     logging::start(common.verbose, ui.clone());
-    let result = on_runtime(&ui, async |stop| commands::run(command, &ui, stop).await);
+    let speaker = ui.clone();
+    let act = async move |stop| commands::run(command, &speaker, &stop).await;
+    let result = on_runtime(&ui, WORKERS, act);
     conclude(&ui, result)
 }
 
-/// Does something that Ctrl-C may end.
-fn on_runtime<T>(
+/// Does something that Ctrl-C may end, on a worker: what that hands to another of its tasks wakes no thread, which from
+/// this thread would be two for each message.
+fn on_runtime<T, F>(
     ui: &Ui,
-    act: impl AsyncFnOnce(&CancellationToken) -> Result<T, Failure>,
-) -> Result<T, Failure> {
+    workers: usize,
+    act: impl FnOnce(CancellationToken) -> F,
+) -> Result<T, Failure>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T, Failure>> + Send + 'static,
+{
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(WORKERS)
+        .worker_threads(workers)
         .enable_all()
         .build()
         .map_err(|error| Failure::local("cannot start", &error))?;
     let result = runtime.block_on(async {
         let interrupt = Interrupt::listen(ui.clone())
             .map_err(|error| Failure::local("cannot listen for Ctrl-C", &error))?;
-        act(interrupt.token()).await
+        tokio::spawn(act(interrupt.token().clone()))
+            .await
+            .unwrap_or_else(|ended| resume_unwind(ended.into_panic()))
     });
     // Not waited for: a prompt or a DNS lookup may still sit in a thread that cannot be stopped.
     runtime.shutdown_background();

@@ -112,7 +112,7 @@ mod tests {
                     ..step(0)
                 },
                 Step {
-                    packet: 16_384,
+                    packet: 16_376,
                     ..step(0)
                 },
             ),

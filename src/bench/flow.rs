@@ -2,7 +2,7 @@
 
 use super::LANE_PROTOCOL;
 use super::message::Step;
-use crate::channel::{Channel, MAX_MESSAGE};
+use crate::channel::{Channel, FULL_MESSAGE};
 use crate::session::LaneOpener;
 use bytes::Bytes;
 use futures_util::future::try_join_all;
@@ -55,11 +55,11 @@ impl Lanes {
 /// How much one lane took; `None` if it broke.
 async fn fill(lane: Channel, until: Instant) -> Option<u64> {
     // Zeros: everything is encrypted, so nothing on the way can make them shorter.
-    let block = Bytes::from_static(&[0; MAX_MESSAGE]);
+    let block = Bytes::from_static(&[0; FULL_MESSAGE]);
     let mut bytes = 0;
     while Instant::now() < until {
         lane.send(block.clone()).await.ok()?;
-        bytes += MAX_MESSAGE as u64;
+        bytes += FULL_MESSAGE as u64;
     }
     Some(bytes)
 }

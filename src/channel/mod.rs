@@ -13,6 +13,7 @@ pub mod stream;
 
 pub use stream::Stream;
 
+use crate::net::packet::Packets;
 use bytes::Bytes;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -21,6 +22,10 @@ use tokio_util::sync::PollSender;
 
 /// The largest message that may be sent: one less than 64 KiB, because some stacks hang at 65,536.
 pub const MAX_MESSAGE: usize = 65_535;
+
+/// The largest message that leaves in four of the largest packets, rather than four and a nearly empty one: what
+/// data is sent in.
+pub(crate) const FULL_MESSAGE: usize = 4 * Packets::LARGEST.payload();
 
 /// Messages that wait in each direction between the application and the engine. With messages of
 /// [`MAX_MESSAGE`] bytes this bounds a direction to 1 MiB; when it is full the sender waits.

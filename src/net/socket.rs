@@ -6,6 +6,7 @@ use super::packet::{Outlet, Prober};
 use super::repair::Repair;
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Transmit};
@@ -47,6 +48,8 @@ pub(super) struct FilteredSocket {
     repair: Repair,
     /// For probes, repetitions and repairs; without it there are none.
     outlet: Option<Arc<Outlet>>,
+    /// The longest record that left.
+    longest: AtomicUsize,
 }
 
 impl FilteredSocket {
@@ -67,6 +70,7 @@ impl FilteredSocket {
             prober,
             repair,
             outlet: outlet.map(Arc::new),
+            longest: AtomicUsize::new(0),
         }
     }
 
@@ -114,6 +118,10 @@ impl AsyncUdpSocket for FilteredSocket {
             _ => {}
         }
         let length = transmit.contents.len();
+        if matches!(transmit.contents.first(), Some(20..64)) {
+            let record = transmit.segment_size.unwrap_or(length);
+            self.longest.fetch_max(record, Ordering::Relaxed);
+        }
         if let Some(outlet) = &self.outlet {
             for datagram in datagrams(transmit.contents, transmit.segment_size) {
                 self.handshake
@@ -211,8 +219,10 @@ impl AsyncUdpSocket for FilteredSocket {
         Poll::Pending
     }
 
+    /// The engine joins no fewer than this, or 16 if it is more: of the largest records only four fit into one call.
     fn max_gso_segments(&self) -> usize {
-        self.inner.max_gso_segments()
+        let fit = MAX_BATCH / self.longest.load(Ordering::Relaxed).max(1);
+        self.inner.max_gso_segments().min(fit.max(1))
     }
 
     fn max_gro_segments(&self) -> usize {
@@ -222,6 +232,7 @@ impl AsyncUdpSocket for FilteredSocket {
 
 #[cfg(test)]
 mod tests {
+    use super::super::packet::Packets;
     use super::super::set_up::SetUp;
     use super::*;
 
@@ -251,6 +262,54 @@ mod tests {
         ) -> Poll<io::Result<usize>> {
             Poll::Pending
         }
+
+        fn max_gso_segments(&self) -> usize {
+            64
+        }
+    }
+
+    fn socket(wire: &Arc<Wire>) -> FilteredSocket {
+        FilteredSocket::new(
+            wire.clone(),
+            wire.clone(),
+            Arc::default(),
+            Handshake::new(SetUp::default(), Arc::default()),
+            Prober::default(),
+            Repair::default(),
+            None,
+        )
+    }
+
+    fn send(socket: &FilteredSocket, contents: &[u8], segment_size: Option<usize>) -> usize {
+        let transmit = Transmit {
+            destination: SocketAddr::from(([127, 0, 0, 1], 9)),
+            ecn: None,
+            contents,
+            segment_size,
+            src_ip: None,
+        };
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        match socket.poll_send(&mut cx, &transmit) {
+            Poll::Ready(Ok(sent)) => sent,
+            other => panic!("the wire takes everything: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn as_many_are_joined_as_fit_into_one_call() {
+        let wire = Arc::new(Wire::default());
+        let socket = socket(&wire);
+        for (first, length, segment, most) in [
+            (1, 65_507, None, 64),
+            (23, 1228, None, 53),
+            (23, 65_507, Some(1472), 44),
+            (23, usize::from(Packets::LARGEST.size), None, 4),
+            (23, 40, None, 4),
+            (23, 65_507, None, 1),
+        ] {
+            send(&socket, &vec![first; length], segment);
+            assert_eq!(socket.max_gso_segments(), most, "{length} {segment:?}");
+        }
     }
 
     #[test]
@@ -267,26 +326,7 @@ mod tests {
         ];
         for (length, segment_size, expected) in cases {
             let wire = Arc::new(Wire::default());
-            let socket = FilteredSocket::new(
-                wire.clone(),
-                wire.clone(),
-                Arc::default(),
-                Handshake::new(SetUp::default(), Arc::default()),
-                Prober::default(),
-                Repair::default(),
-                None,
-            );
-            let transmit = Transmit {
-                destination: SocketAddr::from(([127, 0, 0, 1], 9)),
-                ecn: None,
-                contents: &vec![23; length],
-                segment_size,
-                src_ip: None,
-            };
-            let mut cx = Context::from_waker(std::task::Waker::noop());
-            let Poll::Ready(Ok(sent)) = socket.poll_send(&mut cx, &transmit) else {
-                panic!("the wire takes everything");
-            };
+            let sent = send(&socket(&wire), &vec![23; length], segment_size);
             assert_eq!(sent, length);
             assert_eq!(*wire.0.lock().unwrap(), expected);
         }

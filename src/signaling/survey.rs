@@ -10,6 +10,7 @@ use super::websocket::WebSocket;
 use hyper::Method;
 use hyper::header::DATE;
 use signaling_protocol::{ClientMessage, IceServer, Join, Secret, ServerMessage};
+use std::future::{Future, ready};
 use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
@@ -40,11 +41,11 @@ pub async fn survey(server: &ServerUrl, token: Option<Secret>) -> Survey {
         ..Join::default()
     };
     let websocket = tried(server, &join, || WebSocket::connect(server));
-    let events = tried(server, &join, async || {
-        Ok(Requests::streaming(server.clone()))
+    let events = tried(server, &join, || {
+        ready(Ok(Requests::streaming(server.clone())))
     });
-    let polls = tried(server, &join, async || {
-        Ok(Requests::polling(server.clone()))
+    let polls = tried(server, &join, || {
+        ready(Ok(Requests::polling(server.clone())))
     });
     let date = async { timeout(LIMIT, date(server)).await.ok().flatten() };
     let (websocket, events, polls, date) = tokio::join!(websocket, events, polls, date);
@@ -60,10 +61,10 @@ pub async fn survey(server: &ServerUrl, token: Option<Secret>) -> Survey {
 }
 
 /// Two members by one way; the first hears that the second has come.
-async fn tried<T: Transport>(
+async fn tried<T: Transport, F: Future<Output = Result<T, Unreachable>>>(
     server: &ServerUrl,
     join: &Join,
-    connect: impl AsyncFn() -> Result<T, Unreachable>,
+    connect: impl Fn() -> F,
 ) -> Result<(Duration, Vec<IceServer>), SignalingError> {
     let unreachable = |cause| SignalingError::Unreachable {
         server: server.clone(),

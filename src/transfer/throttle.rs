@@ -6,7 +6,7 @@
 use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
 
-use crate::channel::MAX_MESSAGE;
+use crate::channel::FULL_MESSAGE;
 
 /// What was not used is kept for this long: longer than a timer is late, and too short to be felt as a burst.
 const SAVED: Duration = Duration::from_millis(100);
@@ -73,7 +73,7 @@ impl Bucket {
 /// How long messages should be so that a limit is felt as an even flow.
 pub(super) fn message_size(limit: Option<NonZeroU64>) -> usize {
     let even = limit.map_or(u64::MAX, |limit| limit.get() / MESSAGES);
-    even.clamp(LEAST_MESSAGE, MAX_MESSAGE as u64) as usize
+    even.clamp(LEAST_MESSAGE, FULL_MESSAGE as u64) as usize
 }
 
 /// Whether a transfer with this limit has any use for more than its first lane.
@@ -155,7 +155,7 @@ mod tests {
         let mut throttle = Throttle::new(now, None);
         throttle.spend(now, usize::MAX);
         assert_eq!(throttle.wait(now), None);
-        assert_eq!(message_size(None), MAX_MESSAGE);
+        assert_eq!(message_size(None), FULL_MESSAGE);
         assert!(allows_lanes(None) && allows_lanes(limit(1 << 20)));
     }
 
@@ -163,7 +163,7 @@ mod tests {
     fn a_low_limit_means_small_messages_on_one_lane() {
         assert_eq!(message_size(limit(1)), 4 << 10);
         assert_eq!(message_size(limit(200 << 10)), 10 << 10);
-        assert_eq!(message_size(limit(u64::MAX)), MAX_MESSAGE);
+        assert_eq!(message_size(limit(u64::MAX)), FULL_MESSAGE);
         assert!(!allows_lanes(limit((1 << 20) - 1)));
     }
 }

@@ -3,7 +3,7 @@
 //! Whatever goes wrong with one visitor is written down, and the next one is waited for. It ends when it is
 //! stopped, or at its start, when it cannot begin to wait.
 
-use std::cell::RefCell;
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::StreamExt as _;
@@ -187,7 +187,7 @@ async fn receive(context: &Context<'_>, visit: Visit, ui: &Ui, terms: &Terms) {
         person,
         terms,
         partial: None,
-        offered: RefCell::default(),
+        offered: OnceLock::new(),
     };
     let result = reception.take(&mut line).await;
     let route = line.route().await;

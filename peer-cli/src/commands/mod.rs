@@ -27,6 +27,7 @@ mod transfer;
 pub(crate) mod transfers;
 mod tunnel;
 
+use futures_util::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::Command;
@@ -40,25 +41,27 @@ pub(crate) async fn run(
     ui: &Ui,
     stop: &CancellationToken,
 ) -> Result<(), Failure> {
-    match command {
-        Command::SendFile(arguments) => send_file::run(&arguments, ui, stop).await,
-        Command::ReceiveFile(arguments) => receive_file::run(&arguments, ui, stop).await,
-        Command::Pair(arguments) => arguments.run(ui, stop).await,
-        Command::Transfers(arguments) => arguments.resume(ui, stop).await,
-        Command::Call(arguments) => call::run(&arguments, ui, stop).await,
-        Command::Forward(arguments) => forward::run(&arguments, ui, stop).await,
-        Command::Record(arguments) => record::run(&arguments, ui, stop).await,
-        Command::Chat(arguments) => chat::run(&arguments, ui, stop).await,
-        Command::Pipe(arguments) => pipe::run(&arguments, ui, stop).await,
-        Command::Expose(arguments) => expose::run(&arguments, ui, stop).await,
-        Command::Connect(arguments) => connect::run(&arguments, ui, stop).await,
-        Command::Doctor(arguments) => doctor::run(&arguments, ui, stop).await,
-        Command::Bench(arguments) => bench::run(&arguments, ui, stop).await,
-        Command::Completions(_) => Err(Failure::bug("completions open no line")),
-        Command::Test(_) => Err(Failure::bug("scenarios have lines of their own")),
+    // Boxed: of what is not, the compiler cannot tell that it may move between threads (rust-lang/rust#102211).
+    let running = match &command {
+        Command::SendFile(arguments) => send_file::run(arguments, ui, stop).boxed(),
+        Command::ReceiveFile(arguments) => receive_file::run(arguments, ui, stop).boxed(),
+        Command::Pair(arguments) => arguments.run(ui, stop).boxed(),
+        Command::Transfers(arguments) => arguments.resume(ui, stop).boxed(),
+        Command::Call(arguments) => call::run(arguments, ui, stop).boxed(),
+        Command::Forward(arguments) => forward::run(arguments, ui, stop).boxed(),
+        Command::Record(arguments) => record::run(arguments, ui, stop).boxed(),
+        Command::Chat(arguments) => chat::run(arguments, ui, stop).boxed(),
+        Command::Pipe(arguments) => pipe::run(arguments, ui, stop).boxed(),
+        Command::Expose(arguments) => expose::run(arguments, ui, stop).boxed(),
+        Command::Connect(arguments) => connect::run(arguments, ui, stop).boxed(),
+        Command::Doctor(arguments) => doctor::run(arguments, ui, stop).boxed(),
+        Command::Bench(arguments) => bench::run(arguments, ui, stop).boxed(),
+        Command::Completions(_) => return Err(Failure::bug("completions open no line")),
+        Command::Test(_) => return Err(Failure::bug("scenarios have lines of their own")),
         #[cfg(target_os = "linux")]
-        Command::Lab(_) => Err(Failure::bug("the lab opens no line of its own")),
-    }
+        Command::Lab(_) => return Err(Failure::bug("the lab opens no line of its own")),
+    };
+    running.await
 }
 
 /// `--verify` needs somebody to compare the words: a person at a terminal, or a script that reads them.

@@ -1,6 +1,5 @@
 //! `peer-cli pair`: gets to know a device, so that neither side needs a code any more.
 
-use std::cell::Cell;
 use std::sync::Arc;
 
 use peerline::device::{Acquaintance, Identity, IntroductionError, introduce};
@@ -131,7 +130,7 @@ impl Arguments {
             None => connect::host(&context, None, COMMAND).await?,
             Some(target) => connect::guest(&context, target.clone()).await?,
         };
-        let kept = Cell::new(None);
+        let mut kept = None;
         let pairing = async {
             if self.verify {
                 line.verify(&context).await?;
@@ -139,11 +138,11 @@ impl Arguments {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => Err(Failure::ctrl_c()),
-                result = get_to_know(&mut line, identity, name, &kept) => result,
+                result = get_to_know(&mut line, identity, name, &mut kept) => result,
             }
         };
         let mut result = pairing.await;
-        let key = kept.take();
+        let key = kept;
         if let (Err(_), Some(_)) = (&result, &key) {
             // It may not have kept us, and then the name would lead nowhere.
             result = devices::remove(name).and(result);
@@ -162,7 +161,7 @@ async fn get_to_know(
     line: &mut Line,
     identity: Arc<Identity>,
     name: &DeviceName,
-    kept: &Cell<Option<String>>,
+    kept: &mut Option<String>,
 ) -> Result<(), Failure> {
     let mut why_not = None;
     let keep = |who: Acquaintance| {
@@ -172,7 +171,7 @@ async fn get_to_know(
             why_not = Some(failure);
             message
         })?;
-        kept.set(Some(key));
+        *kept = Some(key);
         Ok(())
     };
     let introduced = introduce(&mut line.session, identity, keep).await;

@@ -1,11 +1,10 @@
 //! `peer-cli receive-file`: takes what the other side sends, and puts it in place only when whole.
 
-use std::cell::{Cell, RefCell};
 use std::fs;
 use std::io;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use peerline::pairing::Code;
 use peerline::session::{Incoming, Intent};
@@ -173,7 +172,7 @@ pub(super) async fn resume(
             person: ui,
             terms: &terms,
             partial,
-            offered: RefCell::default(),
+            offered: OnceLock::new(),
         };
         reception.take(&mut line).await
     };
@@ -193,7 +192,7 @@ pub(super) struct Reception<'a> {
     /// What the offer must continue.
     pub(super) partial: Option<&'a Partial>,
     /// What was offered, in a few words.
-    pub(super) offered: RefCell<Option<String>>,
+    pub(super) offered: OnceLock<String>,
 }
 
 /// Who sends.
@@ -222,7 +221,7 @@ impl Reception<'_> {
             channels = offer::channels(line) => channels?,
         };
         let incoming = line.session.incoming();
-        let no = Cell::new(None);
+        let no = OnceLock::new();
         let result = match &self.terms.out {
             Out::Directory(out) => {
                 // Made only now: a wrong code leaves nothing behind.
@@ -241,7 +240,7 @@ impl Reception<'_> {
             }
             Out::Stdout => self.receive(line, channels, incoming, &no).await,
         };
-        result.map_err(|failure| self.why(failure, no.get()))
+        result.map_err(|failure| self.why(failure, no.get().copied()))
     }
 
     async fn receive(
@@ -249,12 +248,13 @@ impl Reception<'_> {
         line: &Line,
         channels: Channels,
         incoming: Incoming,
-        no: &Cell<Option<No>>,
+        no: &OnceLock<No>,
     ) -> Result<Summary, Failure> {
         let decide = async |manifest: &Manifest| match self.judge(manifest).await {
             Ok(()) => Decision::Accept,
             Err((why, reason)) => {
-                no.set(Some(why));
+                // Asked once.
+                let _ = no.set(why);
                 Decision::Decline(reason)
             }
         };
@@ -294,7 +294,7 @@ impl Reception<'_> {
     /// `Err` holds the reason for us and the one for the sender.
     async fn judge(&self, manifest: &Manifest) -> Result<(), (No, String)> {
         offer::show(self.person, manifest);
-        self.offered.replace(Some(offer::words(manifest)));
+        let _ = self.offered.set(offer::words(manifest));
         let other = |partial: &Partial| !partial.is_of(manifest);
         if self.partial.is_some_and(other) {
             return Err((
@@ -337,7 +337,7 @@ impl Reception<'_> {
             // The library has its own reasons, and we one for its policy.
             Some(No::Policy) => failure.hint("--accept and --max-size say what is taken"),
             None if failure.kind == "too-large" => failure,
-            None => Failure::usage(match &*self.offered.borrow() {
+            None => Failure::usage(match self.offered.get() {
                 Some(offered) => format!("'--out -' takes a single file, not {offered}"),
                 None => "'--out -' takes a single file, and nothing else was offered".to_owned(),
             })

@@ -1,9 +1,9 @@
 //! What `expose` and `connect` have in common: what is said of connections, and how it ends.
 
-use std::cell::Cell;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use peerline::tunnel::Event as Step;
+use peerline::tunnel::{Event as Step, Moved};
 
 use crate::ui::{Route, Ui, event};
 
@@ -16,8 +16,12 @@ const ONE_IN: Duration = Duration::from_secs(1);
 pub(super) struct Traffic<'a> {
     ui: &'a Ui,
     since: Instant,
-    sums: Cell<Sums>,
-    failures: Cell<Allowance>,
+    noted: Mutex<Noted>,
+}
+
+struct Noted {
+    sums: Sums,
+    failures: Allowance,
 }
 
 /// How many may be said now: pure.
@@ -56,20 +60,40 @@ struct Sums {
     received: u64,
 }
 
+impl Noted {
+    /// Adds a connection that ended, and says whether that may be said.
+    fn take(&mut self, failed: bool, moved: Moved) -> bool {
+        self.sums.connections += 1;
+        self.sums.failed += u64::from(failed);
+        self.sums.sent += moved.sent;
+        self.sums.received += moved.received;
+        if !failed {
+            return true;
+        }
+        let (may, left) = self.failures.take(Instant::now());
+        self.failures = left;
+        may
+    }
+}
+
 impl<'a> Traffic<'a> {
     pub(super) fn new(ui: &'a Ui) -> Self {
         Self {
             ui,
             since: Instant::now(),
-            sums: Cell::default(),
-            failures: Cell::new(Allowance::new(Instant::now())),
+            noted: Mutex::new(Noted {
+                sums: Sums::default(),
+                failures: Allowance::new(Instant::now()),
+            }),
         }
+    }
+
+    fn noted(&self) -> MutexGuard<'_, Noted> {
+        self.noted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes a step down, and says what has to be known.
     pub(super) fn note(&self, step: Step) {
-        let mut sums = self.sums.get();
-        sums.connections += 1;
         let (service, state, moved, message) = match step {
             Step::Closed { service, moved } => (service.to_string(), "closed", moved, None),
             Step::Broken {
@@ -87,16 +111,8 @@ impl<'a> Traffic<'a> {
             // The library may learn to tell more.
             _ => return,
         };
-        sums.failed += u64::from(state != "closed");
-        sums.sent += moved.sent;
-        sums.received += moved.received;
-        self.sums.set(sums);
-        if state != "closed" {
-            let (said, left) = self.failures.get().take(Instant::now());
-            self.failures.set(left);
-            if !said {
-                return;
-            }
+        if !self.noted().take(state != "closed", moved) {
+            return;
         }
         self.ui.say(event::Connection {
             name: service,
@@ -114,7 +130,7 @@ impl<'a> Traffic<'a> {
             failed,
             sent,
             received,
-        } = self.sums.get();
+        } = self.noted().sums;
         self.ui.say(event::Tunnelled {
             connections,
             failed,

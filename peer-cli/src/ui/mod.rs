@@ -7,6 +7,7 @@ mod canvas;
 mod clean;
 pub(crate) mod event;
 mod palette;
+mod patience;
 mod progress;
 mod prompt;
 mod qr;

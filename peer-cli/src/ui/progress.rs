@@ -1,9 +1,11 @@
 //! How fast it goes and how long it still takes: a smoothed meter, and the bar that shows it.
 
+use std::io;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::patience::draw;
 use super::size::{Bytes, Rate, Span};
 
 /// Time constant of the smoothing: a burst or a pause fades over a few seconds, so that the time
@@ -108,27 +110,29 @@ impl Bar {
             self.0
                 .set_style(plain.expect("the template is a constant and valid"));
         }
-        // An empty transfer is a full bar, not a division by zero.
-        self.0.set_length(total.max(1));
-        self.0.set_message(figures);
-        self.0
-            .set_position(if total == 0 { 1 } else { bytes.min(total) });
+        draw(&io::stderr(), || {
+            // An empty transfer is a full bar, not a division by zero.
+            self.0.set_length(total.max(1));
+            self.0.set_message(figures);
+            self.0
+                .set_position(if total == 0 { 1 } else { bytes.min(total) });
+        });
     }
 
     /// Shows a text in place of the figures.
     pub(crate) fn say(&self, text: &str) {
-        self.0.set_message(text.to_owned());
+        draw(&io::stderr(), || self.0.set_message(text.to_owned()));
     }
 
     /// Runs `print` with the bar off the screen.
     pub(crate) fn suspend<T>(&self, print: impl FnOnce() -> T) -> T {
-        self.0.suspend(print)
+        draw(&io::stderr(), || self.0.suspend(print))
     }
 }
 
 impl Drop for Bar {
     fn drop(&mut self) {
-        self.0.finish_and_clear();
+        draw(&io::stderr(), || self.0.finish_and_clear());
     }
 }
 

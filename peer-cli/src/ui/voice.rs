@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::clean::clean;
 use super::event::{self, Event};
 use super::palette::Palette;
+use super::patience::Patient;
 use super::progress::{Bar, Meter, figures};
 use super::receivers::{Receiver, Receivers};
 use super::streams::{LogLine, Progress, Streams};
@@ -85,8 +86,8 @@ impl Ui {
         Self::with(
             audience,
             surroundings,
-            Box::new(io::stdout()),
-            Box::new(io::stderr()),
+            Box::new(Patient(io::stdout())),
+            Box::new(Patient(io::stderr())),
         )
     }
 
@@ -97,7 +98,8 @@ impl Ui {
             stdout_is_terminal: true,
             ..Surroundings::of_this_process()
         };
-        let [out, talk] = [(); 2].map(|()| Box::new(io::stderr()) as Box<dyn Write + Send>);
+        let [out, talk] =
+            [(); 2].map(|()| Box::new(Patient(io::stderr())) as Box<dyn Write + Send>);
         Self::with(audience, surroundings, out, talk)
     }
 
@@ -198,7 +200,10 @@ impl Ui {
 
     /// Speaks on the streams of this process again.
     pub(crate) fn redirect_to_process(&self) {
-        self.redirect(Box::new(io::stdout()), Box::new(io::stderr()));
+        self.redirect(
+            Box::new(Patient(io::stdout())),
+            Box::new(Patient(io::stderr())),
+        );
     }
 
     /// Takes away the line that somebody was typing, and turns off the marking of pasted text.

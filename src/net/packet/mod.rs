@@ -19,6 +19,7 @@ use super::repair::OVERHEAD;
 pub(crate) use probe::ProbeKey;
 pub(in crate::net) use prober::Outlet;
 pub(crate) use prober::{Prober, Watched};
+use search::LARGEST;
 pub(crate) use search::SIZES;
 
 /// UDP payload that every path is taken to carry: 1191 bytes of SCTP, the engine's default, in a DTLS
@@ -27,6 +28,9 @@ pub(crate) const BASE: u16 = 1191 + RECORD;
 
 /// What DTLS 1.2 with AES-GCM adds to an SCTP packet: header 13, explicit nonce 8, tag 16 (RFC 5288).
 const RECORD: u16 = 13 + 8 + 16;
+
+/// What SCTP adds to a part of a message: header 12, that of a DATA chunk 16 (RFC 9260 sections 3.1, 3.3.1).
+const CHUNK: usize = 12 + 16;
 
 /// How bulk leaves a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,9 +54,21 @@ impl Packets {
         repaired: true,
     };
 
+    /// The largest that are tried.
+    pub(crate) const LARGEST: Self = Self {
+        size: LARGEST,
+        repaired: false,
+    };
+
     /// The SCTP packet that fits into such a datagram.
-    pub(crate) fn sctp(self) -> u32 {
+    pub(crate) const fn sctp(self) -> u32 {
         let repair = if self.repaired { OVERHEAD } else { 0 };
-        u32::from(self.size - RECORD - repair)
+        (self.size - RECORD - repair) as u32
+    }
+
+    /// What such a packet carries of a message.
+    pub(crate) const fn payload(self) -> usize {
+        // Chunks are padded to four bytes (RFC 9260 section 3.2).
+        (self.sctp() as usize - CHUNK) & !3
     }
 }

@@ -115,7 +115,7 @@ mod tests {
             Message::Probe { id: 0, size: 0 },
             Message::Answer {
                 id: u64::MAX,
-                size: 16_384,
+                size: 16_376,
             },
         ] {
             let datagram = message.encode(&key);

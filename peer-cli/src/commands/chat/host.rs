@@ -1,8 +1,8 @@
 //! The one who made the code: a line for everybody who comes, and the room as long as it stays.
 
-use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::Future;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -43,7 +43,7 @@ pub(super) async fn run(
         context,
         chat: &chat,
         leaving: CancellationToken::new(),
-        relayed: Cell::new(None),
+        reached: Mutex::default(),
     };
     let talking = async {
         let typing = async {
@@ -89,7 +89,7 @@ pub(super) async fn run(
     Ok(Outcome {
         ending,
         undelivered,
-        path: room.relayed.get().unwrap_or(Route::Unknown),
+        path: room.reached().unwrap_or(Route::Unknown),
     })
 }
 
@@ -99,10 +99,14 @@ struct Room<'a> {
     /// Cancelled when the host wants to leave.
     leaving: CancellationToken,
     /// How those who came were reached: relayed, if one of them was.
-    relayed: Cell<Option<Route>>,
+    reached: Mutex<Option<Route>>,
 }
 
 impl Room<'_> {
+    fn reached(&self) -> MutexGuard<'_, Option<Route>> {
+        self.reached.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Lets in whoever has the code, until the host leaves and everybody was told; an error when the host is alone and nobody
     /// can come any more.
     async fn serve(&self, gathering: &mut Gathering) -> Result<(), Failure> {
@@ -175,8 +179,11 @@ impl Room<'_> {
             Err(failure) => return line.end(Err(failure)).await,
         };
         let route = line.route().await;
-        if self.relayed.get() != Some(Route::Relayed) {
-            self.relayed.set(Some(route));
+        {
+            let mut reached = self.reached();
+            if *reached != Some(Route::Relayed) {
+                *reached = Some(route);
+            }
         }
         let place = self.chat.line();
         let why = tokio::select! {

@@ -124,10 +124,12 @@ async fn checks(context: &Context<'_>, server: &ServerUrl, with: Option<Target>)
                     ..server.clone()
                 })
         });
-        let relaying = turns.map(async |server| {
-            let url = server.urls.concat();
-            (url, probes::relay(context, server).await)
-        });
+        let relaying: Vec<_> = turns
+            .map(|server| async {
+                let url = server.urls.concat();
+                (url, probes::relay(context, server).await)
+            })
+            .collect();
         let usable = context.common.paths() != PathPolicy::DirectOnly;
         let relaying = async {
             match usable {

@@ -60,7 +60,7 @@ pub(super) async fn ask(servers: &[String]) -> Mappings {
     };
     let mut waiting: HashMap<TransactionId, (usize, SocketAddr, Vec<u8>)> = HashMap::new();
     for server in servers {
-        let found = timeout_at(until, lookup_host(server)).await;
+        let found = timeout_at(until, lookup_host(server.clone())).await;
         let address = match found {
             Ok(Ok(mut addresses)) => addresses.find(SocketAddr::is_ipv4),
             Ok(Err(_)) | Err(_) => None,
