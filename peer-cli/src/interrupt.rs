@@ -30,7 +30,10 @@ impl Interrupt {
             async move {
                 signals.next().await;
                 token.cancel();
-                ui.note("Stopping. Press Ctrl-C again to stop at once.");
+                // A terminal that was stopped keeps whoever writes to it.
+                tokio::task::spawn_blocking(move || {
+                    ui.note("Stopping. Press Ctrl-C again to stop at once.");
+                });
                 // Either way it is over: a second signal, or a peer that does not answer.
                 let _ = tokio::time::timeout(GRACE, signals.next()).await;
                 process::exit(Exit::CtrlC.number().into());

@@ -47,12 +47,13 @@ use ui::Ui;
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// For everything but the engine, which has a thread of its own, and disk and digests, which have one while they are busy. A second
-/// worker would be woken for each message only to find that the first has it: 4 % of the time of a transfer.
-const WORKERS: usize = 1;
+/// For everything but the engine, which has a thread of its own, and disk and digests, which have one while they are busy. One writes what
+/// is said, one what is drawn, and one is left.
+const WORKERS: usize = 3;
 
-/// Those of whoever runs several peers or networks in this process.
-const MANY_WORKERS: usize = 2;
+/// Of commands that move bytes: a second worker would be woken for each message only to find that the first has it, which is 4 % of
+/// the time of a transfer. Nothing of theirs waits long for a disk or a lock on a worker while the line is up.
+const ONE_WORKER: usize = 1;
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = env::args_os().collect();
@@ -80,7 +81,7 @@ fn main() -> ExitCode {
             logging::start(arguments.verbose(), ui.clone());
             let voice = ui.clone();
             let act = async move |stop| arguments.run(&voice, &stop).await;
-            let done = on_runtime(&ui, MANY_WORKERS, act);
+            let done = on_runtime(&ui, WORKERS, act);
             conclude_with(&ui, done)
         }
         Command::Test(arguments) => {
@@ -88,7 +89,7 @@ fn main() -> ExitCode {
             logging::start(arguments.verbose(), ui.clone());
             let voice = ui.clone();
             let act = async move |stop| arguments.run(&voice, &stop).await;
-            let done = on_runtime(&ui, MANY_WORKERS, act);
+            let done = on_runtime(&ui, WORKERS, act);
             conclude_with(&ui, done)
         }
         Command::SendFile(_)
@@ -115,8 +116,18 @@ fn run(command: Command, arguments: &[OsString]) -> ExitCode {
     let ui = voice(arguments, common.audience());
     logging::start(common.verbose, ui.clone());
     let speaker = ui.clone();
+    let workers = match command {
+        Command::SendFile(_)
+        | Command::ReceiveFile(_)
+        | Command::Transfers(_)
+        | Command::Pipe(_)
+        | Command::Expose(_)
+        | Command::Connect(_)
+        | Command::Bench(_) => ONE_WORKER,
+        _ => WORKERS,
+    };
     let act = async move |stop| commands::run(command, &speaker, &stop).await;
-    let result = on_runtime(&ui, WORKERS, act);
+    let result = on_runtime(&ui, workers, act);
     conclude(&ui, result)
 }
 
@@ -131,15 +142,22 @@ where
     T: Send + 'static,
     F: Future<Output = Result<T, Failure>> + Send + 'static,
 {
+    let cannot = |error| Failure::local("cannot start", &error);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers)
         .enable_all()
         .build()
-        .map_err(|error| Failure::local("cannot start", &error))?;
-    let result = runtime.block_on(async {
+        .map_err(cannot)?;
+    // A thread of its own for Ctrl-C, which works whatever the workers wait for.
+    let here = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(cannot)?;
+    let result = here.block_on(async {
         let interrupt = Interrupt::listen(ui.clone())
             .map_err(|error| Failure::local("cannot listen for Ctrl-C", &error))?;
-        tokio::spawn(act(interrupt.token().clone()))
+        runtime
+            .spawn(act(interrupt.token().clone()))
             .await
             .unwrap_or_else(|ended| resume_unwind(ended.into_panic()))
     });

@@ -108,7 +108,7 @@ mod tests {
             ),
             (
                 Step {
-                    packet: 16_385,
+                    packet: 16_377,
                     ..step(0)
                 },
                 Step {

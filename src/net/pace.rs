@@ -1,4 +1,4 @@
-//! How fast datagrams leave for a browser, or for a relay.
+//! How many datagrams leave at a time, and how fast, if it is for a browser or a relay.
 //!
 //! Chromium's sockets hold 56 of our packets. The engine's SCTP loses more than that in its first
 //! seconds, because its slow start ends at the first loss only, and recovers badly: what fast
@@ -10,10 +10,11 @@
 //! The sockets of TURN servers hold little too, unless it is ours: coturn leaves them as large as the system makes them, 90 of our
 //! packets. 1 MiB through it took 3 to 28 s, whichever way it is reached, since it sends what comes in a stream to a socket of its own.
 
+use super::socket::MAX_BATCH;
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
@@ -28,8 +29,8 @@ const RATE: f64 = 64.0 * 1024.0 * 1024.0;
 /// holds.
 const BURST: f64 = 16.0 * 1024.0;
 
-/// Datagrams in one batch: several batches make a burst.
-const BATCH: usize = 8;
+/// Bytes in one batch, and at least one datagram: several batches make a burst.
+const BATCH: usize = 10 * 1024;
 
 /// ChannelData on its way to a TURN server (RFC 8656 section 12.4).
 const CHANNEL_DATA: std::ops::Range<u8> = 0x40..0x50;
@@ -98,6 +99,8 @@ pub(super) struct PacedSocket {
     pacing: Pacing,
     /// The last datagrams kept the pace, so that the next come in small batches.
     is_pacing: AtomicBool,
+    /// The longest datagram that left; those of STUN are short.
+    longest: AtomicUsize,
     state: Mutex<State>,
 }
 
@@ -117,6 +120,7 @@ impl PacedSocket {
             inner,
             pacing,
             is_pacing: AtomicBool::new(false),
+            longest: AtomicUsize::new(1),
             state: Mutex::new(state),
         }
     }
@@ -129,6 +133,8 @@ impl AsyncUdpSocket for PacedSocket {
 
     fn poll_send(&self, cx: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
         let includes = self.pacing.includes(transmit);
+        let longest = transmit.segment_size.unwrap_or(transmit.contents.len());
+        self.longest.fetch_max(longest, Ordering::Relaxed);
         if transmit.segment_size.is_some() || includes {
             self.is_pacing.store(includes, Ordering::Relaxed);
         }
@@ -160,13 +166,12 @@ impl AsyncUdpSocket for PacedSocket {
         self.inner.poll_recv(cx, bufs, meta)
     }
 
+    /// The engine joins no fewer than this, unless it is more than 16: of the largest records only four fit.
     fn max_gso_segments(&self) -> usize {
-        let most = self.inner.max_gso_segments();
-        if self.is_pacing.load(Ordering::Relaxed) || self.pacing.is_to_browser() {
-            most.min(BATCH)
-        } else {
-            most
-        }
+        let paces = self.is_pacing.load(Ordering::Relaxed) || self.pacing.is_to_browser();
+        let bytes = if paces { BATCH } else { MAX_BATCH };
+        let fit = bytes / self.longest.load(Ordering::Relaxed);
+        self.inner.max_gso_segments().min(fit.max(1))
     }
 
     fn max_gro_segments(&self) -> usize {
@@ -226,6 +231,7 @@ impl Pace {
 
 #[cfg(test)]
 mod tests {
+    use super::super::packet::Packets;
     use super::*;
 
     #[test]
@@ -278,6 +284,75 @@ mod tests {
         }
         pacing.start();
         assert!(pacing.includes(&transmit(23, peer)) && !pacing.includes(&transmit(0, peer)));
+    }
+
+    /// Takes everything.
+    #[derive(Debug)]
+    struct Wire;
+
+    impl AsyncUdpSocket for Wire {
+        fn local_addr(&self) -> io::Result<SocketAddr> {
+            Ok(SocketAddr::from(([127, 0, 0, 1], 9)))
+        }
+
+        fn poll_send(&self, _: &mut Context<'_>, batch: &Transmit<'_>) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(batch.contents.len()))
+        }
+
+        fn poll_recv(
+            &self,
+            _: &mut Context<'_>,
+            _: &mut [IoSliceMut<'_>],
+            _: &mut [RecvMeta],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Pending
+        }
+
+        fn max_gso_segments(&self) -> usize {
+            64
+        }
+    }
+
+    #[test]
+    fn as_many_are_joined_as_fit_into_one_call_or_into_a_batch() {
+        let largest = usize::from(Packets::LARGEST.size);
+        for (to_browser, datagrams) in [
+            (
+                false,
+                [
+                    (40, None, 64),
+                    (1228, None, 53),
+                    (65_507, Some(1472), 44),
+                    (largest, None, 4),
+                    (40, None, 4),
+                    (65_507, None, 1),
+                ]
+                .as_slice(),
+            ),
+            (
+                true,
+                &[(1228, None, 8), (9830, Some(1228), 8), (largest, None, 1)],
+            ),
+        ] {
+            let pacing = Pacing::default();
+            if to_browser {
+                pacing.start();
+            }
+            let socket = PacedSocket::new(Arc::new(Wire), pacing);
+            for (length, segment_size, most) in datagrams.iter().copied() {
+                let transmit = Transmit {
+                    destination: SocketAddr::from(([127, 0, 0, 1], 9)),
+                    ecn: None,
+                    contents: &vec![23; length],
+                    segment_size,
+                    src_ip: None,
+                };
+                let mut cx = Context::from_waker(std::task::Waker::noop());
+                let sent = socket.poll_send(&mut cx, &transmit);
+                assert!(sent.is_ready(), "two batches and one more leave at once");
+                assert_eq!(socket.max_gso_segments(), most, "{length} {segment_size:?}");
+            }
+        }
     }
 
     #[test]

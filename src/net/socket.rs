@@ -6,7 +6,6 @@ use super::packet::{Outlet, Prober};
 use super::repair::Repair;
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Transmit};
@@ -18,7 +17,7 @@ const SOCKET_BUFFER: usize = 4 << 20;
 /// The most that one system call may send: 65,535 less the IPv4 and UDP headers. The engine joins
 /// segments up to 65,535 bytes; the kernel refuses such a batch (EMSGSIZE), the engine takes it for lost
 /// and sends it again in the same shape, until the session dies.
-const MAX_BATCH: usize = 65_535 - 20 - 8;
+pub(super) const MAX_BATCH: usize = 65_535 - 20 - 8;
 
 /// Strangers' datagrams, and probes, taken before the task lets others run.
 const DROPS_BEFORE_YIELD: usize = 64;
@@ -48,8 +47,6 @@ pub(super) struct FilteredSocket {
     repair: Repair,
     /// For probes, repetitions and repairs; without it there are none.
     outlet: Option<Arc<Outlet>>,
-    /// The longest record that left.
-    longest: AtomicUsize,
 }
 
 impl FilteredSocket {
@@ -70,7 +67,6 @@ impl FilteredSocket {
             prober,
             repair,
             outlet: outlet.map(Arc::new),
-            longest: AtomicUsize::new(0),
         }
     }
 
@@ -118,10 +114,6 @@ impl AsyncUdpSocket for FilteredSocket {
             _ => {}
         }
         let length = transmit.contents.len();
-        if matches!(transmit.contents.first(), Some(20..64)) {
-            let record = transmit.segment_size.unwrap_or(length);
-            self.longest.fetch_max(record, Ordering::Relaxed);
-        }
         if let Some(outlet) = &self.outlet {
             for datagram in datagrams(transmit.contents, transmit.segment_size) {
                 self.handshake
@@ -219,10 +211,8 @@ impl AsyncUdpSocket for FilteredSocket {
         Poll::Pending
     }
 
-    /// The engine joins no fewer than this, or 16 if it is more: of the largest records only four fit into one call.
     fn max_gso_segments(&self) -> usize {
-        let fit = MAX_BATCH / self.longest.load(Ordering::Relaxed).max(1);
-        self.inner.max_gso_segments().min(fit.max(1))
+        self.inner.max_gso_segments()
     }
 
     fn max_gro_segments(&self) -> usize {
@@ -232,7 +222,6 @@ impl AsyncUdpSocket for FilteredSocket {
 
 #[cfg(test)]
 mod tests {
-    use super::super::packet::Packets;
     use super::super::set_up::SetUp;
     use super::*;
 
@@ -262,10 +251,6 @@ mod tests {
         ) -> Poll<io::Result<usize>> {
             Poll::Pending
         }
-
-        fn max_gso_segments(&self) -> usize {
-            64
-        }
     }
 
     fn socket(wire: &Arc<Wire>) -> FilteredSocket {
@@ -292,23 +277,6 @@ mod tests {
         match socket.poll_send(&mut cx, &transmit) {
             Poll::Ready(Ok(sent)) => sent,
             other => panic!("the wire takes everything: {other:?}"),
-        }
-    }
-
-    #[test]
-    fn as_many_are_joined_as_fit_into_one_call() {
-        let wire = Arc::new(Wire::default());
-        let socket = socket(&wire);
-        for (first, length, segment, most) in [
-            (1, 65_507, None, 64),
-            (23, 1228, None, 53),
-            (23, 65_507, Some(1472), 44),
-            (23, usize::from(Packets::LARGEST.size), None, 4),
-            (23, 40, None, 4),
-            (23, 65_507, None, 1),
-        ] {
-            send(&socket, &vec![first; length], segment);
-            assert_eq!(socket.max_gso_segments(), most, "{length} {segment:?}");
         }
     }
 

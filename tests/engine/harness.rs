@@ -11,6 +11,7 @@ use webrtc::peer_connection::{
     RTCIceCandidateInit, RTCPeerConnectionIceEvent, RTCPeerConnectionState, RTCSessionDescription,
     SettingEngineBuilder,
 };
+use webrtc::runtime::{Runtime, TokioRuntime};
 
 pub(super) const LIMIT: Duration = Duration::from_secs(20);
 
@@ -55,6 +56,14 @@ pub(super) async fn peer(crypto: Arc<dyn RTCCryptoProvider>) -> Peer {
 }
 
 pub(super) async fn peer_with(crypto: Arc<dyn RTCCryptoProvider>, sctp_mtu: u32) -> Peer {
+    peer_on(Arc::new(TokioRuntime), crypto, sctp_mtu).await
+}
+
+pub(super) async fn peer_on(
+    runtime: Arc<dyn Runtime>,
+    crypto: Arc<dyn RTCCryptoProvider>,
+    sctp_mtu: u32,
+) -> Peer {
     let (candidates_tx, candidates) = mpsc::channel(64);
     let (channels_tx, channels) = mpsc::channel(64);
     let (state_tx, state) = watch::channel(RTCPeerConnectionState::New);
@@ -71,6 +80,7 @@ pub(super) async fn peer_with(crypto: Arc<dyn RTCCryptoProvider>, sctp_mtu: u32)
         state: state_tx,
     };
     let connection = PeerConnectionBuilder::new()
+        .with_runtime(runtime)
         .with_setting_engine(settings)
         .with_handler(Arc::new(handler))
         .with_udp_addrs(vec!["127.0.0.1:0".to_owned()])

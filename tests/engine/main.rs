@@ -7,5 +7,6 @@ mod channels;
 mod harness;
 mod negotiation;
 mod packet;
+mod runtime;
 mod security;
 mod turn;

@@ -1,23 +1,18 @@
 //! Pins what `net/turn` relies on in the `webrtc` crate: how its TURN client resolves and addresses servers.
 
-use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 use tokio::sync::mpsc;
 use webrtc::peer_connection::{
     PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCConfigurationBuilder,
     RTCIceServer, SettingEngineBuilder,
 };
-use webrtc::runtime::{
-    AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpSocket, JoinHandle, RecvMeta, Runtime,
-    TokioRuntime, Transmit,
-};
+use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Transmit};
 
 use crate::harness::within;
+use crate::runtime::{Changed, Changes};
 
 /// An address that no host has: nothing may reach the network for it.
 const NOWHERE: &str = "240.0.112.9:3478";
@@ -56,47 +51,15 @@ impl AsyncUdpSocket for Socket {
     }
 }
 
-type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+impl Changes for Recorder {
+    fn socket(&self, socket: Arc<dyn AsyncUdpSocket>) -> Arc<dyn AsyncUdpSocket> {
+        Arc::new(Socket(socket, self.0.clone()))
+    }
 
-impl Runtime for Recorder {
-    fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
-        let socket = TokioRuntime.wrap_udp_socket(socket)?;
-        Ok(Arc::new(Socket(socket, self.0.clone())))
-    }
-    fn spawn(&self, future: Boxed<'static, ()>) -> Box<dyn JoinHandle> {
-        TokioRuntime.spawn(future)
-    }
-    fn spawn_reactor(&self, pool: usize, future: Boxed<'static, ()>) -> Box<dyn JoinHandle> {
-        TokioRuntime.spawn_reactor(pool, future)
-    }
-    fn wrap_tcp_listener(
-        &self,
-        listener: std::net::TcpListener,
-    ) -> io::Result<Arc<dyn AsyncTcpListener>> {
-        TokioRuntime.wrap_tcp_listener(listener)
-    }
-    fn connect_tcp<'a>(
-        &'a self,
-        remote: SocketAddr,
-    ) -> Boxed<'a, io::Result<Arc<dyn AsyncTcpStream>>> {
-        Box::pin(async move { TokioRuntime.connect_tcp(remote).await })
-    }
-    fn resolve_host<'a>(&'a self, host: &'a str) -> Boxed<'a, io::Result<Vec<SocketAddr>>> {
+    fn resolve(&self, host: &str) -> Option<Vec<SocketAddr>> {
         self.0.send(Asked::Host(host.to_owned())).ok();
-        let found = vec![
-            "[100::70:0]:3478".parse().unwrap(),
-            NOWHERE.parse().unwrap(),
-        ];
-        Box::pin(async move { Ok(found) })
-    }
-    fn sleep(&self, duration: Duration) -> Boxed<'static, ()> {
-        TokioRuntime.sleep(duration)
-    }
-    fn interval(&self, period: Duration) -> Box<dyn AsyncInterval> {
-        TokioRuntime.interval(period)
-    }
-    fn block_on(&self, future: Pin<Box<dyn Future<Output = ()> + '_>>) {
-        TokioRuntime.block_on(future);
+        let found = ["[100::70:0]:3478", NOWHERE];
+        Some(found.map(|address| address.parse().unwrap()).to_vec())
     }
 }
 
@@ -131,7 +94,7 @@ async fn turn_servers_are_resolved_and_reached_through_the_runtime_and_streams_a
                 .build(),
         )
         .with_setting_engine(settings)
-        .with_runtime(Arc::new(Recorder(asked_tx)))
+        .with_runtime(Arc::new(Changed(Recorder(asked_tx))))
         .with_handler(Arc::new(Deaf))
         .with_udp_addrs(vec!["127.0.0.1:0".to_owned()])
         .build()

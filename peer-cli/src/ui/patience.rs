@@ -22,16 +22,13 @@ impl<W: Write + Stream> Write for Patient<W> {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
+        // What is left of a line, after a write that was cut short.
+        patiently(is_ready(&self.0), || self.0.flush())
     }
 }
 
-/// Draws on a stream that is not written to through a [`Patient`].
-pub(super) fn draw<T>(stream: &impl Stream, act: impl FnOnce() -> T) -> T {
-    patiently(is_ready(stream), act)
-}
-
-fn patiently<T>(at_once: bool, act: impl FnOnce() -> T) -> T {
+/// Does something that takes no time if it is done `at_once`.
+pub(super) fn patiently<T>(at_once: bool, act: impl FnOnce() -> T) -> T {
     let multi = |runtime: Handle| runtime.runtime_flavor() == RuntimeFlavor::MultiThread;
     if at_once || !Handle::try_current().is_ok_and(multi) {
         act()
@@ -41,9 +38,10 @@ fn patiently<T>(at_once: bool, act: impl FnOnce() -> T) -> T {
 }
 
 #[cfg(unix)]
-pub(super) use std::os::fd::AsFd as Stream;
+use std::os::fd::AsFd as Stream;
 
-/// Whether a write returns at once: with something written, or with an error.
+/// Whether a write returns at once: with something written, or with an error. A terminal never says so: it has
+/// room for a byte, takes that, and waits with the rest.
 #[cfg(unix)]
 fn is_ready(stream: &impl Stream) -> bool {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -58,7 +56,7 @@ fn is_ready(stream: &impl Stream) -> bool {
 }
 
 #[cfg(not(unix))]
-pub(super) use Write as Stream;
+use std::io::Write as Stream;
 
 /// Nobody can tell.
 #[cfg(not(unix))]

@@ -1,11 +1,10 @@
 //! How fast it goes and how long it still takes: a smoothed meter, and the bar that shows it.
 
-use std::io;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::patience::draw;
+use super::patience::patiently;
 use super::size::{Bytes, Rate, Span};
 
 /// Time constant of the smoothing: a burst or a pause fades over a few seconds, so that the time
@@ -93,9 +92,8 @@ pub(crate) struct Bar(ProgressBar);
 
 impl Bar {
     pub(crate) fn new() -> Self {
-        // Ten frames a second: smooth to the eye, and no measurable share of a core. There is no
-        // ticker, so a bar that stands still costs nothing.
-        let bar = ProgressBar::with_draw_target(Some(1), ProgressDrawTarget::stderr_with_hz(10));
+        // Whoever shows it is not too quick. There is no ticker, so a bar that stands still costs nothing.
+        let bar = ProgressBar::with_draw_target(Some(1), ProgressDrawTarget::stderr_with_hz(50));
         let style = ProgressStyle::with_template("[{bar:30}] {percent:>3} %  {msg}")
             .expect("the template is a constant and valid")
             .progress_chars("=> ");
@@ -110,7 +108,7 @@ impl Bar {
             self.0
                 .set_style(plain.expect("the template is a constant and valid"));
         }
-        draw(&io::stderr(), || {
+        patiently(false, || {
             // An empty transfer is a full bar, not a division by zero.
             self.0.set_length(total.max(1));
             self.0.set_message(figures);
@@ -121,18 +119,18 @@ impl Bar {
 
     /// Shows a text in place of the figures.
     pub(crate) fn say(&self, text: &str) {
-        draw(&io::stderr(), || self.0.set_message(text.to_owned()));
+        patiently(false, || self.0.set_message(text.to_owned()));
     }
 
     /// Runs `print` with the bar off the screen.
     pub(crate) fn suspend<T>(&self, print: impl FnOnce() -> T) -> T {
-        draw(&io::stderr(), || self.0.suspend(print))
+        patiently(false, || self.0.suspend(print))
     }
 }
 
 impl Drop for Bar {
     fn drop(&mut self) {
-        draw(&io::stderr(), || self.0.finish_and_clear());
+        patiently(false, || self.0.finish_and_clear());
     }
 }
 

@@ -21,7 +21,7 @@ pub(super) struct Progress {
     pub(super) bar: Option<Bar>,
     /// Bytes that were there before.
     pub(super) resumed: u64,
-    /// When a script was last told.
+    /// When it was last shown or told.
     pub(super) said: Option<Instant>,
 }
 

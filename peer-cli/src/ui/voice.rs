@@ -1,13 +1,13 @@
 //! The voice of a command: who listens decides what is said, and on which stream.
 
 use std::io::{self, IsTerminal, Write};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use super::clean::clean;
 use super::event::{self, Event};
 use super::palette::Palette;
-use super::patience::Patient;
+use super::patience::{Patient, patiently};
 use super::progress::{Bar, Meter, figures};
 use super::receivers::{Receiver, Receivers};
 use super::streams::{LogLine, Progress, Streams};
@@ -16,6 +16,9 @@ use crate::exit::Failure;
 
 /// JSON `progress` events are at least this far apart: five a second feed any display.
 const JSON_PROGRESS: Duration = Duration::from_millis(200);
+
+/// Between two looks of the bar: smooth to the eye, and no measurable share of a core.
+const FRAME: Duration = Duration::from_millis(100);
 
 /// Lines of text that must stay visible below the QR code: code, link, and the other side's line.
 const LINES_BELOW_QR: usize = 7;
@@ -279,15 +282,16 @@ impl Ui {
             said: None,
         });
         progress.meter.update(now, bytes);
+        let interval = if on_screen { FRAME } else { JSON_PROGRESS };
+        let due = |said: Instant| now.duration_since(said) >= interval;
+        let done = total > 0 && bytes >= total;
+        if !done && !progress.said.is_none_or(due) {
+            return;
+        }
+        progress.said = Some(now);
         if let Some(bar) = &progress.bar {
             bar.show(bytes, total, figures(&progress.meter, bytes, total));
-        }
-        let due = progress
-            .said
-            .is_none_or(|said| now.duration_since(said) >= JSON_PROGRESS);
-        let done = total > 0 && bytes >= total;
-        if self.audience == Audience::Scripts && (due || done) {
-            progress.said = Some(now);
+        } else if self.audience == Audience::Scripts {
             let event = event::Progress {
                 bytes,
                 total,
@@ -431,6 +435,13 @@ impl Ui {
 
     pub(super) fn streams(&self) -> MutexGuard<'_, Streams> {
         // A panic elsewhere must not silence the message that explains it.
-        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+        match self.streams.try_lock() {
+            Ok(streams) => streams,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            // Who has it may be waiting for the terminal.
+            Err(TryLockError::WouldBlock) => patiently(false, || {
+                self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+            }),
+        }
     }
 }
