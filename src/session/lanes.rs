@@ -8,7 +8,7 @@ use super::lane::{self, Common, FromLane, ToLane};
 use super::{EngineKind, SessionConfig, SessionError};
 use crate::channel::Channel;
 use crate::channel::port::Activity;
-use crate::net::packet::{self, Packets, ProbeKey, Prober, SIZES};
+use crate::net::packet::{self, Packets, ProbeKey, Prober, SIZES, SURELY};
 use crate::net::repair::{self, Repair, RepairKey, Way};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -143,21 +143,25 @@ impl Lanes {
         let (prober, packets) = (self.prober.clone(), self.packets.clone());
         let (repair, mut key) = (self.repair.clone(), self.repair_key.take());
         let search = async move {
-            let mut answered = |round_trip| {
-                if round_trip >= repair::LONG
-                    && let Some(key) = key.take()
-                {
-                    tracing::info!(?round_trip, "the path is long: what it loses is repaired");
+            let mut start = || {
+                if let Some(key) = key.take() {
+                    tracing::info!("the path is long: what it loses is repaired");
                     repair.send(key);
                 }
             };
             let mut found = Packets::EVERYWHERE;
             for _ in 0..SEARCHES {
-                if let Some((size, round_trip)) = prober.search(limit, &mut answered).await {
-                    found = Packets {
-                        size,
-                        repaired: round_trip >= repair::LONG,
-                    };
+                let answered = |round_trip| {
+                    if round_trip >= SURELY {
+                        start();
+                    }
+                };
+                if let Some((size, round_trip)) = prober.search(limit, answered).await {
+                    let repaired = prober.takes(repair::LONG, round_trip).await;
+                    if repaired {
+                        start();
+                    }
+                    found = Packets { size, repaired };
                     break;
                 }
             }

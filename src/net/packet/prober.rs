@@ -46,6 +46,10 @@ impl Outlet {
 /// Answers that wait for whoever probes. More than a search or a watch ever has out; more are repeats.
 const ANSWERS: usize = 64;
 
+/// Round trips that are looked at before a path is taken to be long; and from where on it is beyond doubt.
+const LOOKS: u32 = 4;
+pub(crate) const SURELY: Duration = Duration::from_millis(20);
+
 /// The small probe of a watch.
 const SMALL: u16 = probe::LENGTH as u16;
 
@@ -193,6 +197,18 @@ impl Prober {
         }
     }
 
+    /// Whether the path takes `long`, of which one round trip said so: that may have had to wait for a busy machine.
+    pub(crate) async fn takes(&self, long: Duration, mut round_trip: Duration) -> bool {
+        for _ in 0..LOOKS {
+            if !(long..SURELY).contains(&round_trip) {
+                break;
+            }
+            let look = self.search(super::BASE, |_| ()).await;
+            round_trip = look.map_or(round_trip, |(_, again)| round_trip.min(again));
+        }
+        round_trip >= long
+    }
+
     /// Waits until datagrams of this size are known to get through.
     pub(crate) async fn prove(&self, size: u16) -> Watched {
         self.watch(size, |verdict| verdict != Verdict::Unknown)
@@ -247,5 +263,57 @@ impl Prober {
             .outlet
             .send(&Message::Probe { id, size }.encode(key), route.destination);
         Some(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::net::UdpSocket;
+
+    const LONG: Duration = Duration::from_millis(5);
+
+    fn outlet(socket: &UdpSocket) -> Outlet {
+        use std::os::fd::AsFd as _;
+        Outlet::Real(socket.as_fd().try_clone_to_owned().unwrap().into())
+    }
+
+    /// Answers, or takes answers in, the next of them so late.
+    async fn serve(prober: Prober, socket: Arc<UdpSocket>, late: &[Duration]) {
+        let outlet = outlet(&socket);
+        let mut late = late.iter();
+        let mut buffer = vec![0; 2000];
+        loop {
+            let (length, source) = socket.recv_from(&mut buffer).await.unwrap();
+            tokio::time::sleep(late.next().copied().unwrap_or_default()).await;
+            let left = prober.received(&outlet, &mut buffer[..length], length, source);
+            assert_eq!(left, 0, "only probes and answers");
+        }
+    }
+
+    /// Two ends, of which one answers its first probes so late.
+    async fn takes_long(late: &[Duration], first: Duration) -> bool {
+        let key = ProbeKey::new(b"ours", b"theirs");
+        let [near, far] = [(); 2].map(|()| Prober::default());
+        near.start(key.clone());
+        far.start(key);
+        let ours = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
+        let theirs = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
+        near.sending(&Arc::new(outlet(&ours)), theirs.local_addr().unwrap());
+        tokio::select! {
+            () = serve(near.clone(), ours, &[]) => unreachable!(),
+            () = serve(far, theirs, late) => unreachable!(),
+            long = near.takes(LONG, first) => long,
+        }
+    }
+
+    #[tokio::test]
+    async fn one_late_answer_makes_no_long_path() {
+        let slow = Duration::from_millis(9);
+        assert!(!takes_long(&[slow], slow).await);
+        assert!(takes_long(&[slow; 8], slow).await);
+        // Nobody is asked.
+        assert!(takes_long(&[], SURELY).await);
+        assert!(!takes_long(&[], Duration::from_millis(1)).await);
     }
 }
