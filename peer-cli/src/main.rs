@@ -47,8 +47,8 @@ use ui::Ui;
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// For everything but the engine, which has a thread of its own, and disk and digests, which have one while they are busy. One writes what
-/// is said, one what is drawn, and one is left.
+/// For everything but the engine, which has a thread of its own, and disk and digests, which have one while they are busy. Two may wait
+/// for a disk or a lock, and one is left.
 const WORKERS: usize = 3;
 
 /// Of commands that move bytes: a second worker would be woken for each message only to find that the first has it, which is 4 % of
@@ -156,14 +156,12 @@ where
     let result = here.block_on(async {
         let interrupt = Interrupt::listen(ui.clone())
             .map_err(|error| Failure::local("cannot listen for Ctrl-C", &error))?;
-        runtime
-            .spawn(act(interrupt.token().clone()))
-            .await
-            .unwrap_or_else(|ended| resume_unwind(ended.into_panic()))
+        Ok::<_, Failure>(runtime.spawn(act(interrupt.token().clone())).await)
     });
     // Not waited for: a prompt or a DNS lookup may still sit in a thread that cannot be stopped.
     runtime.shutdown_background();
-    result
+    here.shutdown_background();
+    result?.unwrap_or_else(|ended| resume_unwind(ended.into_panic()))
 }
 
 fn voice(arguments: &[OsString], audience: ui::Audience) -> Ui {

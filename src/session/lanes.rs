@@ -8,7 +8,7 @@ use super::lane::{self, Common, FromLane, ToLane};
 use super::{EngineKind, SessionConfig, SessionError};
 use crate::channel::Channel;
 use crate::channel::port::Activity;
-use crate::net::packet::{self, Packets, ProbeKey, Prober, SIZES, SURELY};
+use crate::net::packet::{self, Packets, ProbeKey, Prober, SIZES};
 use crate::net::repair::{self, Repair, RepairKey, Way};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -151,15 +151,17 @@ impl Lanes {
             };
             let mut found = Packets::EVERYWHERE;
             for _ in 0..SEARCHES {
-                let answered = |round_trip| {
-                    if round_trip >= SURELY {
-                        start();
-                    }
+                // Before the size is known, which takes half a second where the largest are not answered.
+                let Some(long) = prober.takes(repair::LONG).await else {
+                    continue;
                 };
-                if let Some((size, round_trip)) = prober.search(limit, answered).await {
-                    let repaired = prober.takes(repair::LONG, round_trip).await;
-                    if repaired {
-                        start();
+                if long {
+                    start();
+                }
+                if let Some((size, round_trip)) = prober.search(limit).await {
+                    let repaired = long && round_trip >= repair::LONG;
+                    if long && !repaired {
+                        repair.stop();
                     }
                     found = Packets { size, repaired };
                     break;

@@ -130,7 +130,7 @@ impl AsyncUdpSocket for FourAtOnce {
     }
 
     fn max_gso_segments(&self) -> usize {
-        4
+        self.inner.max_gso_segments().min(4)
     }
 
     fn max_gro_segments(&self) -> usize {
@@ -179,6 +179,11 @@ async fn a_message_that_fills_four_packets_leaves_in_one_call() {
     }
     let [one, four, other] =
         [&calls.one, &calls.four, &calls.other].map(|n| n.load(Ordering::Relaxed));
+    if cfg!(not(target_os = "linux")) {
+        // Nothing is joined.
+        assert_eq!((four, other), (0, 0));
+        return;
+    }
     // The window opens with the first messages; until then it may cut them elsewhere.
     assert!(
         four >= 2 * MESSAGES - 16 && other == 0,

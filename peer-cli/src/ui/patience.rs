@@ -49,10 +49,8 @@ fn is_ready(stream: &impl Stream) -> bool {
         tv_sec: 0,
         tv_nsec: 0,
     };
-    matches!(
-        poll(&mut [PollFd::new(stream, PollFlags::OUT)], Some(&now)),
-        Ok(1)
-    )
+    let mut polled = [PollFd::new(stream, PollFlags::OUT)];
+    !rustix::termios::isatty(stream) && matches!(poll(&mut polled, Some(&now)), Ok(1))
 }
 
 #[cfg(not(unix))]

@@ -110,7 +110,9 @@ impl Bar {
         }
         patiently(false, || {
             // An empty transfer is a full bar, not a division by zero.
-            self.0.set_length(total.max(1));
+            if self.0.length() != Some(total.max(1)) {
+                self.0.set_length(total.max(1));
+            }
             self.0.set_message(figures);
             self.0
                 .set_position(if total == 0 { 1 } else { bytes.min(total) });

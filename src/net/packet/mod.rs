@@ -18,7 +18,7 @@ use super::repair::OVERHEAD;
 
 pub(crate) use probe::ProbeKey;
 pub(in crate::net) use prober::Outlet;
-pub(crate) use prober::{Prober, SURELY, Watched};
+pub(crate) use prober::{Prober, Watched};
 use search::LARGEST;
 pub(crate) use search::SIZES;
 

@@ -46,9 +46,9 @@ impl Outlet {
 /// Answers that wait for whoever probes. More than a search or a watch ever has out; more are repeats.
 const ANSWERS: usize = 64;
 
-/// Round trips that are looked at before a path is taken to be long; and from where on it is beyond doubt.
+/// More round trips that are looked at before a path is taken to be long; and from where on there is no doubt.
 const LOOKS: u32 = 4;
-pub(crate) const SURELY: Duration = Duration::from_millis(20);
+const SURELY: Duration = Duration::from_millis(20);
 
 /// The small probe of a watch.
 const SMALL: u16 = probe::LENGTH as u16;
@@ -156,18 +156,12 @@ impl Prober {
     }
 
     /// The largest datagram up to `limit` that the path carries, and the shortest round trip; `None` if that is
-    /// not known: no path of our own, no key, or no answer. `answered` is told of the first round
-    /// trip, long before the largest size is known.
-    pub(crate) async fn search(
-        &self,
-        limit: u16,
-        answered: impl FnOnce(Duration),
-    ) -> Option<(u16, Duration)> {
+    /// not known: no path of our own, no key, or no answer.
+    pub(crate) async fn search(&self, limit: u16) -> Option<(u16, Duration)> {
         let mut answers = self.listen();
         // Answers of an earlier search or watch have other ids.
         let first: u64 = rand::random();
         let mut search = Search::new(Instant::now(), limit);
-        let mut answered = Some(answered);
         let (mut sent, mut soonest) = (Vec::new(), Duration::MAX);
         loop {
             let until = match search.step(Instant::now()) {
@@ -188,25 +182,27 @@ impl Prober {
                 && let Some(sent) = sent.get((probe >> u16::BITS) as usize)
             {
                 let round_trip = sent.elapsed();
-                if let Some(answered) = answered.take() {
-                    answered(round_trip);
-                }
                 soonest = soonest.min(round_trip);
                 search.answered(Instant::now(), size, round_trip);
             }
         }
     }
 
-    /// Whether the path takes `long`, of which one round trip said so: that may have had to wait for a busy machine.
-    pub(crate) async fn takes(&self, long: Duration, mut round_trip: Duration) -> bool {
+    /// Whether a round trip takes `long`; `None` as of [`search`](Self::search). One that seems to is looked at again,
+    /// unless there is no doubt: it may have had to wait for a busy machine.
+    pub(crate) async fn takes(&self, long: Duration) -> Option<bool> {
+        let (_, mut shortest) = self.search(super::BASE).await?;
         for _ in 0..LOOKS {
-            if !(long..SURELY).contains(&round_trip) {
+            if !(long..SURELY).contains(&shortest) {
                 break;
             }
-            let look = self.search(super::BASE, |_| ()).await;
-            round_trip = look.map_or(round_trip, |(_, again)| round_trip.min(again));
+            // A path that loses probes is not worth more of them.
+            let Some((_, again)) = self.search(super::BASE).await else {
+                break;
+            };
+            shortest = shortest.min(again);
         }
-        round_trip >= long
+        Some(shortest >= long)
     }
 
     /// Waits until datagrams of this size are known to get through.
@@ -273,47 +269,47 @@ mod tests {
 
     const LONG: Duration = Duration::from_millis(5);
 
-    fn outlet(socket: &UdpSocket) -> Outlet {
-        use std::os::fd::AsFd as _;
-        Outlet::Real(socket.as_fd().try_clone_to_owned().unwrap().into())
+    fn socket() -> (UdpSocket, Outlet) {
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let outlet = Outlet::Real(socket.try_clone().unwrap());
+        (UdpSocket::from_std(socket).unwrap(), outlet)
     }
 
     /// Answers, or takes answers in, the next of them so late.
-    async fn serve(prober: Prober, socket: Arc<UdpSocket>, late: &[Duration]) {
-        let outlet = outlet(&socket);
+    async fn serve(prober: Prober, socket: &UdpSocket, outlet: &Outlet, late: &[Duration]) {
         let mut late = late.iter();
         let mut buffer = vec![0; 2000];
         loop {
             let (length, source) = socket.recv_from(&mut buffer).await.unwrap();
             tokio::time::sleep(late.next().copied().unwrap_or_default()).await;
-            let left = prober.received(&outlet, &mut buffer[..length], length, source);
+            let left = prober.received(outlet, &mut buffer[..length], length, source);
             assert_eq!(left, 0, "only probes and answers");
         }
     }
 
     /// Two ends, of which one answers its first probes so late.
-    async fn takes_long(late: &[Duration], first: Duration) -> bool {
+    async fn takes_long(late: &[Duration]) -> bool {
         let key = ProbeKey::new(b"ours", b"theirs");
         let [near, far] = [(); 2].map(|()| Prober::default());
         near.start(key.clone());
         far.start(key);
-        let ours = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
-        let theirs = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
-        near.sending(&Arc::new(outlet(&ours)), theirs.local_addr().unwrap());
+        let ((ours, our_outlet), (theirs, their_outlet)) = (socket(), socket());
+        let our_outlet = Arc::new(our_outlet);
+        near.sending(&our_outlet, theirs.local_addr().unwrap());
         tokio::select! {
-            () = serve(near.clone(), ours, &[]) => unreachable!(),
-            () = serve(far, theirs, late) => unreachable!(),
-            long = near.takes(LONG, first) => long,
+            () = serve(near.clone(), &ours, &our_outlet, &[]) => unreachable!(),
+            () = serve(far, &theirs, &their_outlet, late) => unreachable!(),
+            long = near.takes(LONG) => long.expect("it answers"),
         }
     }
 
     #[tokio::test]
     async fn one_late_answer_makes_no_long_path() {
         let slow = Duration::from_millis(9);
-        assert!(!takes_long(&[slow], slow).await);
-        assert!(takes_long(&[slow; 8], slow).await);
-        // Nobody is asked.
-        assert!(takes_long(&[], SURELY).await);
-        assert!(!takes_long(&[], Duration::from_millis(1)).await);
+        assert!(!takes_long(&[]).await);
+        assert!(!takes_long(&[slow, slow]).await);
+        assert!(takes_long(&[slow; 9]).await);
+        assert!(takes_long(&[SURELY]).await, "it is not asked again");
     }
 }
