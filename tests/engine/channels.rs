@@ -78,16 +78,7 @@ async fn closing_ends_every_poller_and_the_peer_notices() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_send_buffer_makes_senders_wait() {
     let (mut left, mut right) = (plain_peer().await, plain_peer().await);
-    let ours = left
-        .connection
-        .create_data_channel("bulk", None)
-        .await
-        .unwrap();
-    connect(&mut left, &mut right).await;
-    opened(&ours).await;
-    let theirs = within("the other side", right.channels.recv())
-        .await
-        .unwrap();
+    let (ours, theirs) = joined(&mut left, &mut right).await;
     // Nobody polls `theirs`: at most its window, the buffer and the delivery queue fill up.
     let mut sent = 0;
     while let Ok(result) = tokio::time::timeout(

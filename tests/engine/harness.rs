@@ -158,6 +158,24 @@ pub(super) async fn connect(left: &mut Peer, right: &mut Peer) {
     .await;
 }
 
+/// Connects both, with a channel of the left one's.
+pub(super) async fn joined(
+    left: &mut Peer,
+    right: &mut Peer,
+) -> (Arc<dyn DataChannel>, Arc<dyn DataChannel>) {
+    let ours = left
+        .connection
+        .create_data_channel("bulk", None)
+        .await
+        .unwrap();
+    connect(left, right).await;
+    opened(&ours).await;
+    let theirs = within("the other side", right.channels.recv())
+        .await
+        .unwrap();
+    (ours, theirs)
+}
+
 pub(super) async fn opened(channel: &Arc<dyn DataChannel>) {
     within("opening", async {
         while !matches!(channel.poll().await.unwrap(), DataChannelEvent::OnOpen) {}

@@ -34,16 +34,7 @@ async fn datagram_size(peer: &Peer) -> u64 {
 async fn the_senders_packet_size_is_enough_for_large_datagrams() {
     let large = peer_with(Arc::new(RingProvider::new()), 16_376 - 37).await;
     let (mut left, mut right) = (large, plain_peer().await);
-    let ours = left
-        .connection
-        .create_data_channel("bulk", None)
-        .await
-        .unwrap();
-    connect(&mut left, &mut right).await;
-    opened(&ours).await;
-    let theirs = within("the other side", right.channels.recv())
-        .await
-        .unwrap();
+    let (ours, theirs) = joined(&mut left, &mut right).await;
     opened(&theirs).await;
     for channel in [&ours, &theirs] {
         let other = if Arc::ptr_eq(channel, &ours) {
@@ -148,16 +139,7 @@ async fn a_message_that_fills_four_packets_leaves_in_one_call() {
     let crypto = Arc::new(RingProvider::new());
     let large = peer_on(Arc::new(Changed(runtime)), crypto, 16_376 - 37).await;
     let (mut left, mut right) = (large, plain_peer().await);
-    let ours = left
-        .connection
-        .create_data_channel("bulk", None)
-        .await
-        .unwrap();
-    connect(&mut left, &mut right).await;
-    opened(&ours).await;
-    let theirs = within("the other side", right.channels.recv())
-        .await
-        .unwrap();
+    let (ours, theirs) = joined(&mut left, &mut right).await;
     opened(&theirs).await;
     let mut packets = Vec::new();
     // A chunk takes 28 bytes of a packet, and its length is rounded down to a multiple of four.

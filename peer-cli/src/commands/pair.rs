@@ -142,15 +142,14 @@ impl Arguments {
             }
         };
         let mut result = pairing.await;
-        let key = kept;
-        if let (Err(_), Some(_)) = (&result, &key) {
+        if let (Err(_), Some(_)) = (&result, &kept) {
             // It may not have kept us, and then the name would lead nowhere.
             result = devices::remove(name).and(result);
         }
         line.end(result).await?;
         ui.say(event::Paired {
             name: name.to_string(),
-            key: key.unwrap_or_default(),
+            key: kept.unwrap_or_default(),
         });
         Ok(())
     }
