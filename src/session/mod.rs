@@ -14,7 +14,7 @@
 //! | `negotiation` | pure | offers, answers and glare |
 //! | `descriptions` | edge | performs both with the engine |
 //! | `watchdog`, `healing` | pure | every limit in time, and when to restart ICE |
-//! | `lanes`, `lane` | task each | extra connections for bulk |
+//! | `lanes`, `lane` | task each | extra connections for bulk, which `lane_opener` asks for |
 //! | `plain` | task | a call in an open room, without a code |
 //! | `open_room` | task | one place in an open room for a call with each of the others |
 //! | `tracks` | handles | sound and pictures of a session |
@@ -36,6 +36,7 @@ pub(crate) mod fuzzing;
 mod healing;
 mod introduce;
 mod lane;
+mod lane_opener;
 mod lanes;
 mod link;
 mod negotiation;
@@ -55,6 +56,7 @@ pub use description::DescriptionError;
 pub(crate) use description::{MAX_SDP, SectionWish, offered};
 pub use error::{Fault, SessionError};
 pub use healing::{Cause, Connectivity, Healing, Interruption};
+pub use lane_opener::{LaneOpener, OpenLane};
 pub use open_room::{Member, News, OpenRoom};
 pub use path::{Path, PathKind, PathPolicy, RelayTransport};
 pub(crate) use plain::Terms;
@@ -169,60 +171,6 @@ impl Incoming {
     /// The next one, or `None` when the session has ended.
     pub async fn next(&mut self) -> Option<IncomingChannel> {
         self.0.recv().await
-    }
-}
-
-/// Opens lanes of a session: connections of their own, each with one channel, which the peer accepts like
-/// any other. It does not keep the session alive.
-#[derive(Debug, Clone)]
-pub struct LaneOpener {
-    commands: mpsc::WeakSender<Command>,
-    most: u16,
-}
-
-impl LaneOpener {
-    /// How many the peer takes at a time.
-    pub fn most(&self) -> u16 {
-        self.most
-    }
-
-    /// Opens a lane with a reliable channel on it, in the largest packets that the path was proved to
-    /// carry. Dropping the channel closes the lane.
-    ///
-    /// # Errors
-    /// The session has ended, the peer takes no more lanes, or the connection did not come up.
-    pub async fn open(
-        &self,
-        label: impl Into<String>,
-        protocol: impl Into<String>,
-    ) -> Result<Channel, SessionError> {
-        self.open_within(label, protocol, None).await
-    }
-
-    /// As [`open`](Self::open), in packets of at most `most` bytes of UDP payload.
-    ///
-    /// # Errors
-    /// As [`open`](Self::open).
-    pub async fn open_within(
-        &self,
-        label: impl Into<String>,
-        protocol: impl Into<String>,
-        most: Option<u16>,
-    ) -> Result<Channel, SessionError> {
-        let (reply, opened) = oneshot::channel();
-        let command = Command::OpenLane {
-            label: label.into(),
-            protocol: protocol.into(),
-            most,
-            reply,
-        };
-        let commands = self.commands.upgrade().ok_or(SessionError::Closed)?;
-        commands
-            .send(command)
-            .await
-            .map_err(|_| SessionError::Closed)?;
-        drop(commands);
-        opened.await.map_err(|_| SessionError::Closed)?
     }
 }
 

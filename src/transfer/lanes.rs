@@ -3,40 +3,11 @@
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-use async_trait::async_trait;
-
-use crate::channel::Channel;
-use crate::session::LaneOpener;
-
-use super::label::LANE_PROTOCOL;
+use crate::session::OpenLane;
 
 /// Most lanes of one transfer at a time, besides the first, which shares its connection with everything
 /// else.
 pub const MAX_LANES: u16 = 16;
-
-/// Opens connections of their own for bulk.
-#[async_trait]
-pub trait OpenLane: Send + Sync {
-    /// How many the other side takes at a time.
-    fn most(&self) -> u16;
-
-    /// A channel with this label on a connection of its own; `None` if that did not work.
-    async fn open(&self, label: String) -> Option<Channel>;
-}
-
-#[async_trait]
-impl OpenLane for LaneOpener {
-    fn most(&self) -> u16 {
-        Self::most(self)
-    }
-
-    async fn open(&self, label: String) -> Option<Channel> {
-        let opened = Self::open(self, label, LANE_PROTOCOL).await;
-        opened
-            .inspect_err(|error| tracing::info!(%error, "a lane could not be opened"))
-            .ok()
-    }
-}
 
 /// How many lanes a transfer uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

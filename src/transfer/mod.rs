@@ -33,7 +33,7 @@ pub use digest::Digest;
 pub use error::{Code, Fault, TransferError};
 pub use event::{Event, Summary};
 pub use label::{CONTROL_PROTOCOL, LANE_PROTOCOL, Label, TransferId};
-pub use lanes::{LaneCount, Lanes, MAX_LANES, OpenLane};
+pub use lanes::{LaneCount, Lanes, MAX_LANES};
 pub use manifest::{BlockSize, Entry, Kind, Manifest, ManifestError};
 pub use receiver::{
     Decision, Limits, ReceiveOptions, receive, receive_among, receive_into, receive_over,

@@ -1,15 +1,18 @@
-//! Moves frames between a [`Mux`] and its channel: two tasks, one for each direction, so that neither waits for
-//! the other. Both end with the channel, or when the [`Tunnel`] is closed or dropped.
+//! Moves messages between a multiplexer and its channel and lanes: two tasks, one for each direction, so that neither
+//! waits for the other. Both end with the channel, or when the [`Tunnel`] is closed or dropped.
 
 use super::error::TunnelError;
 use super::frame::{MAX_TARGET, Reset};
+use super::lane::{Change, Ours, Road};
 use super::mux::{MAX_STREAMS, Side};
 use super::shared::{Next, Shared};
 use super::stream::Stream;
 use crate::channel::{Channel, ChannelReceiver, ChannelSender, Message};
+use crate::session::OpenLane;
+use futures_util::FutureExt as _;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::yield_now;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
@@ -18,11 +21,15 @@ use tokio_util::task::AbortOnDropHandle;
 /// streams that are complete here.
 const CLOSING: Duration = Duration::from_secs(5);
 
+/// Lanes of the peer that arrived and were not looked at. It opens one at a time.
+const ARRIVED: usize = 2;
+
 /// Streams in both directions over one channel.
 #[derive(Debug)]
 pub struct Tunnel {
     shared: Arc<Shared>,
     seats: Arc<Semaphore>,
+    lanes: mpsc::Sender<Channel>,
     _reading: AbortOnDropHandle<()>,
     _writing: AbortOnDropHandle<()>,
 }
@@ -57,15 +64,19 @@ impl Arrival {
 }
 
 impl Tunnel {
-    /// Speaks the protocol of tunnels over a reliable channel of [`PROTOCOL`](super::PROTOCOL).
-    pub fn start(channel: Channel, side: Side) -> Self {
+    /// Speaks the protocol of tunnels over a reliable channel of [`PROTOCOL`](super::PROTOCOL). Who sends much opens
+    /// lanes for it with `opener`, if there is one.
+    pub fn start(channel: Channel, side: Side, opener: Option<Arc<dyn OpenLane>>) -> Self {
+        let packet = channel.packet_size();
         let (sender, receiver) = channel.split();
         let shared = Arc::new(Shared::new(side));
-        let reading = tokio::spawn(receive(shared.clone(), receiver));
-        let writing = tokio::spawn(send(shared.clone(), sender));
+        let (lanes, arrived) = mpsc::channel(ARRIVED);
+        let reading = tokio::spawn(receive(shared.clone(), receiver, arrived));
+        let writing = tokio::spawn(send(shared.clone(), sender, Ours::new(opener, packet)));
         Self {
             shared,
             seats: Arc::new(Semaphore::new(MAX_STREAMS)),
+            lanes,
             _reading: AbortOnDropHandle::new(reading),
             _writing: AbortOnDropHandle::new(writing),
         }
@@ -114,6 +125,12 @@ impl Tunnel {
         }
     }
 
+    /// Takes a channel that the peer opened with the protocol [`LANE_PROTOCOL`](super::LANE_PROTOCOL).
+    pub fn take_lane(&self, lane: Channel) {
+        // overflow: closed, so that the peer goes on without it.
+        let _ = self.lanes.try_send(lane);
+    }
+
     /// Waits until nothing more can go through, and says why.
     pub async fn ended(&self) -> TunnelError {
         self.shared.over().await
@@ -132,12 +149,45 @@ impl Drop for Tunnel {
     }
 }
 
-async fn receive(shared: Arc<Shared>, mut receiver: ChannelReceiver) {
+/// Reads the channel and the peer's lane until the channel, or the tunnel, ends.
+async fn receive(
+    shared: Arc<Shared>,
+    mut receiver: ChannelReceiver,
+    mut arriving: mpsc::Receiver<Channel>,
+) {
+    // The lane that is in use, and the one that is there to be used next.
+    let (mut lane, mut arrived): (Option<Channel>, Option<Channel>) = (None, None);
+    let mut road = Road::Channel;
     let error = loop {
-        let handled = match receiver.recv().await {
-            Some(Message::Binary(message)) => shared.handle(message),
-            Some(Message::Text(_)) => Err(TunnelError::Protocol("its message is text")),
-            None => break TunnelError::Closed,
+        let handled = tokio::select! {
+            message = receiver.recv() => match message {
+                Some(Message::Binary(message)) => shared.on_channel(message).map(|now| {
+                    if std::mem::replace(&mut road, now) != now {
+                        lane = match now {
+                            Road::Lane => arrived.take(),
+                            Road::Channel => None,
+                        };
+                    }
+                }),
+                Some(Message::Text(_)) => Err(TEXT),
+                None => break TunnelError::Closed,
+            },
+            message = from_lane(&mut lane) => match message {
+                Some(Message::Binary(message)) => shared.on_lane(message),
+                Some(Message::Text(_)) => Err(TEXT),
+                // The peer says on the channel from where it goes on.
+                None => {
+                    lane = None;
+                    Ok(())
+                }
+            },
+            Some(opened) = arriving.recv() => {
+                let number = opened.label().parse();
+                if number.is_ok_and(|number| shared.lane_arrived(number)) {
+                    arrived = Some(opened);
+                }
+                Ok(())
+            }
         };
         if let Err(error) = handled {
             break error;
@@ -146,21 +196,52 @@ async fn receive(shared: Arc<Shared>, mut receiver: ChannelReceiver) {
     shared.finish(error);
 }
 
-async fn send(shared: Arc<Shared>, sender: ChannelSender) {
+const TEXT: TunnelError = TunnelError::Protocol("its message is text");
+
+async fn from_lane(lane: &mut Option<Channel>) -> Option<Message> {
+    match lane {
+        Some(lane) => lane.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Sends what there is to be sent, through the channel or our lane.
+async fn send(shared: Arc<Shared>, sender: ChannelSender, mut lane: Ours) {
     loop {
         match shared.next() {
-            Next::Message(message) => {
+            Next::Message(Road::Channel, message) => {
                 if sender.send(Message::Binary(message)).await.is_err() {
                     break;
                 }
             }
+            Next::Message(Road::Lane, message) => {
+                if !lane.send(message).await {
+                    shared.lane_lost();
+                }
+            }
+            Next::Open(number) => lane.open(number),
             Next::Later => {
-                shared.due.notified().await;
+                tokio::select! {
+                    () = shared.due.notified() => {}
+                    change = lane.changed() => note(&shared, change),
+                }
                 // Whoever else is ready goes first: what they have to say goes in the same message.
                 yield_now().await;
             }
             Next::Nothing => break,
         }
+        if lane.is_opening()
+            && let Some(change) = lane.changed().now_or_never()
+        {
+            note(&shared, change);
+        }
     }
     shared.finish(TunnelError::Closed);
+}
+
+fn note(shared: &Shared, change: Change) {
+    match change {
+        Change::Opened => shared.lane_opened(),
+        Change::Lost => shared.lane_lost(),
+    }
 }

@@ -1,16 +1,18 @@
 //! The side that uses what the other one exposes: listeners here that lead there.
 
-use super::LIST;
 use super::carrier::{Seat, Tunnel};
 use super::datagrams::Portal;
 use super::error::{RelayError, StreamError};
 use super::event::Event;
 use super::frame::{Reset, ResetCode};
+use super::lane;
 use super::relay::Moved;
 use super::service::{Listed, MAX_SERVICES, ServiceName};
 use super::socket::Socket;
 use super::socks::{self, Reply};
+use super::{LANE_PROTOCOL, LIST};
 use crate::channel::Channel;
+use crate::session::Incoming;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -85,12 +87,13 @@ pub async fn list(tunnel: &Tunnel) -> Result<Vec<Listed>, RelayError> {
 
 /// Carries what comes to `listeners` to the peer's `services`, until one side ends it: the error says which.
 /// Datagrams go over a channel of [`DATAGRAMS`](super::DATAGRAMS); without one nobody carries them. `tell` is
-/// told what happens.
+/// told what happens. The peer's lanes are among the channels that are `incoming`.
 pub async fn connect(
     tunnel: Tunnel,
     services: Vec<Listed>,
     listeners: Vec<Listener>,
     datagrams: Option<Channel>,
+    mut incoming: Option<Incoming>,
     stop: &CancellationToken,
     tell: impl Fn(Event),
 ) -> RelayError {
@@ -120,6 +123,11 @@ pub async fn connect(
             Some(ended) = connections.join_next() => {
                 if let Ok(Some(event)) = ended {
                     tell(event);
+                }
+            }
+            opened = lane::next(&mut incoming) => {
+                if opened.protocol == LANE_PROTOCOL {
+                    tunnel.take_lane(opened.channel);
                 }
             }
             // No more than there are seats.

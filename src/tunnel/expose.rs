@@ -5,30 +5,34 @@ use super::datagrams::Gate;
 use super::error::RelayError;
 use super::event::Event;
 use super::frame::{Reset, ResetCode};
+use super::lane::{self, Extra};
 use super::mux::Side;
 use super::relay::{Ends, Moved, relay};
 use super::service::{Listed, Service};
 use super::socket::Socket;
-use super::{DATAGRAMS, LIST};
+use super::{DATAGRAMS, LANE_PROTOCOL, LIST};
 use crate::channel::Channel;
-use crate::session::Incoming;
 use std::sync::Arc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-/// Lets the peer use `services`, over a `channel` of [`PROTOCOL`](super::PROTOCOL) that it opened and one for
-/// datagrams that it may open, until one side ends it. There is no other end than an error: the session says
+/// Lets the peer use `services`, over a `channel` of [`PROTOCOL`](super::PROTOCOL) that it opened, and those for
+/// datagrams and lanes that it may open, until one side ends it. There is no other end than an error: the session says
 /// whether the peer only hung up. `tell` is told what happens.
 pub async fn expose(
     channel: Channel,
-    mut incoming: Incoming,
+    extra: Extra,
     services: Vec<Service>,
     stop: &CancellationToken,
     tell: impl Fn(Event),
 ) -> RelayError {
     let services: Arc<[Service]> = services.into();
-    let tunnel = Tunnel::start(channel, Side::Acceptor);
+    let Extra {
+        opener,
+        mut incoming,
+    } = extra;
+    let tunnel = Tunnel::start(channel, Side::Acceptor, opener);
     let mut connections = JoinSet::new();
     // One at a time: another one takes its place.
     let mut gate: Option<AbortOnDropHandle<()>> = None;
@@ -48,14 +52,14 @@ pub async fn expose(
                 }
                 Err(error) => break error.into(),
             },
-            Some(opened) = incoming.next() => {
-                if opened.protocol == DATAGRAMS {
+            opened = lane::next(&mut incoming) => match opened.protocol.as_str() {
+                DATAGRAMS => {
                     let serving = Gate::new(opened.channel, services.clone()).run();
                     gate = Some(AbortOnDropHandle::new(tokio::spawn(serving)));
-                } else {
-                    tracing::info!(opened.protocol, "closed an unknown channel");
                 }
-            }
+                LANE_PROTOCOL => tunnel.take_lane(opened.channel),
+                unknown => tracing::info!(protocol = unknown, "closed an unknown channel"),
+            },
         }
     };
     drop(gate);

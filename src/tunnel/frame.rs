@@ -1,10 +1,12 @@
 //! The frames of a tunnel: `docs/protocol.md` section 9.1. Pure.
 
-use crate::channel::MAX_MESSAGE;
+use crate::channel::{FULL_MESSAGE, MAX_MESSAGE};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-/// Bytes of data that fit in one frame.
-pub(super) const MAX_DATA: usize = MAX_MESSAGE - HEADER;
+/// Bytes of data of a frame that is as long as a message should be.
+pub(super) const FULL_DATA: usize = FULL_MESSAGE - HEADER;
+
+const _: () = assert!(FULL_MESSAGE <= MAX_MESSAGE);
 
 /// Longest name of what a stream is to reach, in bytes.
 pub const MAX_TARGET: usize = 64;
@@ -22,6 +24,11 @@ const GRANT: u8 = 4;
 const END: u8 = 5;
 const TAKEN: u8 = 6;
 const RESET: u8 = 7;
+// 8 begins a message of several frames.
+const AWAITED: u8 = 9;
+const MOVING: u8 = 10;
+const GOT: u8 = 11;
+const BACK: u8 = 12;
 
 /// Why a stream ended before it was complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,7 +91,7 @@ impl Reset {
 /// One message of a tunnel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Frame {
-    /// The stream that it is about.
+    /// The stream, or the lane, that it is about.
     pub(super) stream: u32,
     pub(super) body: Body,
 }
@@ -106,6 +113,21 @@ pub(super) enum Body {
     Taken,
     /// Both directions end.
     Reset(Reset),
+    /// Of a lane instead of a stream.
+    Lane(Word),
+}
+
+/// What is said of a lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Word {
+    /// To who opened it: what comes on it will be read.
+    Awaited,
+    /// What follows comes on it.
+    Moving,
+    /// To who opened it: so many messages of it have come.
+    Got(u64),
+    /// It is over: its messages from this one on follow here, and then everything else.
+    Back(u64),
 }
 
 impl Frame {
@@ -122,6 +144,10 @@ impl Frame {
             Body::End(_) => (END, 8),
             Body::Taken => (TAKEN, 0),
             Body::Reset(reset) => (RESET, 1 + reset.reason.len()),
+            Body::Lane(Word::Awaited) => (AWAITED, 0),
+            Body::Lane(Word::Moving) => (MOVING, 0),
+            Body::Lane(Word::Got(_)) => (GOT, 8),
+            Body::Lane(Word::Back(_)) => (BACK, 8),
         };
         let mut message = BytesMut::with_capacity(HEADER + length);
         message.put_u8(kind);
@@ -129,12 +155,14 @@ impl Frame {
         match &self.body {
             Body::Open(target) => message.put_slice(target.as_bytes()),
             Body::Data(bytes) => message.put_slice(bytes),
-            Body::Grant(number) | Body::End(number) => message.put_u64(*number),
+            Body::Grant(number)
+            | Body::End(number)
+            | Body::Lane(Word::Got(number) | Word::Back(number)) => message.put_u64(*number),
             Body::Reset(reset) => {
                 message.put_u8(reset.code.number());
                 message.put_slice(reset.reason.as_bytes());
             }
-            Body::Accept | Body::Taken => {}
+            Body::Accept | Body::Taken | Body::Lane(Word::Awaited | Word::Moving) => {}
         }
         message.freeze()
     }
@@ -156,6 +184,10 @@ impl Frame {
                 let reason = text(message)?;
                 Body::Reset(Reset { code, reason })
             }
+            AWAITED if message.is_empty() => Body::Lane(Word::Awaited),
+            MOVING if message.is_empty() => Body::Lane(Word::Moving),
+            GOT => Body::Lane(Word::Got(number(&message)?)),
+            BACK => Body::Lane(Word::Back(number(&message)?)),
             _ => return None,
         };
         Some(Self { stream, body })
@@ -180,6 +212,10 @@ mod tests {
             any::<u64>().prop_map(Body::Grant),
             any::<u64>().prop_map(Body::End),
             Just(Body::Taken),
+            Just(Body::Lane(Word::Awaited)),
+            Just(Body::Lane(Word::Moving)),
+            any::<u64>().prop_map(|count| Body::Lane(Word::Got(count))),
+            any::<u64>().prop_map(|from| Body::Lane(Word::Back(from))),
             (0..5_usize, ".{0,300}").prop_map(|(code, reason)| {
                 Body::Reset(Reset::new(ResetCode::ALL[code], reason))
             }),
@@ -212,6 +248,16 @@ mod tests {
                 Body::Reset(Reset::new(ResetCode::Unreachable, "no")),
                 b"\x07\0\0\0\x07\x02no",
             ),
+            (Body::Lane(Word::Awaited), b"\x09\0\0\0\x07"),
+            (Body::Lane(Word::Moving), b"\x0a\0\0\0\x07"),
+            (
+                Body::Lane(Word::Got(2)),
+                b"\x0b\0\0\0\x07\0\0\0\0\0\0\0\x02",
+            ),
+            (
+                Body::Lane(Word::Back(1)),
+                b"\x0c\0\0\0\x07\0\0\0\0\0\0\0\x01",
+            ),
         ] {
             assert_eq!(Frame::new(7, body).write(), wire);
         }
@@ -233,6 +279,11 @@ mod tests {
             b"\x07\0\0\0\0",
             b"\x07\0\0\0\0\0\xff",
             b"\x08\0\0\0\0",
+            b"\x09\0\0\0\0x",
+            b"\x0a\0\0\0\0x",
+            b"\x0b\0\0\0\0\0",
+            b"\x0c\0\0\0\0",
+            b"\x0d\0\0\0\0",
         ] {
             assert_eq!(Frame::read(Bytes::copy_from_slice(message)), None);
         }

@@ -1,6 +1,7 @@
 //! Frames, SOCKS and addresses, for `fuzz/`.
 
-use super::frame::{Body, Frame, Reset, ResetCode};
+use super::frame::{Body, Frame, Reset, ResetCode, Word};
+use super::lane::{Coming, Leaving, Road};
 use super::message::frames;
 use super::mux::{Mux, Side};
 use super::service::Listed;
@@ -25,10 +26,11 @@ pub fn tunnel_frames(data: &[u8]) {
         0 => Side::Opener,
         _ => Side::Acceptor,
     });
+    let (mut leaving, mut coming) = (Leaving::new(), Coming::new());
     while let [what, number, after @ ..] = rest {
         let id = u32::from(*number);
         rest = after;
-        match what % 12 {
+        match what % 16 {
             0 => drop(mux.open("web".to_owned())),
             1 => {
                 while let Some((id, _)) = mux.arrival() {
@@ -42,21 +44,54 @@ pub fn tunnel_frames(data: &[u8]) {
             6 => mux.reset(id, Reset::new(ResetCode::Failed, "fuzzing")),
             7 => mux.release(id),
             8 => {
-                while let Some((_, message)) = mux.transmit() {
+                while let Some(message) = next(&mut mux, &mut leaving, &mut coming) {
                     assert!(message.len() <= MAX_MESSAGE);
                     assert!(Frame::read(message).is_some(), "our own frame");
                 }
             }
+            9 => drop(coming.arrived(id)),
+            10 => {
+                // Enough that a lane is worth while.
+                let data = Body::Data(Bytes::from_static(&[0; 60_000]));
+                let long = Frame::new(id, data).write();
+                for _ in 0..70 {
+                    leaving.leaves(&long);
+                }
+                leaving.wanted();
+                leaving.opened();
+            }
+            11 => leaving.lost(),
             _ => {
                 let (message, after) = rest.split_at(rest.len().min(usize::from(*number)));
                 rest = after;
-                for frame in frames(Bytes::copy_from_slice(message)) {
+                let mut message = Bytes::copy_from_slice(message);
+                if coming.road() == Road::Lane && what % 2 == 0 {
+                    coming.on_lane(&message);
+                } else {
+                    message = match coming.on_channel(message) {
+                        Ok(Some(message)) => message,
+                        Ok(None) => continue,
+                        Err(_) => return,
+                    };
+                }
+                for frame in frames(message) {
                     let Some(frame) = frame else {
                         return;
                     };
                     assert_eq!(Frame::read(frame.write()).as_ref(), Some(&frame));
                     if let Body::Open(target) = &frame.body {
                         assert!(target.len() <= super::MAX_TARGET);
+                    }
+                    let number = frame.stream;
+                    let heard = match frame.body {
+                        Body::Lane(Word::Awaited) => leaving.awaited(number),
+                        Body::Lane(Word::Moving) => coming.moving(number),
+                        Body::Lane(Word::Got(count)) => leaving.got(number, count),
+                        Body::Lane(Word::Back(_)) => return,
+                        _ => Ok(()),
+                    };
+                    if heard.is_err() {
+                        return;
                     }
                     if mux.handle(frame).is_err() {
                         return;
@@ -65,6 +100,16 @@ pub fn tunnel_frames(data: &[u8]) {
             }
         }
     }
+}
+
+/// The next thing to send, other than data in messages.
+fn next(mux: &mut Mux, leaving: &mut Leaving, coming: &mut Coming) -> Option<Bytes> {
+    if let Some(message) = leaving.before() {
+        return Some(message);
+    }
+    let message = coming.word().or_else(|| Some(mux.transmit()?.1))?;
+    leaving.leaves(&message);
+    Some(message)
 }
 
 /// What a SOCKS client says, at once and in pieces.

@@ -1,14 +1,14 @@
 //! The two directions of one stream: what may be sent, and what was received. Pure.
 
-use super::frame::{Body, MAX_DATA};
+use super::frame::{Body, FULL_DATA};
 use bytes::{Bytes, BytesMut};
 
 /// What each side may send on a new stream before it is granted more.
 pub(super) const FIRST_WINDOW: u64 = 64 << 10;
 
-/// What waits of a stream to be sent; with more, its writer waits. About one message: the channel holds more of
+/// What waits of a stream to be sent; with more, its writer waits. One message: the channel holds more of
 /// them, and a thousand streams have a thousand of these.
-pub(super) const SEND_BUFFER: usize = 64 << 10;
+pub(super) const SEND_BUFFER: usize = FULL_DATA;
 
 /// Most that one read hands out.
 const READ: usize = 256 << 10;
@@ -114,7 +114,7 @@ impl Outgoing {
             return Some(Body::End(self.sent));
         }
         let credit = usize::try_from(self.limit - self.sent).unwrap_or(usize::MAX);
-        let length = self.unsent.len().min(credit).min(MAX_DATA);
+        let length = self.unsent.len().min(credit).min(FULL_DATA);
         self.sent += length as u64;
         Some(Body::Data(self.unsent.split_to(length).freeze()))
     }

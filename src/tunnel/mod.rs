@@ -2,7 +2,7 @@
 //! section 9).
 //!
 //! [`pipe`] connects one stream of each side. [`expose`] lets the other side use services, and [`connect`] listens
-//! here for those who use them. Each stream of a [`Tunnel`] has credit of its own, ends each direction by itself,
+//! here for those who use them. Much of it goes through lanes, in larger packets. Each stream of a [`Tunnel`] has credit of its own, ends each direction by itself,
 //! and tells its sender when everything has gone where it belongs; a stream that breaks is an error on both sides. A
 //! session that heals loses nothing of it.
 //!
@@ -12,7 +12,8 @@
 //! | `half` | pure | what may be sent and what was received of one stream |
 //! | `turns` | pure | whose turn it is |
 //! | `entry`, `mux` | pure | one stream, and all streams of a tunnel |
-//! | `shared`, `carrier` | lock, and two tasks | who waits for what; frames between `mux` and its channel |
+//! | `lane` | pure, and an edge | which messages go through lanes, and which again when one is gone |
+//! | `shared`, `carrier` | lock, and two tasks | who waits for what; messages between `mux` and its channel and lanes |
 //! | `stream` | handles | reading and writing one stream |
 //! | `relay` | edge | a stream and something that is read and written |
 //! | `pipe` | edge | one stream between two terminals |
@@ -35,6 +36,7 @@ mod frame;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod half;
+mod lane;
 mod message;
 mod mux;
 mod pipe;
@@ -53,6 +55,7 @@ pub use error::{RelayError, StreamError, TunnelError};
 pub use event::Event;
 pub use expose::expose;
 pub use frame::{MAX_TARGET, Reset, ResetCode};
+pub use lane::{Extra, PROTOCOL as LANE_PROTOCOL};
 pub use mux::{MAX_STREAMS, Side};
 pub use pipe::pipe;
 pub use relay::Moved;

@@ -220,7 +220,8 @@ impl Mux {
             return Ok(Event::Nothing);
         };
         let event = match body {
-            Body::Open(_) => Event::Nothing,
+            // Looked at before.
+            Body::Open(_) | Body::Lane(_) => Event::Nothing,
             Body::Accept => {
                 live.accepted()?;
                 Event::Answered(id)

@@ -1,8 +1,10 @@
 //! A pipe: one stream between what two sides read and write.
 
+use super::LANE_PROTOCOL;
 use super::carrier::{Arrival, Tunnel};
 use super::error::RelayError;
-use super::frame::{Reset, ResetCode};
+use super::frame::{FULL_DATA, Reset, ResetCode};
+use super::lane::{self, Extra};
 use super::mux::Side;
 use super::relay::{Ends, Moved, relay};
 use super::stream::Stream;
@@ -27,7 +29,7 @@ const LAST_WORD: Duration = Duration::from_secs(150);
 const ENDS: Ends = Ends {
     input: "stdin",
     output: "stdout",
-    chunk: 64 << 10,
+    chunk: FULL_DATA,
 };
 
 /// Connects `input` and `output` with those of the peer, over a channel of [`PROTOCOL`](super::PROTOCOL). It is
@@ -42,12 +44,25 @@ const ENDS: Ends = Ends {
 pub async fn pipe(
     channel: Channel,
     side: Side,
+    extra: Extra,
     input: impl AsyncRead + Unpin,
     output: impl AsyncWrite + Unpin,
     stop: &CancellationToken,
     tell: impl Fn(Moved),
 ) -> Result<Moved, RelayError> {
-    let tunnel = Tunnel::start(channel, side);
+    let Extra {
+        opener,
+        mut incoming,
+    } = extra;
+    let tunnel = Tunnel::start(channel, side, opener);
+    let lanes = async {
+        loop {
+            let opened = lane::next(&mut incoming).await;
+            if opened.protocol == LANE_PROTOCOL {
+                tunnel.take_lane(opened.channel);
+            }
+        }
+    };
     let piping = async {
         let begun = timeout(BEGIN, begin(&tunnel, side)).await;
         let stream = begun.unwrap_or(Err(RelayError::Silent))?;
@@ -61,6 +76,7 @@ pub async fn pipe(
         biased;
         () = stop.cancelled() => Err(RelayError::Cancelled),
         result = piping => result,
+        never = lanes => never,
     };
     // The acceptor's last word is that it closes the channel: until then the opener may not hang up.
     if result.is_ok() && side == Side::Opener {

@@ -1,6 +1,9 @@
 //! What the two tasks of a tunnel and the handles of its streams share: the multiplexer, and who waits for what.
 
 use super::error::TunnelError;
+use super::frame::{Body, Word};
+use super::half::Violation;
+use super::lane::{Coming, Leaving, Road};
 use super::message::{frames, pack};
 use super::mux::{Event, Mux, Side};
 use bytes::Bytes;
@@ -26,6 +29,8 @@ struct Inner {
     mux: Mux,
     /// A frame that did not fit into the message before.
     left: Option<Bytes>,
+    leaving: Leaving,
+    coming: Coming,
     /// Who waits for which stream.
     bells: HashMap<u32, Waiting>,
     end: End,
@@ -66,6 +71,8 @@ impl Shared {
         let inner = Inner {
             mux: Mux::new(side),
             left: None,
+            leaving: Leaving::new(),
+            coming: Coming::new(),
             bells: HashMap::new(),
             end: End::No,
         };
@@ -97,7 +104,7 @@ impl Shared {
     }
 
     fn wake_sender(&self, inner: MutexGuard<'_, Inner>) {
-        let due = inner.mux.is_due();
+        let due = inner.mux.is_due() || inner.coming.is_due() || inner.leaving.is_due();
         drop(inner);
         if due {
             self.due.notify_one();
@@ -144,12 +151,58 @@ impl Shared {
         Ok((id, bells))
     }
 
-    /// Takes in a message, and rings for whomever its frames are about.
-    pub(super) fn handle(&self, message: Bytes) -> Result<(), TunnelError> {
+    /// Takes in a message that came through the channel, and says where the next one comes from.
+    pub(super) fn on_channel(&self, message: Bytes) -> Result<Road, TunnelError> {
         let mut inner = self.lock();
+        let message = inner.coming.on_channel(message);
+        if let Some(message) = message.map_err(TunnelError::Protocol)? {
+            self.handle(&mut inner, message)?;
+        }
+        let road = inner.coming.road();
+        self.wake_sender(inner);
+        Ok(road)
+    }
+
+    /// Takes in a message that came on the peer's lane.
+    pub(super) fn on_lane(&self, message: Bytes) -> Result<(), TunnelError> {
+        let mut inner = self.lock();
+        inner.coming.on_lane(&message);
+        self.handle(&mut inner, message)?;
+        self.wake_sender(inner);
+        Ok(())
+    }
+
+    /// A lane of the peer arrived; whether it is of any use.
+    pub(super) fn lane_arrived(&self, number: u32) -> bool {
+        let mut inner = self.lock();
+        let useful = inner.coming.arrived(number);
+        self.wake_sender(inner);
+        useful
+    }
+
+    /// The lane that [`Next::Open`] asked for is up.
+    pub(super) fn lane_opened(&self) {
+        let mut inner = self.lock();
+        inner.leaving.opened();
+        self.wake_sender(inner);
+    }
+
+    /// It is gone, or did not come up.
+    pub(super) fn lane_lost(&self) {
+        let mut inner = self.lock();
+        inner.leaving.lost();
+        self.wake_sender(inner);
+    }
+
+    /// Takes in what a message says, and rings for whomever its frames are about.
+    fn handle(&self, inner: &mut Inner, message: Bytes) -> Result<(), TunnelError> {
         for frame in frames(message) {
             let frame = frame.ok_or(TunnelError::Protocol("its message makes no sense"))?;
             let id = frame.stream;
+            if let Body::Lane(word) = frame.body {
+                inner.heard(id, word).map_err(TunnelError::Protocol)?;
+                continue;
+            }
             let event = inner.mux.handle(frame).map_err(TunnelError::Protocol)?;
             match event {
                 Event::Arrived => self.arrived.notify_one(),
@@ -160,20 +213,26 @@ impl Shared {
             }
             inner.forget(id);
         }
-        self.wake_sender(inner);
         Ok(())
     }
 
     pub(super) fn next(&self) -> Next {
         let mut inner = self.lock();
-        if let End::Over(_) = inner.end {
-            return Next::Nothing;
+        match inner.end {
+            End::Over(_) => return Next::Nothing,
+            End::No => {
+                if let Some(number) = inner.leaving.wanted() {
+                    return Next::Open(number);
+                }
+            }
+            // The channel's end is the end of everything, so the last words go through it.
+            End::Closing => inner.leaving.lost(),
         }
-        let mut left = inner.left.take();
-        let message = pack(&mut left, || inner.transmit());
-        inner.left = left;
-        match message {
-            Some(message) => Next::Message(message),
+        if let Some(message) = inner.leaving.before() {
+            return Next::Message(Road::Channel, message);
+        }
+        match inner.message() {
+            Some(message) => Next::Message(inner.leaving.leaves(&message), message),
             None if inner.end == End::Closing => Next::Nothing,
             None => Next::Later,
         }
@@ -216,7 +275,9 @@ impl Shared {
 
 /// What is to be sent now.
 pub(super) enum Next {
-    Message(Bytes),
+    Message(Road, Bytes),
+    /// A lane is to be opened.
+    Open(u32),
     /// Nothing yet.
     Later,
     /// Nothing any more.
@@ -232,6 +293,31 @@ impl Inner {
         };
         self.bells.insert(id, entry);
         bells
+    }
+
+    /// The next message to send.
+    fn message(&mut self) -> Option<Bytes> {
+        if !self.leaving.has_room() {
+            // Two sides that wait for each other's word would wait for ever.
+            return self.coming.word();
+        }
+        let mut left = self.left.take();
+        let message = pack(&mut left, || {
+            let word = self.coming.word();
+            word.or_else(|| self.transmit())
+        });
+        self.left = left;
+        message
+    }
+
+    /// What the peer says of a lane.
+    fn heard(&mut self, number: u32, word: Word) -> Result<(), Violation> {
+        match word {
+            Word::Awaited => self.leaving.awaited(number),
+            Word::Moving => self.coming.moving(number),
+            Word::Got(count) => self.leaving.got(number, count),
+            Word::Back(_) => Err("it is back from a lane that it does not use"),
+        }
     }
 
     /// The next frame to send.

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use peerline::channel::{Channel, Message};
-use peerline::transfer::{Channels, Digest, LaneCount, Lanes, OpenLane, receive_over, send_over};
+use peerline::session::OpenLane;
+use peerline::transfer::{Channels, Digest, LaneCount, Lanes, receive_over, send_over};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -27,7 +28,7 @@ impl OpenLane for Opener {
         16
     }
 
-    async fn open(&self, label: String) -> Option<Channel> {
+    async fn open(&self, label: String, _: &'static str) -> Option<Channel> {
         let number = self.opened.fetch_add(1, Ordering::Relaxed) + 1;
         let (near, mut near_end) = Channel::pair(&label);
         let (far_end, far) = Channel::pair(&label);

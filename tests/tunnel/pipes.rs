@@ -4,7 +4,7 @@ use peerline::channel::Channel;
 use peerline::net::link::LinkConfig;
 use peerline::testing::{Pair, PairConfig};
 use peerline::tunnel::{
-    LABEL, Moved, RelayError, ResetCode, Side, StreamError, Tunnel, TunnelError, pipe,
+    Extra, LABEL, Moved, RelayError, ResetCode, Side, StreamError, Tunnel, TunnelError, pipe,
 };
 use sha2::{Digest, Sha256};
 use std::time::Duration;
@@ -33,7 +33,16 @@ fn piped(channels: [Channel; 2], stop: &CancellationToken) -> ([Terminal; 2], Jo
         let (stdout, output) = duplex(64 << 10);
         let stop = stop.clone();
         piping.spawn(async move {
-            let result = pipe(channel, side, input, output, &stop, |_| ()).await;
+            let result = pipe(
+                channel,
+                side,
+                Extra::default(),
+                input,
+                output,
+                &stop,
+                |_| (),
+            )
+            .await;
             (side, result)
         });
         Terminal { stdin, stdout }
@@ -126,9 +135,9 @@ async fn other_streams_than_the_pipe_are_refused() {
         let (left, right) = Channel::pair(LABEL);
         let (input, output) = (tokio::io::empty(), tokio::io::sink());
         let stop = CancellationToken::new();
-        let pipe = pipe(left, side, input, output, &stop, |_| ());
+        let pipe = pipe(left, side, Extra::default(), input, output, &stop, |_| ());
         let peer = async {
-            let tunnel = Tunnel::start(right, other);
+            let tunnel = Tunnel::start(right, other, None);
             let stream = match other {
                 Side::Opener => {
                     let mut stream = tunnel.open("pipe").await.unwrap();

@@ -2,8 +2,8 @@
 
 use peerline::testing::Pair;
 use peerline::tunnel::{
-    Event, Listener, RelayError, ResetCode, Service, Side, StreamError, Tunnel, connect, expose,
-    list,
+    Event, Extra, Listener, RelayError, ResetCode, Service, Side, StreamError, Tunnel, connect,
+    expose, list,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -40,10 +40,10 @@ async fn connections_survive_an_outage_and_a_restart_of_ice() {
         .unwrap();
     let stop = CancellationToken::new();
     let exposing = tokio::spawn({
-        let (incoming, stop) = (pair.host.incoming(), stop.clone());
-        async move { expose(theirs, incoming, vec![service], &stop, |_| ()).await }
+        let (extra, stop) = (Extra::of(&mut pair.host), stop.clone());
+        async move { expose(theirs, extra, vec![service], &stop, |_| ()).await }
     });
-    let tunnel = Tunnel::start(ours, Side::Opener);
+    let tunnel = Tunnel::start(ours, Side::Opener, None);
     let services = within("the list", list(&tunnel)).await.unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let to = listener.local_addr().unwrap();
@@ -52,7 +52,7 @@ async fn connections_survive_an_outage_and_a_restart_of_ice() {
     let connecting = tokio::spawn({
         let stop = stop.clone();
         let tell = move |event| tell.try_send(event).unwrap();
-        async move { connect(tunnel, services, listeners, None, &stop, tell).await }
+        async move { connect(tunnel, services, listeners, None, None, &stop, tell).await }
     });
     let mut clients = JoinSet::new();
     for seed in 0..3 {
@@ -110,10 +110,10 @@ async fn what_is_not_exposed_is_refused_whoever_asks() {
         let service = Service::resolve(name.parse().unwrap(), &address).await;
         services.push(service.unwrap());
     }
-    let incoming = pair.host.incoming();
+    let extra = Extra::of(&mut pair.host);
     let stop = CancellationToken::new();
-    tokio::spawn(async move { expose(theirs, incoming, services, &stop, |_| ()).await });
-    let tunnel = Tunnel::start(ours, Side::Opener);
+    tokio::spawn(async move { expose(theirs, extra, services, &stop, |_| ()).await });
+    let tunnel = Tunnel::start(ours, Side::Opener, None);
     for target in ["127.0.0.1:80", "WEB", "localhost:22", "dns", "web\0", "*"] {
         let mut stream = tunnel.open(target).await.unwrap();
         let refused = within("the refusal", stream.accepted()).await.unwrap_err();

@@ -11,8 +11,8 @@ use crate::harness::{channels, noise, within};
 fn tunnels() -> [Tunnel; 2] {
     let (left, right) = Channel::pair(LABEL);
     [
-        Tunnel::start(left, Side::Opener),
-        Tunnel::start(right, Side::Acceptor),
+        Tunnel::start(left, Side::Opener, None),
+        Tunnel::start(right, Side::Acceptor, None),
     ]
 }
 
@@ -44,8 +44,8 @@ async fn many_streams_at_once_and_one_that_nobody_reads() {
     const LENGTH: usize = 100_000;
     let mut pair = within("connecting", Pair::connect()).await.unwrap();
     let [near, far] = channels(&mut pair).await;
-    let near = Tunnel::start(near, Side::Opener);
-    let far = Tunnel::start(far, Side::Acceptor);
+    let near = Tunnel::start(near, Side::Opener, None);
+    let far = Tunnel::start(far, Side::Acceptor, None);
     let mut stalled = near.open("stalled").await.unwrap().split();
     let stalling = async {
         let more = noise(1 << 20, 0);
@@ -135,11 +135,11 @@ async fn who_breaks_the_rules_ends_the_tunnel() {
     for message in [
         Message::Text("open".into()),
         Message::Binary(Bytes::new()),
-        Message::Binary(Bytes::from_static(b"\x09\0\0\0\0")),
+        Message::Binary(Bytes::from_static(b"\x0d\0\0\0\0")),
         Message::Binary(Bytes::from_static(b"\x03\0\0\0\x02data of nothing")),
     ] {
         let (channel, peer) = Channel::pair(LABEL);
-        let tunnel = Tunnel::start(channel, Side::Acceptor);
+        let tunnel = Tunnel::start(channel, Side::Acceptor, None);
         let (sender, mut receiver) = peer.split();
         sender.send(message.clone()).await.unwrap();
         let end = within("the end", tunnel.ended()).await;

@@ -7,8 +7,8 @@ use std::str::FromStr;
 use peerline::channel::Delivery;
 use peerline::session::Intent;
 use peerline::tunnel::{
-    DATAGRAMS, Kind, LABEL, Listed, Listener, PROTOCOL, RelayError, ServiceName, Side, Tunnel,
-    connect, list,
+    DATAGRAMS, Extra, Kind, LABEL, Listed, Listener, PROTOCOL, RelayError, ServiceName, Side,
+    Tunnel, connect, list,
 };
 use tokio::net::{TcpListener, UdpSocket};
 use tokio_util::sync::CancellationToken;
@@ -114,9 +114,9 @@ pub(super) async fn run(
     };
     descriptors::raise();
     let context = Context::new(ui, &arguments.common, stop, Intent::Connect);
-    let line = meeting::guest(&context, target).await?;
+    let mut line = meeting::guest(&context, target).await?;
     let traffic = Traffic::new(ui);
-    let result = use_services(&context, &line, arguments, &traffic).await;
+    let result = use_services(&context, &mut line, arguments, &traffic).await;
     let path = line.route().await;
     line.end(result).await?;
     traffic.done(path);
@@ -125,12 +125,13 @@ pub(super) async fn run(
 
 async fn use_services(
     context: &Context<'_>,
-    line: &Line,
+    line: &mut Line,
     arguments: &Arguments,
     traffic: &Traffic<'_>,
 ) -> Result<(), Failure> {
     let channel = line.open(LABEL, PROTOCOL).await?;
-    let tunnel = Tunnel::start(channel, Side::Opener);
+    let Extra { opener, incoming } = Extra::of(&mut line.session);
+    let tunnel = Tunnel::start(channel, Side::Opener, opener);
     let listed = tokio::select! {
         biased;
         () = context.stop.cancelled() => return Err(Failure::ctrl_c()),
@@ -163,7 +164,8 @@ async fn use_services(
     };
     context.ui.note("Ctrl-C ends it.");
     let tell = |event| traffic.note(event);
-    let error = connect(tunnel, services, listeners, datagrams, context.stop, tell).await;
+    let stop = context.stop;
+    let error = connect(tunnel, services, listeners, datagrams, incoming, stop, tell).await;
     match error {
         RelayError::Cancelled => Ok(()),
         error => Err(why(line, &error).await),

@@ -2,7 +2,9 @@
 
 use peerline::pairing::Code;
 use peerline::session::{EngineKind, Intent};
-use peerline::tunnel::{Address, MAX_SERVICES, PROTOCOL, RelayError, Service, ServiceName, expose};
+use peerline::tunnel::{
+    Address, Extra, MAX_SERVICES, PROTOCOL, RelayError, Service, ServiceName, expose,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::pipe::why;
@@ -81,9 +83,9 @@ async fn serve(
         return Err(failure.hint("run peer-cli connect on the other side"));
     }
     let channel = line.accept(context, PROTOCOL, "connect").await?;
-    let incoming = line.session.incoming();
+    let extra = Extra::of(&mut line.session);
     let tell = |event| traffic.note(event);
-    let error = expose(channel, incoming, services, context.stop, tell).await;
+    let error = expose(channel, extra, services, context.stop, tell).await;
     if let RelayError::Cancelled = error {
         return Ok(());
     }

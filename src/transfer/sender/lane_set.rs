@@ -15,9 +15,10 @@ use super::book::Book;
 use super::flow::Flow;
 use super::scaler::Scaler;
 use crate::channel::{Channel, ChannelReceiver, Message, PolledSender};
+use crate::session::OpenLane;
 use crate::transfer::error::TransferError;
-use crate::transfer::label::TransferId;
-use crate::transfer::lanes::{Lanes, MAX_LANES, OpenLane};
+use crate::transfer::label::{LANE_PROTOCOL, TransferId};
+use crate::transfer::lanes::{Lanes, MAX_LANES};
 use crate::transfer::throttle::{Throttle, allows_lanes};
 
 /// After a lane that did not come up, or was lost: the first time until the next one is tried.
@@ -131,8 +132,9 @@ impl LaneSet {
                 }
                 let (lane, opener, label) = (self.next, opener.clone(), id.lane_label(self.next));
                 self.next += 1;
-                self.opening
-                    .push(Box::pin(async move { (lane, opener.open(label).await) }));
+                self.opening.push(Box::pin(async move {
+                    (lane, opener.open(label, LANE_PROTOCOL).await)
+                }));
             }
         }
     }

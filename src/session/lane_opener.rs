@@ -1,0 +1,85 @@
+//! Lanes for the application: who opens them.
+
+use super::SessionError;
+use super::driver::Command;
+use crate::channel::Channel;
+use async_trait::async_trait;
+use tokio::sync::{mpsc, oneshot};
+
+/// Opens connections of their own for bulk, each with one channel.
+#[async_trait]
+pub trait OpenLane: Send + Sync {
+    /// How many the other side takes at a time.
+    fn most(&self) -> u16;
+
+    /// A channel with this label, that speaks `protocol`, on a connection of its own; `None` if that did not work.
+    async fn open(&self, label: String, protocol: &'static str) -> Option<Channel>;
+}
+
+#[async_trait]
+impl OpenLane for LaneOpener {
+    fn most(&self) -> u16 {
+        Self::most(self)
+    }
+
+    async fn open(&self, label: String, protocol: &'static str) -> Option<Channel> {
+        let opened = Self::open(self, label, protocol).await;
+        opened
+            .inspect_err(|error| tracing::info!(%error, "a lane could not be opened"))
+            .ok()
+    }
+}
+
+/// Opens lanes of a session: connections of their own, each with one channel, which the peer accepts like
+/// any other. It does not keep the session alive.
+#[derive(Debug, Clone)]
+pub struct LaneOpener {
+    pub(super) commands: mpsc::WeakSender<Command>,
+    pub(super) most: u16,
+}
+
+impl LaneOpener {
+    /// How many the peer takes at a time.
+    pub fn most(&self) -> u16 {
+        self.most
+    }
+
+    /// Opens a lane with a reliable channel on it, in the largest packets that the path was proved to
+    /// carry. Dropping the channel closes the lane.
+    ///
+    /// # Errors
+    /// The session has ended, the peer takes no more lanes, or the connection did not come up.
+    pub async fn open(
+        &self,
+        label: impl Into<String>,
+        protocol: impl Into<String>,
+    ) -> Result<Channel, SessionError> {
+        self.open_within(label, protocol, None).await
+    }
+
+    /// As [`open`](Self::open), in packets of at most `most` bytes of UDP payload.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn open_within(
+        &self,
+        label: impl Into<String>,
+        protocol: impl Into<String>,
+        most: Option<u16>,
+    ) -> Result<Channel, SessionError> {
+        let (reply, opened) = oneshot::channel();
+        let command = Command::OpenLane {
+            label: label.into(),
+            protocol: protocol.into(),
+            most,
+            reply,
+        };
+        let commands = self.commands.upgrade().ok_or(SessionError::Closed)?;
+        commands
+            .send(command)
+            .await
+            .map_err(|_| SessionError::Closed)?;
+        drop(commands);
+        opened.await.map_err(|_| SessionError::Closed)?
+    }
+}

@@ -1,0 +1,256 @@
+//! Tunnels whose directions move to lanes, and back when those die.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use peerline::channel::{Channel, Message};
+use peerline::net::link::LinkConfig;
+use peerline::session::{Healing, OpenLane};
+use peerline::testing::{Pair, PairConfig};
+use peerline::tunnel::{Extra, LABEL, LANE_PROTOCOL, Side, Tunnel, TunnelError, pipe};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::harness::{channels, noise, outage, within};
+
+/// Opens lanes in memory that end on both sides after so many messages, with whatever is on its way.
+struct Mortal {
+    far: mpsc::Sender<Channel>,
+    life: usize,
+    carried: Arc<AtomicUsize>,
+}
+
+#[async_trait]
+impl OpenLane for Mortal {
+    fn most(&self) -> u16 {
+        1
+    }
+
+    async fn open(&self, label: String, protocol: &'static str) -> Option<Channel> {
+        assert_eq!(protocol, LANE_PROTOCOL);
+        let (near, mut near_end) = Channel::pair(&label);
+        let (far_end, far) = Channel::pair(&label);
+        let (life, carried) = (self.life, self.carried.clone());
+        tokio::spawn(async move {
+            for _ in 0..life {
+                let Some(Message::Binary(bytes)) = near_end.recv().await else {
+                    return;
+                };
+                if far_end.send(bytes).await.is_err() {
+                    return;
+                }
+                carried.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        self.far.send(far).await.ok()?;
+        Some(near)
+    }
+}
+
+/// Both sides send as much at once, through lanes of this life; how many messages went through those.
+async fn exchange(length: usize, life: usize) -> usize {
+    let carried = Arc::<AtomicUsize>::default();
+    let (left, right) = Channel::pair(LABEL);
+    let (near, near_lanes) = mpsc::channel(1);
+    let (far, far_lanes) = mpsc::channel(1);
+    let start = |channel, side, far| {
+        let carried = carried.clone();
+        let opener: Arc<dyn OpenLane> = Arc::new(Mortal { far, life, carried });
+        Tunnel::start(channel, side, Some(opener))
+    };
+    let tunnels = [
+        (start(left, Side::Opener, far), near_lanes, 1, 2),
+        (start(right, Side::Acceptor, near), far_lanes, 2, 1),
+    ];
+    let sides = tunnels.map(|(tunnel, mut lanes, ours, theirs)| async move {
+        let streams = async {
+            let stream = match ours {
+                1 => tunnel.open("x").await.unwrap(),
+                _ => tunnel.accept().await.unwrap().accept(),
+            };
+            let (mut reader, mut writer) = stream.split();
+            let writing = async {
+                for piece in noise(length, ours).chunks(100_000) {
+                    writer.write(piece).await.unwrap();
+                }
+                writer.end();
+                writer.taken().await.unwrap();
+            };
+            let reading = async {
+                let mut read = Vec::with_capacity(length);
+                while let Some(bytes) = reader.read().await.unwrap() {
+                    read.extend_from_slice(&bytes);
+                }
+                assert!(read == noise(length, theirs), "other bytes came");
+                reader.take();
+            };
+            tokio::join!(writing, reading);
+        };
+        let taking = async {
+            while let Some(lane) = lanes.recv().await {
+                tunnel.take_lane(lane);
+            }
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = streams => tunnel.close().await,
+            () = taking => {}
+        }
+    });
+    let [near, far] = sides;
+    within("both directions", async { tokio::join!(near, far) }).await;
+    carried.load(Ordering::Relaxed)
+}
+
+#[tokio::test]
+async fn nothing_is_lost_and_nothing_comes_twice_whenever_a_lane_dies() {
+    for life in [0, 1, 2, 50, 51, 300, usize::MAX] {
+        let carried = exchange(24 << 20, life).await;
+        assert!(carried >= life.min(300), "{carried} of {life}");
+    }
+}
+
+/// A pipe on a fast link that is gone for a while. The side with much to send is the opener, or the acceptor.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pipe_on_a_lane_survives_an_outage_and_a_restart_of_ice() {
+    for sender in [0, 1] {
+        let mut config = PairConfig::default();
+        let links = config.emulate(&LinkConfig {
+            rate: Some(24 << 20),
+            ..LinkConfig::default()
+        });
+        for session in [&mut config.host, &mut config.guest] {
+            session.healing = Healing::default().faster(5);
+        }
+        let pair = within("connecting", Pair::connect_with(config)).await;
+        let mut pair = pair.unwrap();
+        let mut connectivity = pair.guest.connectivity();
+        let [near, far] = channels(&mut pair).await;
+        let opened = Arc::<AtomicUsize>::default();
+        let extras = [&mut pair.guest, &mut pair.host].map(|session| {
+            let Extra { opener, incoming } = Extra::of(session);
+            let opener = opener.map(|opener| {
+                let opened = opened.clone();
+                Arc::new(Counting { opener, opened }) as Arc<dyn OpenLane>
+            });
+            Extra { opener, incoming }
+        });
+        let stop = CancellationToken::new();
+        let (mut stdin, input) = duplex(64 << 10);
+        let (output, mut stdout) = duplex(64 << 10);
+        let content = noise(40 << 20, 5);
+        let expected = content.clone();
+        let [opener, acceptor] = extras;
+        let (empty, sink) = (tokio::io::empty, tokio::io::sink);
+        let piping = async {
+            match sender {
+                0 => tokio::join!(
+                    pipe(near, Side::Opener, opener, input, sink(), &stop, |_| ()),
+                    pipe(
+                        far,
+                        Side::Acceptor,
+                        acceptor,
+                        empty(),
+                        output,
+                        &stop,
+                        |_| ()
+                    ),
+                ),
+                _ => tokio::join!(
+                    pipe(near, Side::Opener, opener, empty(), output, &stop, |_| ()),
+                    pipe(far, Side::Acceptor, acceptor, input, sink(), &stop, |_| ()),
+                ),
+            }
+        };
+        let writing = async {
+            stdin.write_all(&content).await.unwrap();
+            stdin.shutdown().await.unwrap();
+        };
+        let reading = async {
+            let mut read = vec![0; 20 << 20];
+            stdout.read_exact(&mut read).await.unwrap();
+            outage(&links, &mut connectivity).await;
+            stdout.read_to_end(&mut read).await.unwrap();
+            read
+        };
+        let all = async { tokio::join!(piping, writing, reading) };
+        let ((one, other), (), read) = within("the pipe", all).await;
+        one.unwrap();
+        other.unwrap();
+        assert!(read == expected, "other bytes came");
+        let opened = opened.load(Ordering::Relaxed);
+        assert!(opened >= 2, "the one that died, and another: {opened}");
+    }
+}
+
+/// Counts the lanes that came up.
+struct Counting {
+    opener: Arc<dyn OpenLane>,
+    opened: Arc<AtomicUsize>,
+}
+
+#[async_trait]
+impl OpenLane for Counting {
+    fn most(&self) -> u16 {
+        self.opener.most()
+    }
+
+    async fn open(&self, label: String, protocol: &'static str) -> Option<Channel> {
+        let lane = self.opener.open(label, protocol).await?;
+        self.opened.fetch_add(1, Ordering::Relaxed);
+        Some(lane)
+    }
+}
+
+/// What a peer says of lanes, and what is in it that no peer says.
+#[tokio::test]
+async fn who_speaks_of_lanes_that_are_not_there_ends_the_tunnel() {
+    for word in [
+        &b"\x09\0\0\0\x01"[..],
+        b"\x0a\0\0\0\x01",
+        b"\x0b\0\0\0\x01\0\0\0\0\0\0\0\0",
+        b"\x0c\0\0\0\x01\0\0\0\0\0\0\0\0",
+    ] {
+        let (channel, peer) = Channel::pair(LABEL);
+        let tunnel = Tunnel::start(channel, Side::Acceptor, None);
+        peer.send(Bytes::from_static(word)).await.unwrap();
+        let end = within("the end", tunnel.ended()).await;
+        assert!(matches!(end, TunnelError::Protocol(_)), "{word:?}: {end}");
+    }
+}
+
+#[tokio::test]
+async fn a_lane_is_awaited_once_and_then_read() {
+    let (channel, mut peer) = Channel::pair(LABEL);
+    let tunnel = Tunnel::start(channel, Side::Acceptor, None);
+    let awaited = |number: u8| Message::Binary(vec![9, 0, 0, 0, number].into());
+    let (first, theirs) = Channel::pair("1");
+    tunnel.take_lane(theirs);
+    assert_eq!(within("a word", peer.recv()).await, Some(awaited(1)));
+    // Neither a name that is no number nor an old one is any use.
+    for name in ["one", "1", "0"] {
+        tunnel.take_lane(Channel::pair(name).1);
+    }
+    peer.send(Bytes::from_static(b"\x0a\0\0\0\x01"))
+        .await
+        .unwrap();
+    first
+        .send(Bytes::from_static(b"\x01\0\0\0\x00web"))
+        .await
+        .unwrap();
+    let arrival = within("a stream", tunnel.accept()).await.unwrap();
+    assert_eq!(arrival.target(), "web");
+    // It breaks, and what went through it comes again, with something new.
+    drop(first);
+    for message in [
+        &b"\x0c\0\0\0\x01\0\0\0\0\0\0\0\0"[..],
+        b"\x01\0\0\0\x00web",
+        b"\x01\0\0\0\x02next",
+    ] {
+        peer.send(Bytes::from_static(message)).await.unwrap();
+    }
+    let arrival = within("a stream", tunnel.accept()).await.unwrap();
+    assert_eq!(arrival.target(), "next");
+}
