@@ -81,7 +81,7 @@ pub enum SendError {
 pub struct Channel {
     sender: ChannelSender,
     receiver: ChannelReceiver,
-    packet: Option<u16>,
+    packets: Option<Packets>,
 }
 
 /// The sending half of a [`Channel`]; clones send into the same channel.
@@ -116,20 +116,25 @@ impl Channel {
                 queue: to_engine,
             },
             receiver: ChannelReceiver { queue: from_engine },
-            packet: None,
+            packets: None,
         };
         (channel, Endpoint { outgoing, incoming })
     }
 
-    /// Says in which datagrams the channel's messages travel.
-    pub(crate) fn in_packets_of(mut self, bytes: u16) -> Self {
-        self.packet = Some(bytes);
+    /// Says how the channel's messages travel.
+    pub(crate) fn in_packets(mut self, packets: Packets) -> Self {
+        self.packets = Some(packets);
         self
+    }
+
+    /// How its messages travel; `None` in memory.
+    pub(crate) fn packets(&self) -> Option<Packets> {
+        self.packets
     }
 
     /// The largest datagrams in which its messages travel, in bytes of UDP payload; `None` in memory.
     pub fn packet_size(&self) -> Option<u16> {
-        self.packet
+        self.packets.map(|packets| packets.size)
     }
 
     /// Two channels joined in memory: what one sends the other receives.
@@ -142,7 +147,7 @@ impl Channel {
                 queue,
             },
             receiver: ChannelReceiver { queue: receiver },
-            packet: None,
+            packets: None,
         };
         (join(left_tx, left_rx), join(right_tx, right_rx))
     }

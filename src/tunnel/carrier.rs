@@ -67,12 +67,12 @@ impl Tunnel {
     /// Speaks the protocol of tunnels over a reliable channel of [`PROTOCOL`](super::PROTOCOL). Who sends much opens
     /// lanes for it with `opener`, if there is one.
     pub fn start(channel: Channel, side: Side, opener: Option<Arc<dyn OpenLane>>) -> Self {
-        let packet = channel.packet_size();
+        let packets = channel.packets();
         let (sender, receiver) = channel.split();
         let shared = Arc::new(Shared::new(side));
         let (lanes, arrived) = mpsc::channel(ARRIVED);
         let reading = tokio::spawn(receive(shared.clone(), receiver, arrived));
-        let writing = tokio::spawn(send(shared.clone(), sender, Ours::new(opener, packet)));
+        let writing = tokio::spawn(send(shared.clone(), sender, Ours::new(opener, packets)));
         Self {
             shared,
             seats: Arc::new(Semaphore::new(MAX_STREAMS)),
@@ -243,5 +243,6 @@ fn note(shared: &Shared, change: Change) {
     match change {
         Change::Opened => shared.lane_opened(),
         Change::Lost => shared.lane_lost(),
+        Change::Useless => shared.lanes_useless(),
     }
 }

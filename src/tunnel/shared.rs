@@ -194,6 +194,11 @@ impl Shared {
         self.wake_sender(inner);
     }
 
+    /// It is no better than the channel.
+    pub(super) fn lanes_useless(&self) {
+        self.lock().leaving.useless();
+    }
+
     /// Takes in what a message says, and rings for whomever its frames are about.
     fn handle(&self, inner: &mut Inner, message: Bytes) -> Result<(), TunnelError> {
         for frame in frames(message) {

@@ -137,6 +137,12 @@ impl Leaving {
         }
     }
 
+    /// Lanes are no better than the channel: none is asked for again.
+    pub(in super::super) fn useless(&mut self) {
+        self.lost();
+        self.worth = u64::MAX;
+    }
+
     /// What has to leave before anything new, all of it through the channel.
     pub(in super::super) fn before(&mut self) -> Option<Bytes> {
         if let Some(message) = self.again.pop_front() {
@@ -253,6 +259,18 @@ mod tests {
             leaving.lost();
             assert_eq!(leaving.before(), None);
         }
+    }
+
+    #[test]
+    fn lanes_that_are_no_better_are_not_asked_for_again() {
+        let mut leaving = Leaving::new();
+        for _ in 0..10 * WORTH / LONG as u64 {
+            leaving.leaves(&message(0));
+            if leaving.wanted().is_some() {
+                leaving.useless();
+            }
+        }
+        assert_eq!(leaving.number, 1);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::PROTOCOL;
 use crate::channel::{Channel, ChannelReceiver, ChannelSender, Message};
+use crate::net::packet::Packets;
 use crate::session::OpenLane;
 use bytes::Bytes;
 use std::future::pending;
@@ -12,15 +13,17 @@ use tokio_util::task::AbortOnDropHandle;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in super::super) enum Change {
     Opened,
-    /// It is gone, did not come up, or is no better than the channel.
+    /// It is gone, or did not come up.
     Lost,
+    /// It is no better than the channel, or nobody can open one.
+    Useless,
 }
 
 /// The lane that this side opens.
 pub(in super::super) struct Ours {
     opener: Option<Arc<dyn OpenLane>>,
-    /// The packets of the channel, which those of a lane must exceed.
-    packet: Option<u16>,
+    /// How the channel's messages travel.
+    packets: Option<Packets>,
     state: State,
 }
 
@@ -31,22 +34,21 @@ enum State {
 }
 
 impl Ours {
-    pub(in super::super) fn new(opener: Option<Arc<dyn OpenLane>>, packet: Option<u16>) -> Self {
+    pub(in super::super) fn new(
+        opener: Option<Arc<dyn OpenLane>>,
+        packets: Option<Packets>,
+    ) -> Self {
         Self {
             opener,
-            packet,
+            packets,
             state: State::None,
         }
     }
 
     /// Opens lane `number`, in place of the one before.
     pub(in super::super) fn open(&mut self, number: u32) {
-        let (opener, packet) = (self.opener.clone(), self.packet);
-        let opening = async move {
-            let lane = opener?.open(number.to_string(), PROTOCOL).await?;
-            let better = lane.packet_size().is_none() || lane.packet_size() > packet;
-            better.then_some(lane)
-        };
+        let opener = self.opener.clone();
+        let opening = async move { opener?.open(number.to_string(), PROTOCOL).await };
         self.state = State::Opening(AbortOnDropHandle::new(tokio::spawn(opening)));
     }
 
@@ -55,10 +57,14 @@ impl Ours {
         let (state, change) = match &mut self.state {
             State::None => pending().await,
             State::Opening(opening) => match opening.await.ok().flatten() {
+                Some(lane) if !is_better(lane.packets(), self.packets) => {
+                    (State::None, Change::Useless)
+                }
                 Some(lane) => {
                     let (sender, receiver) = lane.split();
                     (State::Open(sender, receiver), Change::Opened)
                 }
+                None if self.opener.is_none() => (State::None, Change::Useless),
                 None => (State::None, Change::Lost),
             },
             State::Open(_, receiver) => {
@@ -89,12 +95,22 @@ impl Ours {
     }
 }
 
+/// Whether a lane carries more than the channel does. On a path that is repaired, which is a long one, what counts is not
+/// the work of each packet; a lane would only have to find out anew how much that path takes.
+fn is_better(lane: Option<Packets>, channel: Option<Packets>) -> bool {
+    match (lane, channel) {
+        (Some(lane), Some(channel)) => lane.size > channel.size && !lane.repaired,
+        // In memory.
+        _ => true,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use async_trait::async_trait;
 
-    struct Opener(Option<u16>);
+    struct Opener(Option<Packets>);
 
     #[async_trait]
     impl OpenLane for Opener {
@@ -104,32 +120,42 @@ mod tests {
 
         async fn open(&self, label: String, _: &'static str) -> Option<Channel> {
             let (lane, _) = Channel::pair(&label);
-            Some(lane.in_packets_of(self.0?))
+            Some(lane.in_packets(self.0?))
         }
     }
 
+    const LARGE: Packets = Packets {
+        size: 1452,
+        repaired: false,
+    };
+
     #[tokio::test]
-    async fn a_lane_must_come_up_and_have_larger_packets() {
-        for (packet, expected) in [
+    async fn a_lane_must_come_up_and_be_better_than_the_channel() {
+        let repaired = Packets {
+            repaired: true,
+            ..LARGE
+        };
+        for (packets, expected) in [
             (None, Change::Lost),
-            (Some(1191), Change::Lost),
-            (Some(1452), Change::Opened),
+            (Some(Packets::EVERYWHERE), Change::Useless),
+            (Some(repaired), Change::Useless),
+            (Some(LARGE), Change::Opened),
         ] {
-            let mut lane = Ours::new(Some(Arc::new(Opener(packet))), Some(1191));
+            let mut lane = Ours::new(Some(Arc::new(Opener(packets))), Some(Packets::SESSION));
             lane.open(1);
             assert!(lane.is_opening());
-            assert_eq!(lane.changed().await, expected, "{packet:?}");
+            assert_eq!(lane.changed().await, expected, "{packets:?}");
             assert!(!lane.is_opening());
         }
         let mut none = Ours::new(None, None);
         none.open(1);
-        assert_eq!(none.changed().await, Change::Lost);
+        assert_eq!(none.changed().await, Change::Useless);
     }
 
     #[tokio::test]
     async fn a_lane_that_is_gone_is_noticed_by_who_waits_and_by_who_sends() {
         for waits in [true, false] {
-            let mut lane = Ours::new(Some(Arc::new(Opener(Some(1452)))), Some(1191));
+            let mut lane = Ours::new(Some(Arc::new(Opener(Some(LARGE)))), Some(Packets::SESSION));
             lane.open(1);
             assert_eq!(lane.changed().await, Change::Opened);
             match waits {
