@@ -328,6 +328,8 @@ async fn what_has_nothing_in_it_goes_with_the_next_transfer() {
         &["lock", "tree", "journal"],
         &["tree", "journal"],
         &["lock", "journal"],
+        // All of it is in place.
+        &["lock", "tree", "journal of what was kept"],
     ];
     let husks: Vec<_> = husks
         .iter()
@@ -338,6 +340,9 @@ async fn what_has_nothing_in_it_goes_with_the_next_transfer() {
             for &name in *names {
                 match name {
                     "tree" => create_dir(husk.join(name)).unwrap(),
+                    "journal of what was kept" => {
+                        fs::copy(area.join("journal"), husk.join("journal")).unwrap();
+                    }
                     _ => write(husk.join(name), "").unwrap(),
                 }
             }

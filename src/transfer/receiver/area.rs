@@ -149,8 +149,8 @@ impl Area {
                 .open_dir_nofollow(id.as_str())?
                 .open_dir_nofollow(TREE)
         };
-        match tree().and_then(|tree| tree.entries()) {
-            Ok(mut entries) => entries.next().is_none(),
+        match tree() {
+            Ok(tree) => is_empty(&tree),
             Err(error) => error.kind() == io::ErrorKind::NotFound,
         }
     }
@@ -225,6 +225,11 @@ impl Area {
     /// The directory whose entries will be moved to the target directory.
     pub(super) fn tree(&self) -> &Dir {
         &self.tree
+    }
+
+    /// Whether none of what is listed in its journal is there: it was moved to the target directory.
+    pub(super) fn is_empty(&self) -> bool {
+        is_empty(&self.tree)
     }
 
     /// What is in there stays when this is dropped.
@@ -325,6 +330,11 @@ impl Drop for Area {
         // Only when no other transfer is under way.
         let _ = self.out.remove_dir(STAGING);
     }
+}
+
+fn is_empty(tree: &Dir) -> bool {
+    tree.entries()
+        .is_ok_and(|mut entries| entries.next().is_none())
 }
 
 fn gone(id: &TransferId) -> String {

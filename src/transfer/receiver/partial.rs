@@ -110,6 +110,10 @@ pub(super) fn look(out: &Dir, id: &TransferId) -> Look {
         Ok(replay) if replay.manifest.is_stream() => {
             Look::Unusable("what was piped does not come again".to_owned())
         }
+        // Its process was killed when all of it was in place, or somebody took it away: there is nothing to go on with.
+        Ok(replay) if !replay.kept.is_empty() && area.is_empty() => {
+            Look::Unusable("nothing of it is here any more".to_owned())
+        }
         Ok(replay) => Look::Readable {
             area,
             replay,
