@@ -81,7 +81,7 @@ pub enum SendError {
 pub struct Channel {
     sender: ChannelSender,
     receiver: ChannelReceiver,
-    packets: Option<Packets>,
+    packet: Option<u16>,
 }
 
 /// The sending half of a [`Channel`]; clones send into the same channel.
@@ -116,25 +116,20 @@ impl Channel {
                 queue: to_engine,
             },
             receiver: ChannelReceiver { queue: from_engine },
-            packets: None,
+            packet: None,
         };
         (channel, Endpoint { outgoing, incoming })
     }
 
-    /// Says how the channel's messages travel.
-    pub(crate) fn in_packets(mut self, packets: Packets) -> Self {
-        self.packets = Some(packets);
+    /// Says in which datagrams the channel's messages travel.
+    pub(crate) fn in_packets_of(mut self, bytes: u16) -> Self {
+        self.packet = Some(bytes);
         self
-    }
-
-    /// How its messages travel; `None` in memory.
-    pub(crate) fn packets(&self) -> Option<Packets> {
-        self.packets
     }
 
     /// The largest datagrams in which its messages travel, in bytes of UDP payload; `None` in memory.
     pub fn packet_size(&self) -> Option<u16> {
-        self.packets.map(|packets| packets.size)
+        self.packet
     }
 
     /// Two channels joined in memory: what one sends the other receives.
@@ -147,7 +142,7 @@ impl Channel {
                 queue,
             },
             receiver: ChannelReceiver { queue: receiver },
-            packets: None,
+            packet: None,
         };
         (join(left_tx, left_rx), join(right_tx, right_rx))
     }

@@ -236,6 +236,7 @@ impl Session {
             hello,
             path,
             binding,
+            packets,
         } = ready;
         Ok(Self {
             role,
@@ -249,6 +250,7 @@ impl Session {
             channels,
             tracks,
             connectivity,
+            packets,
             ended,
         })
     }

@@ -208,7 +208,7 @@ impl Lane {
             }
         }
         self.engine.set_up_finished();
-        Ok((channel.in_packets(self.packets), port))
+        Ok((channel.in_packets_of(self.packets.size), port))
     }
 
     /// The lane may go another way than the connection on which its packet size was found.
@@ -257,7 +257,7 @@ impl Lane {
         self.engine.set_up_finished();
         let (label, protocol) = name_of(&data_channel).await?;
         let (channel, endpoint) = Channel::with_endpoint(&label);
-        let channel = channel.in_packets(self.packets);
+        let channel = channel.in_packets_of(self.packets.size);
         let port = Port::accepted(data_channel, endpoint, &self.common.activity);
         self.tell(FromLane::Accepted(IncomingChannel { channel, protocol }))
             .await;

@@ -3,8 +3,9 @@
 use super::SessionError;
 use super::driver::Command;
 use crate::channel::Channel;
+use crate::net::packet::Packets;
 use async_trait::async_trait;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// Opens connections of their own for bulk, each with one channel.
 #[async_trait]
@@ -14,6 +15,12 @@ pub trait OpenLane: Send + Sync {
 
     /// A channel with this label, that speaks `protocol`, on a connection of its own; `None` if that did not work.
     async fn open(&self, label: String, protocol: &'static str) -> Option<Channel>;
+
+    /// As [`open`](Self::open), if that saves work: the path carries larger packets than those of the session's own
+    /// connection, and is short. On a long one what counts is how much it takes, which a lane would have to find out anew.
+    async fn open_if_it_pays(&self, label: String, protocol: &'static str) -> Option<Channel> {
+        self.open(label, protocol).await
+    }
 }
 
 #[async_trait]
@@ -28,6 +35,14 @@ impl OpenLane for LaneOpener {
             .inspect_err(|error| tracing::info!(%error, "a lane could not be opened"))
             .ok()
     }
+
+    async fn open_if_it_pays(&self, label: String, protocol: &'static str) -> Option<Channel> {
+        let found = *self.packets.clone().wait_for(Option::is_some).await.ok()?;
+        match found?.pay() {
+            true => OpenLane::open(self, label, protocol).await,
+            false => None,
+        }
+    }
 }
 
 /// Opens lanes of a session: connections of their own, each with one channel, which the peer accepts like
@@ -36,6 +51,8 @@ impl OpenLane for LaneOpener {
 pub struct LaneOpener {
     pub(super) commands: mpsc::WeakSender<Command>,
     pub(super) most: u16,
+    /// Those of new lanes; `None` while their size is looked for.
+    pub(super) packets: watch::Receiver<Option<Packets>>,
 }
 
 impl LaneOpener {

@@ -94,6 +94,11 @@ impl Lanes {
         URL_SAFE_NO_PAD.encode(self.ours)
     }
 
+    /// The packets of new lanes; `None` while their size is looked for.
+    pub(super) fn packets(&self) -> watch::Receiver<Option<Packets>> {
+        self.packets.subscribe()
+    }
+
     /// The peer is verified: lanes may be opened, and the size of their packets is looked for.
     pub(super) fn verified(
         &mut self,

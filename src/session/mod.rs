@@ -70,6 +70,7 @@ use crate::device::PublicKey;
 use crate::media::track::Form;
 use crate::media::{Codec, IncomingTrack};
 use crate::net::Network;
+use crate::net::packet::Packets;
 use crate::pairing::{Binding, Role};
 use candidates::CandidateRules;
 use driver::Command;
@@ -202,6 +203,7 @@ pub struct Session {
     channels: mpsc::Receiver<IncomingChannel>,
     tracks: mpsc::Receiver<IncomingTrack>,
     connectivity: watch::Receiver<Connectivity>,
+    packets: watch::Receiver<Option<Packets>>,
     ended: watch::Receiver<Option<Arc<SessionError>>>,
 }
 
@@ -310,6 +312,7 @@ impl Session {
         LaneOpener {
             commands: self.commands.downgrade(),
             most: self.peer.lanes.min(lanes::MAX_LANES),
+            packets: self.packets.clone(),
         }
     }
 

@@ -4,7 +4,7 @@ use super::engine::MAX_CHANNELS;
 use super::{IncomingChannel, SessionError};
 use crate::channel::Channel;
 use crate::channel::port::{Activity, Port};
-use crate::net::packet::Packets;
+use crate::net::packet;
 use std::sync::Arc;
 use std::time::Duration;
 use webrtc::data_channel::DataChannel;
@@ -69,7 +69,7 @@ impl Ports {
         let (channel, endpoint) = Channel::with_endpoint(label);
         self.opened
             .push(Port::opened(data_channel, endpoint, &self.activity));
-        channel.in_packets(Packets::SESSION)
+        channel.in_packets_of(packet::BASE)
     }
 
     /// Takes care of a channel that a verified peer opened.
@@ -82,7 +82,7 @@ impl Ports {
         let (channel, endpoint) = Channel::with_endpoint(&label);
         self.accepted
             .push(Port::accepted(data_channel, endpoint, &self.activity));
-        let channel = channel.in_packets(Packets::SESSION);
+        let channel = channel.in_packets_of(packet::BASE);
         Ok(IncomingChannel { channel, protocol })
     }
 

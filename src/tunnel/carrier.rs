@@ -67,12 +67,11 @@ impl Tunnel {
     /// Speaks the protocol of tunnels over a reliable channel of [`PROTOCOL`](super::PROTOCOL). Who sends much opens
     /// lanes for it with `opener`, if there is one.
     pub fn start(channel: Channel, side: Side, opener: Option<Arc<dyn OpenLane>>) -> Self {
-        let packets = channel.packets();
         let (sender, receiver) = channel.split();
         let shared = Arc::new(Shared::new(side));
         let (lanes, arrived) = mpsc::channel(ARRIVED);
         let reading = tokio::spawn(receive(shared.clone(), receiver, arrived));
-        let writing = tokio::spawn(send(shared.clone(), sender, Ours::new(opener, packets)));
+        let writing = tokio::spawn(send(shared.clone(), sender, Ours::new(opener)));
         Self {
             shared,
             seats: Arc::new(Semaphore::new(MAX_STREAMS)),
@@ -155,18 +154,17 @@ async fn receive(
     mut receiver: ChannelReceiver,
     mut arriving: mpsc::Receiver<Channel>,
 ) {
-    // The lane that is in use, and the one that is there to be used next.
-    let (mut lane, mut arrived): (Option<Channel>, Option<Channel>) = (None, None);
-    let mut road = Road::Channel;
+    // The lane that is in use, and the newest one that is not.
+    let (mut lane, mut arrived): (Option<Channel>, Option<(u32, Channel)>) = (None, None);
+    let mut used = None;
     let error = loop {
         let handled = tokio::select! {
             message = receiver.recv() => match message {
                 Some(Message::Binary(message)) => shared.on_channel(message).map(|now| {
-                    if std::mem::replace(&mut road, now) != now {
-                        lane = match now {
-                            Road::Lane => arrived.take(),
-                            Road::Channel => None,
-                        };
+                    if std::mem::replace(&mut used, now) != now {
+                        // One that is not there any more is as good as ended.
+                        let is_meant = |(number, _): &mut (u32, Channel)| now == Some(*number);
+                        lane = arrived.take_if(is_meant).map(|(_, lane)| lane);
                     }
                 }),
                 Some(Message::Text(_)) => Err(TEXT),
@@ -182,9 +180,10 @@ async fn receive(
                 }
             },
             Some(opened) = arriving.recv() => {
-                let number = opened.label().parse();
-                if number.is_ok_and(|number| shared.lane_arrived(number)) {
-                    arrived = Some(opened);
+                if let Ok(number) = opened.label().parse()
+                    && shared.lane_arrived(number)
+                {
+                    arrived = Some((number, opened));
                 }
                 Ok(())
             }
@@ -220,6 +219,7 @@ async fn send(shared: Arc<Shared>, sender: ChannelSender, mut lane: Ours) {
                 }
             }
             Next::Open(number) => lane.open(number),
+            Next::Leave => lane.leave(),
             Next::Later => {
                 tokio::select! {
                     () = shared.due.notified() => {}
@@ -243,6 +243,5 @@ fn note(shared: &Shared, change: Change) {
     match change {
         Change::Opened => shared.lane_opened(),
         Change::Lost => shared.lane_lost(),
-        Change::Useless => shared.lanes_useless(),
     }
 }

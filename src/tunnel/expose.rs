@@ -5,7 +5,7 @@ use super::datagrams::Gate;
 use super::error::RelayError;
 use super::event::Event;
 use super::frame::{Reset, ResetCode};
-use super::lane::{self, Extra};
+use super::lane::{self, Lanes};
 use super::mux::Side;
 use super::relay::{Ends, Moved, relay};
 use super::service::{Listed, Service};
@@ -22,16 +22,16 @@ use tokio_util::task::AbortOnDropHandle;
 /// whether the peer only hung up. `tell` is told what happens.
 pub async fn expose(
     channel: Channel,
-    extra: Extra,
+    lanes: Lanes,
     services: Vec<Service>,
     stop: &CancellationToken,
     tell: impl Fn(Event),
 ) -> RelayError {
     let services: Arc<[Service]> = services.into();
-    let Extra {
+    let Lanes {
         opener,
         mut incoming,
-    } = extra;
+    } = lanes;
     let tunnel = Tunnel::start(channel, Side::Acceptor, opener);
     let mut connections = JoinSet::new();
     // One at a time: another one takes its place.

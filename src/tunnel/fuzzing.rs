@@ -1,7 +1,7 @@
 //! Frames, SOCKS and addresses, for `fuzz/`.
 
 use super::frame::{Body, Frame, Reset, ResetCode, Word};
-use super::lane::{Coming, Leaving, Road};
+use super::lane::{Coming, Leaving};
 use super::message::frames;
 use super::mux::{Mux, Side};
 use super::service::Listed;
@@ -60,12 +60,12 @@ pub fn tunnel_frames(data: &[u8]) {
                 leaving.wanted();
                 leaving.opened();
             }
-            11 => leaving.lost(),
+            11 => drop(leaving.lost()),
             _ => {
                 let (message, after) = rest.split_at(rest.len().min(usize::from(*number)));
                 rest = after;
                 let mut message = Bytes::copy_from_slice(message);
-                if coming.road() == Road::Lane && what % 2 == 0 {
+                if coming.lane().is_some() && what % 2 == 0 {
                     coming.on_lane(&message);
                 } else {
                     message = match coming.on_channel(message) {
@@ -82,16 +82,17 @@ pub fn tunnel_frames(data: &[u8]) {
                     if let Body::Open(target) = &frame.body {
                         assert!(target.len() <= super::MAX_TARGET);
                     }
-                    let number = frame.stream;
-                    let heard = match frame.body {
-                        Body::Lane(Word::Awaited) => leaving.awaited(number),
-                        Body::Lane(Word::Moving) => coming.moving(number),
-                        Body::Lane(Word::Got(count)) => leaving.got(number, count),
-                        Body::Lane(Word::Back(_)) => return,
-                        _ => Ok(()),
-                    };
-                    if heard.is_err() {
-                        return;
+                    if let Body::Lane(word) = frame.body {
+                        let heard = match word {
+                            Word::Awaited => leaving.awaited(frame.stream),
+                            Word::Moving => coming.moving(frame.stream),
+                            Word::Got(count) => leaving.got(frame.stream, count),
+                            Word::Back(_) => return,
+                        };
+                        match heard {
+                            Ok(()) => continue,
+                            Err(_) => return,
+                        }
                     }
                     if mux.handle(frame).is_err() {
                         return;

@@ -55,7 +55,7 @@ pub use error::{RelayError, StreamError, TunnelError};
 pub use event::Event;
 pub use expose::expose;
 pub use frame::{MAX_TARGET, Reset, ResetCode};
-pub use lane::{Extra, PROTOCOL as LANE_PROTOCOL};
+pub use lane::{Lanes, PROTOCOL as LANE_PROTOCOL};
 pub use mux::{MAX_STREAMS, Side};
 pub use pipe::pipe;
 pub use relay::Moved;

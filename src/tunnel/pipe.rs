@@ -4,7 +4,7 @@ use super::LANE_PROTOCOL;
 use super::carrier::{Arrival, Tunnel};
 use super::error::RelayError;
 use super::frame::{FULL_DATA, Reset, ResetCode};
-use super::lane::{self, Extra};
+use super::lane::{self, Lanes};
 use super::mux::Side;
 use super::relay::{Ends, Moved, relay};
 use super::stream::Stream;
@@ -44,18 +44,18 @@ const ENDS: Ends = Ends {
 pub async fn pipe(
     channel: Channel,
     side: Side,
-    extra: Extra,
+    lanes: Lanes,
     input: impl AsyncRead + Unpin,
     output: impl AsyncWrite + Unpin,
     stop: &CancellationToken,
     tell: impl Fn(Moved),
 ) -> Result<Moved, RelayError> {
-    let Extra {
+    let Lanes {
         opener,
         mut incoming,
-    } = extra;
+    } = lanes;
     let tunnel = Tunnel::start(channel, side, opener);
-    let lanes = async {
+    let arriving = async {
         loop {
             let opened = lane::next(&mut incoming).await;
             if opened.protocol == LANE_PROTOCOL {
@@ -76,7 +76,7 @@ pub async fn pipe(
         biased;
         () = stop.cancelled() => Err(RelayError::Cancelled),
         result = piping => result,
-        never = lanes => never,
+        never = arriving => never,
     };
     // The acceptor's last word is that it closes the channel: until then the opener may not hang up.
     if result.is_ok() && side == Side::Opener {

@@ -104,7 +104,10 @@ impl Shared {
     }
 
     fn wake_sender(&self, inner: MutexGuard<'_, Inner>) {
-        let due = inner.mux.is_due() || inner.coming.is_due() || inner.leaving.is_due();
+        let due = inner.left.is_some()
+            || inner.mux.is_due()
+            || inner.coming.is_due()
+            || inner.leaving.is_due();
         drop(inner);
         if due {
             self.due.notify_one();
@@ -151,16 +154,16 @@ impl Shared {
         Ok((id, bells))
     }
 
-    /// Takes in a message that came through the channel, and says where the next one comes from.
-    pub(super) fn on_channel(&self, message: Bytes) -> Result<Road, TunnelError> {
+    /// Takes in a message that came through the channel, and says on which lane the next one comes, if on any.
+    pub(super) fn on_channel(&self, message: Bytes) -> Result<Option<u32>, TunnelError> {
         let mut inner = self.lock();
         let message = inner.coming.on_channel(message);
         if let Some(message) = message.map_err(TunnelError::Protocol)? {
             self.handle(&mut inner, message)?;
         }
-        let road = inner.coming.road();
+        let lane = inner.coming.lane();
         self.wake_sender(inner);
-        Ok(road)
+        Ok(lane)
     }
 
     /// Takes in a message that came on the peer's lane.
@@ -194,11 +197,6 @@ impl Shared {
         self.wake_sender(inner);
     }
 
-    /// It is no better than the channel.
-    pub(super) fn lanes_useless(&self) {
-        self.lock().leaving.useless();
-    }
-
     /// Takes in what a message says, and rings for whomever its frames are about.
     fn handle(&self, inner: &mut Inner, message: Bytes) -> Result<(), TunnelError> {
         for frame in frames(message) {
@@ -207,6 +205,10 @@ impl Shared {
             if let Body::Lane(word) = frame.body {
                 inner.heard(id, word).map_err(TunnelError::Protocol)?;
                 continue;
+            }
+            if let Body::End(_) | Body::Taken | Body::Reset(_) = frame.body {
+                // So that hardly anything is kept when it is closed.
+                inner.coming.tell();
             }
             let event = inner.mux.handle(frame).map_err(TunnelError::Protocol)?;
             match event {
@@ -231,7 +233,11 @@ impl Shared {
                 }
             }
             // The channel's end is the end of everything, so the last words go through it.
-            End::Closing => inner.leaving.lost(),
+            End::Closing => {
+                if inner.leaving.lost() {
+                    return Next::Leave;
+                }
+            }
         }
         if let Some(message) = inner.leaving.before() {
             return Next::Message(Road::Channel, message);
@@ -283,6 +289,8 @@ pub(super) enum Next {
     Message(Road, Bytes),
     /// A lane is to be opened.
     Open(u32),
+    /// It is to be left.
+    Leave,
     /// Nothing yet.
     Later,
     /// Nothing any more.
@@ -303,8 +311,10 @@ impl Inner {
     /// The next message to send.
     fn message(&mut self) -> Option<Bytes> {
         if !self.leaving.has_room() {
-            // Two sides that wait for each other's word would wait for ever.
-            return self.coming.word();
+            // Two sides that wait for each other's word would wait for ever. For the same reason words are the first of
+            // what is packed below, and never left over.
+            let may = self.leaving.has_room_for_words();
+            return may.then(|| self.coming.word()).flatten();
         }
         let mut left = self.left.take();
         let message = pack(&mut left, || {
@@ -348,3 +358,7 @@ impl Inner {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "shared_tests.rs"]
+mod tests;

@@ -6,9 +6,10 @@ use peerline::channel::{Channel, Message};
 use peerline::net::link::LinkConfig;
 use peerline::session::{Healing, OpenLane};
 use peerline::testing::{Pair, PairConfig};
-use peerline::tunnel::{Extra, LABEL, LANE_PROTOCOL, Side, Tunnel, TunnelError, pipe};
+use peerline::tunnel::{LABEL, LANE_PROTOCOL, Lanes, Side, Tunnel, TunnelError, pipe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -128,21 +129,21 @@ async fn a_pipe_on_a_lane_survives_an_outage_and_a_restart_of_ice() {
         let mut pair = pair.unwrap();
         let mut connectivity = pair.guest.connectivity();
         let [near, far] = channels(&mut pair).await;
-        let opened = Arc::<AtomicUsize>::default();
-        let extras = [&mut pair.guest, &mut pair.host].map(|session| {
-            let Extra { opener, incoming } = Extra::of(session);
+        let carried = Arc::<AtomicUsize>::default();
+        let lanes = [&mut pair.guest, &mut pair.host].map(|session| {
+            let Lanes { opener, incoming } = Lanes::of(session);
             let opener = opener.map(|opener| {
-                let opened = opened.clone();
-                Arc::new(Counting { opener, opened }) as Arc<dyn OpenLane>
+                let carried = carried.clone();
+                Arc::new(Counting { opener, carried }) as Arc<dyn OpenLane>
             });
-            Extra { opener, incoming }
+            Lanes { opener, incoming }
         });
         let stop = CancellationToken::new();
         let (mut stdin, input) = duplex(64 << 10);
         let (output, mut stdout) = duplex(64 << 10);
         let content = noise(40 << 20, 5);
         let expected = content.clone();
-        let [opener, acceptor] = extras;
+        let [opener, acceptor] = lanes;
         let (empty, sink) = (tokio::io::empty, tokio::io::sink);
         let piping = async {
             match sender {
@@ -180,15 +181,15 @@ async fn a_pipe_on_a_lane_survives_an_outage_and_a_restart_of_ice() {
         one.unwrap();
         other.unwrap();
         assert!(read == expected, "other bytes came");
-        let opened = opened.load(Ordering::Relaxed);
-        assert!(opened >= 2, "the one that died, and another: {opened}");
+        let carried = carried.load(Ordering::Relaxed);
+        assert!(carried >= 20 << 20, "{carried} bytes went through lanes");
     }
 }
 
-/// Counts the lanes that came up.
+/// Counts what goes through lanes.
 struct Counting {
     opener: Arc<dyn OpenLane>,
-    opened: Arc<AtomicUsize>,
+    carried: Arc<AtomicUsize>,
 }
 
 #[async_trait]
@@ -198,9 +199,27 @@ impl OpenLane for Counting {
     }
 
     async fn open(&self, label: String, protocol: &'static str) -> Option<Channel> {
-        let lane = self.opener.open(label, protocol).await?;
-        self.opened.fetch_add(1, Ordering::Relaxed);
-        Some(lane)
+        let lane = self.opener.open(label.clone(), protocol).await?;
+        let (near, tap) = Channel::pair(&label);
+        let ((to_lane, mut from_lane), (to_near, mut from_near)) = (lane.split(), tap.split());
+        let carried = self.carried.clone();
+        tokio::spawn(async move {
+            let _open = to_near;
+            loop {
+                let message = tokio::select! {
+                    message = from_near.recv() => message,
+                    _ = from_lane.recv() => None,
+                };
+                let Some(message) = message else {
+                    return;
+                };
+                carried.fetch_add(message.len(), Ordering::Relaxed);
+                if to_lane.send(message).await.is_err() {
+                    return;
+                }
+            }
+        });
+        Some(near)
     }
 }
 
@@ -231,7 +250,9 @@ async fn a_lane_is_awaited_once_and_then_read() {
     assert_eq!(within("a word", peer.recv()).await, Some(awaited(1)));
     // Neither a name that is no number nor an old one is any use.
     for name in ["one", "1", "0"] {
-        tunnel.take_lane(Channel::pair(name).1);
+        let (mut unused, theirs) = Channel::pair(name);
+        tunnel.take_lane(theirs);
+        assert_eq!(within("its end", unused.recv()).await, None, "{name}");
     }
     peer.send(Bytes::from_static(b"\x0a\0\0\0\x01"))
         .await
@@ -253,4 +274,119 @@ async fn a_lane_is_awaited_once_and_then_read() {
     }
     let arrival = within("a stream", tunnel.accept()).await.unwrap();
     assert_eq!(arrival.target(), "next");
+}
+
+/// A peer that has a lane and says nothing of what came on it gets no more than 4 MiB; what waited until then goes on when it
+/// says so, though nothing new is written.
+#[tokio::test]
+async fn what_does_not_fit_waits_and_is_not_forgotten() {
+    let (near, channel) = Channel::pair(LABEL);
+    let (far, mut lanes) = mpsc::channel(1);
+    let (life, carried) = (usize::MAX, Arc::default());
+    let opener: Arc<dyn OpenLane> = Arc::new(Mortal { far, life, carried });
+    let tunnel = Tunnel::start(near, Side::Opener, Some(opener));
+    // Frames of 1,000 bytes share messages, and each message leaves a frame over for the next one.
+    let streams = 400_u32;
+    let mut writers = Vec::new();
+    for _ in 0..streams {
+        writers.push(tunnel.open("x").await.unwrap().split());
+    }
+    let (to_tunnel, mut from_tunnel) = channel.split();
+    let say = |words: Vec<u8>| to_tunnel.send(Message::Binary(words.into()));
+    for stream in 0..streams {
+        let id = (2 * stream).to_be_bytes();
+        say([&[2][..], &id].concat()).await.unwrap();
+        say([&[4][..], &id, &(1_u64 << 40).to_be_bytes()].concat())
+            .await
+            .unwrap();
+    }
+    let mut writing = tokio::task::JoinSet::new();
+    for (index, (reader, mut writer)) in writers.into_iter().enumerate() {
+        writing.spawn(async move {
+            // The first one has what makes a lane worth while.
+            let (length, piece) = if index == 0 {
+                (5 << 20, 60_000)
+            } else {
+                (12_000, 1_000)
+            };
+            if index != 0 {
+                writer.write(&[0; 64]).await.unwrap();
+            }
+            for piece in noise(length, 1).chunks(piece) {
+                writer.write(piece).await.unwrap();
+                tokio::task::yield_now().await;
+            }
+            (reader, writer)
+        });
+    }
+    let expected = (5 << 20) + (streams as usize - 1) * (12_000 + 64);
+    let (mut got, mut messages, mut lane): (usize, u64, Option<Channel>) = (0, 0, None);
+    // What came and was not told, and the most that there was of it.
+    let (mut untold, mut most) = (0, 0);
+    let moved = async {
+        loop {
+            tokio::select! {
+                message = from_tunnel.recv() => {
+                    let Some(Message::Binary(message)) = message else {
+                        panic!("it ended");
+                    };
+                    if message[..] == *b"\x0a\0\0\0\x01" {
+                        return;
+                    }
+                    got += data_in(&message);
+                }
+                Some(opened) = lanes.recv() => {
+                    lane = Some(opened);
+                    say(b"\x09\0\0\0\x01".to_vec()).await.unwrap();
+                }
+            }
+        }
+    };
+    within("moving", moved).await;
+    let mut lane = lane.unwrap();
+    while got < expected {
+        let more = tokio::time::timeout(Duration::from_millis(300), lane.recv()).await;
+        if let Ok(message) = more {
+            let Some(Message::Binary(message)) = message else {
+                panic!("it ended");
+            };
+            messages += 1;
+            got += data_in(&message);
+            untold += message.len();
+            most = most.max(untold);
+        } else {
+            // It stopped: that is told, and it has to go on by itself.
+            untold = 0;
+            let word = [&[11][..], &1_u32.to_be_bytes(), &messages.to_be_bytes()].concat();
+            say(word).await.unwrap();
+            let next = within("what waited", lane.recv()).await;
+            let Some(Message::Binary(message)) = next else {
+                panic!("it ended");
+            };
+            messages += 1;
+            got += data_in(&message);
+        }
+    }
+    assert_eq!(got, expected);
+    assert!(((3 << 20)..(5 << 20)).contains(&most), "{most}");
+    while let Some(written) = within("the writers", writing.join_next()).await {
+        written.unwrap();
+    }
+}
+
+/// Bytes of data in a message, of one frame or several.
+fn data_in(message: &[u8]) -> usize {
+    match message {
+        [8, several @ ..] => {
+            let (mut rest, mut sum) = (several, 0);
+            while let [high, low, after @ ..] = rest {
+                let (frame, after) = after.split_at(usize::from(u16::from_be_bytes([*high, *low])));
+                sum += data_in(frame);
+                rest = after;
+            }
+            sum
+        }
+        [3, frame @ ..] => frame.len() - 4,
+        _ => 0,
+    }
 }

@@ -4,7 +4,7 @@ use peerline::channel::Channel;
 use peerline::net::link::LinkConfig;
 use peerline::testing::{Pair, PairConfig};
 use peerline::tunnel::{
-    Extra, LABEL, Moved, RelayError, ResetCode, Side, StreamError, Tunnel, TunnelError, pipe,
+    LABEL, Lanes, Moved, RelayError, ResetCode, Side, StreamError, Tunnel, TunnelError, pipe,
 };
 use sha2::{Digest, Sha256};
 use std::time::Duration;
@@ -36,7 +36,7 @@ fn piped(channels: [Channel; 2], stop: &CancellationToken) -> ([Terminal; 2], Jo
             let result = pipe(
                 channel,
                 side,
-                Extra::default(),
+                Lanes::default(),
                 input,
                 output,
                 &stop,
@@ -135,7 +135,7 @@ async fn other_streams_than_the_pipe_are_refused() {
         let (left, right) = Channel::pair(LABEL);
         let (input, output) = (tokio::io::empty(), tokio::io::sink());
         let stop = CancellationToken::new();
-        let pipe = pipe(left, side, Extra::default(), input, output, &stop, |_| ());
+        let pipe = pipe(left, side, Lanes::default(), input, output, &stop, |_| ());
         let peer = async {
             let tunnel = Tunnel::start(right, other, None);
             let stream = match other {

@@ -2,7 +2,7 @@
 
 use peerline::testing::Pair;
 use peerline::tunnel::{
-    Event, Extra, Listener, RelayError, ResetCode, Service, Side, StreamError, Tunnel, connect,
+    Event, Lanes, Listener, RelayError, ResetCode, Service, Side, StreamError, Tunnel, connect,
     expose, list,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -40,10 +40,11 @@ async fn connections_survive_an_outage_and_a_restart_of_ice() {
         .unwrap();
     let stop = CancellationToken::new();
     let exposing = tokio::spawn({
-        let (extra, stop) = (Extra::of(&mut pair.host), stop.clone());
-        async move { expose(theirs, extra, vec![service], &stop, |_| ()).await }
+        let (lanes, stop) = (Lanes::of(&mut pair.host), stop.clone());
+        async move { expose(theirs, lanes, vec![service], &stop, |_| ()).await }
     });
-    let tunnel = Tunnel::start(ours, Side::Opener, None);
+    let Lanes { opener, incoming } = Lanes::of(&mut pair.guest);
+    let tunnel = Tunnel::start(ours, Side::Opener, opener);
     let services = within("the list", list(&tunnel)).await.unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let to = listener.local_addr().unwrap();
@@ -52,12 +53,12 @@ async fn connections_survive_an_outage_and_a_restart_of_ice() {
     let connecting = tokio::spawn({
         let stop = stop.clone();
         let tell = move |event| tell.try_send(event).unwrap();
-        async move { connect(tunnel, services, listeners, None, None, &stop, tell).await }
+        async move { connect(tunnel, services, listeners, None, incoming, &stop, tell).await }
     });
     let mut clients = JoinSet::new();
     for seed in 0..3 {
         clients.spawn(async move {
-            let content = noise(1 << 20, seed);
+            let content = noise(3 << 20, seed);
             let mut socket = TcpStream::connect(to).await.unwrap();
             let (mut read, mut write) = socket.split();
             let mut answer = Vec::new();
@@ -86,7 +87,7 @@ async fn connections_survive_an_outage_and_a_restart_of_ice() {
     for _ in 0..3 {
         let event = within("its end", told.recv()).await.unwrap();
         assert!(
-            matches!(&event, Event::Closed { moved, .. } if moved.total() == 2 << 20),
+            matches!(&event, Event::Closed { moved, .. } if moved.total() == 6 << 20),
             "{event:?}"
         );
     }
@@ -110,9 +111,9 @@ async fn what_is_not_exposed_is_refused_whoever_asks() {
         let service = Service::resolve(name.parse().unwrap(), &address).await;
         services.push(service.unwrap());
     }
-    let extra = Extra::of(&mut pair.host);
+    let lanes = Lanes::of(&mut pair.host);
     let stop = CancellationToken::new();
-    tokio::spawn(async move { expose(theirs, extra, services, &stop, |_| ()).await });
+    tokio::spawn(async move { expose(theirs, lanes, services, &stop, |_| ()).await });
     let tunnel = Tunnel::start(ours, Side::Opener, None);
     for target in ["127.0.0.1:80", "WEB", "localhost:22", "dns", "web\0", "*"] {
         let mut stream = tunnel.open(target).await.unwrap();

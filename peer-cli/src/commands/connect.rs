@@ -7,7 +7,7 @@ use std::str::FromStr;
 use peerline::channel::Delivery;
 use peerline::session::Intent;
 use peerline::tunnel::{
-    DATAGRAMS, Extra, Kind, LABEL, Listed, Listener, PROTOCOL, RelayError, ServiceName, Side,
+    DATAGRAMS, Kind, LABEL, Lanes, Listed, Listener, PROTOCOL, RelayError, ServiceName, Side,
     Tunnel, connect, list,
 };
 use tokio::net::{TcpListener, UdpSocket};
@@ -130,7 +130,7 @@ async fn use_services(
     traffic: &Traffic<'_>,
 ) -> Result<(), Failure> {
     let channel = line.open(LABEL, PROTOCOL).await?;
-    let Extra { opener, incoming } = Extra::of(&mut line.session);
+    let Lanes { opener, incoming } = Lanes::of(&mut line.session);
     let tunnel = Tunnel::start(channel, Side::Opener, opener);
     let listed = tokio::select! {
         biased;

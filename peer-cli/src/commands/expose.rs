@@ -3,7 +3,7 @@
 use peerline::pairing::Code;
 use peerline::session::{EngineKind, Intent};
 use peerline::tunnel::{
-    Address, Extra, MAX_SERVICES, PROTOCOL, RelayError, Service, ServiceName, expose,
+    Address, Lanes, MAX_SERVICES, PROTOCOL, RelayError, Service, ServiceName, expose,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -83,9 +83,9 @@ async fn serve(
         return Err(failure.hint("run peer-cli connect on the other side"));
     }
     let channel = line.accept(context, PROTOCOL, "connect").await?;
-    let extra = Extra::of(&mut line.session);
+    let lanes = Lanes::of(&mut line.session);
     let tell = |event| traffic.note(event);
-    let error = expose(channel, extra, services, context.stop, tell).await;
+    let error = expose(channel, lanes, services, context.stop, tell).await;
     if let RelayError::Cancelled = error {
         return Ok(());
     }

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal as _};
 use std::time::{Duration, Instant};
 
 use peerline::session::{Connectivity, Intent, Session};
-use peerline::tunnel::{Extra, LABEL, Moved, PROTOCOL, RelayError, Side, TunnelError, pipe};
+use peerline::tunnel::{LABEL, Lanes, Moved, PROTOCOL, RelayError, Side, TunnelError, pipe};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -95,8 +95,8 @@ async fn run_over(context: &Context<'_>, line: &mut Line, side: Side) -> Result<
     };
     let output = Stdout::new().map_err(|error| Failure::local("cannot use stdout", &error))?;
     let input = tokio::io::stdin();
-    let extra = Extra::of(&mut line.session);
-    match pipe(channel, side, extra, input, output, context.stop, tell).await {
+    let lanes = Lanes::of(&mut line.session);
+    match pipe(channel, side, lanes, input, output, context.stop, tell).await {
         Ok(moved) => Ok(moved),
         Err(error) => Err(why(line, &error).await),
     }

@@ -54,6 +54,11 @@ impl Packets {
         repaired: true,
     };
 
+    /// Whether a lane in such packets is less work than the session's own connection is.
+    pub(crate) fn pay(self) -> bool {
+        self.size > BASE && !self.repaired
+    }
+
     /// The largest that are tried.
     pub(crate) const LARGEST: Self = Self {
         size: LARGEST,

@@ -90,6 +90,7 @@ impl Driver {
                 hello,
                 path,
                 binding,
+                packets: self.lanes.packets(),
             }));
         }
         for data_channel in self.ports.take_held() {

@@ -33,6 +33,7 @@ use crate::channel::port::Activity;
 use crate::device::Known;
 use crate::media::IncomingTrack;
 use crate::media::track::{Board, Outlet};
+use crate::net::packet::Packets;
 use crate::pairing::{AbortReason, Binding, CertificateKeys};
 use signaling_protocol::IceServer;
 use std::collections::VecDeque;
@@ -56,6 +57,7 @@ pub(crate) struct Ready {
     pub(crate) hello: Hello,
     pub(crate) path: Option<Path>,
     pub(crate) binding: Binding,
+    pub(crate) packets: watch::Receiver<Option<Packets>>,
 }
 
 /// The other ends of what the driver tells its session.

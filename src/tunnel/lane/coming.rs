@@ -2,17 +2,18 @@
 
 use super::super::frame::{Body, Frame, Word};
 use super::super::half::Violation;
-use super::{MESSAGE, Road, STEP};
+use super::{MESSAGE, STEP};
 use bytes::Bytes;
 
 /// One direction, towards here.
 #[derive(Debug)]
 pub(in super::super) struct Coming {
     source: Source,
-    /// The newest lane that arrived, until it is used; and the one used last.
-    arrived: Option<u32>,
+    /// The newest lane that arrived, the newest of which the peer was told, and the one used last.
+    arrived: u32,
+    awaited: u32,
     used: u32,
-    /// It is not told yet: that the newest lane is awaited, and how much came.
+    /// The peer is to be told that the newest lane is awaited, and how much came.
     await_due: bool,
     got_due: bool,
 }
@@ -29,40 +30,41 @@ impl Coming {
     pub(in super::super) fn new() -> Self {
         Self {
             source: Source::Channel { twice: 0 },
-            arrived: None,
+            arrived: 0,
+            awaited: 0,
             used: 0,
             await_due: false,
             got_due: false,
         }
     }
 
-    /// Where the next message comes from. On a lane, the channel has only to say that it is over.
-    pub(in super::super) fn road(&self) -> Road {
+    /// The lane that the next message comes on, if it is none from the channel. Then the channel has only to say that the
+    /// lane is over.
+    pub(in super::super) fn lane(&self) -> Option<u32> {
         match self.source {
-            Source::Channel { .. } => Road::Channel,
-            Source::Lane { .. } => Road::Lane,
+            Source::Channel { .. } => None,
+            Source::Lane { .. } => Some(self.used),
         }
     }
 
     /// A lane arrived; whether it is of any use.
     pub(in super::super) fn arrived(&mut self, number: u32) -> bool {
-        if number <= self.used || self.arrived.is_some_and(|newest| number <= newest) {
+        if number <= self.arrived {
             return false;
         }
-        self.arrived = Some(number);
+        self.arrived = number;
         self.await_due = true;
         true
     }
 
-    /// What follows comes on lane `number`.
+    /// What follows comes on lane `number`, which may have ended meanwhile, and a newer one may be there.
     pub(in super::super) fn moving(&mut self, number: u32) -> Result<(), Violation> {
         let Source::Channel { twice: 0 } = self.source else {
             return Err("it moved to a lane twice");
         };
-        if self.arrived != Some(number) || self.await_due {
+        if number <= self.used || number > self.awaited {
             return Err("it moved to a lane that is not awaited");
         }
-        self.arrived = None;
         self.used = number;
         self.source = Source::Lane { got: 0, untold: 0 };
         Ok(())
@@ -100,9 +102,16 @@ impl Coming {
             *got += 1;
             *untold += message.len() + MESSAGE;
             if *untold >= STEP {
-                *untold = 0;
-                self.got_due = true;
+                self.tell();
             }
+        }
+    }
+
+    /// Something came that the peer may wait for, or that may be the last: it is told at once how much came.
+    pub(in super::super) fn tell(&mut self) {
+        if let Source::Lane { untold, .. } = &mut self.source {
+            *untold = 0;
+            self.got_due = true;
         }
     }
 
@@ -114,8 +123,8 @@ impl Coming {
     /// What it is to be told.
     pub(in super::super) fn word(&mut self) -> Option<Bytes> {
         if std::mem::take(&mut self.await_due) {
-            let word = Body::Lane(Word::Awaited);
-            return self.arrived.map(|lane| Frame::new(lane, word).write());
+            self.awaited = self.arrived;
+            return Some(Frame::new(self.awaited, Body::Lane(Word::Awaited)).write());
         }
         match self.source {
             Source::Lane { got, .. } if std::mem::take(&mut self.got_due) => {
@@ -144,7 +153,7 @@ mod tests {
         assert!(coming.arrived(1));
         assert_eq!(coming.word(), Some(word(1, Word::Awaited)));
         coming.moving(1).unwrap();
-        assert_eq!(coming.road(), Road::Lane);
+        assert_eq!(coming.lane(), Some(1));
         coming
     }
 
@@ -155,7 +164,7 @@ mod tests {
             coming.on_lane(&x());
         }
         assert_eq!(coming.on_channel(word(1, Word::Back(3))), Ok(None));
-        assert_eq!(coming.road(), Road::Channel);
+        assert_eq!(coming.lane(), None);
         assert_eq!(coming.on_channel(x()), Ok(None));
         assert!(coming.moving(1).is_err(), "while something comes again");
         assert_eq!(coming.on_channel(x()), Ok(None));
@@ -189,14 +198,27 @@ mod tests {
         assert!(!coming.arrived(2) && !coming.arrived(3) && !coming.arrived(0));
         assert_eq!(coming.word(), Some(word(3, Word::Awaited)));
         assert_eq!(coming.word(), None);
-        assert!(coming.moving(1).is_err());
         coming.moving(3).unwrap();
         assert!(!coming.arrived(3));
         // The next one may be there before the word that this one is over.
         assert!(coming.arrived(4));
         assert_eq!(coming.on_channel(word(3, Word::Back(0))), Ok(None));
+        assert!(coming.moving(3).is_err());
         assert_eq!(coming.word(), Some(word(4, Word::Awaited)));
         assert_eq!(coming.moving(4), Ok(()));
+    }
+
+    #[test]
+    fn a_newer_lane_may_overtake_the_word_about_the_one_before() {
+        let mut coming = Coming::new();
+        coming.arrived(1);
+        assert!(coming.word().is_some());
+        coming.arrived(2);
+        assert_eq!(coming.moving(1), Ok(()));
+        assert_eq!(coming.lane(), Some(1));
+        assert_eq!(coming.on_channel(word(1, Word::Back(0))), Ok(None));
+        assert_eq!(coming.word(), Some(word(2, Word::Awaited)));
+        assert_eq!(coming.moving(2), Ok(()));
     }
 
     #[test]

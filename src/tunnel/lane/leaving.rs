@@ -6,7 +6,7 @@ use super::{MESSAGE, MOST_KEPT};
 use bytes::Bytes;
 use std::collections::VecDeque;
 
-/// So much in long messages makes a lane worth while; twice as much after each that came to nothing.
+/// So much in long messages makes a lane worth while; twice as much after each that carried less than that.
 const WORTH: u64 = 4 << 20;
 
 /// A message from this length on fills larger packets than those of the session's connection.
@@ -34,6 +34,8 @@ pub(in super::super) struct Leaving {
     kept: VecDeque<Bytes>,
     held: usize,
     taken: u64,
+    /// Bytes that went through the lane and came.
+    proved: u64,
     /// What goes through the channel before everything else.
     again: VecDeque<Bytes>,
 }
@@ -65,6 +67,7 @@ impl Leaving {
             kept: VecDeque::new(),
             held: 0,
             taken: 0,
+            proved: 0,
             again: VecDeque::new(),
         }
     }
@@ -118,29 +121,30 @@ impl Leaving {
         {
             self.taken += 1;
             self.held -= message.len() + MESSAGE;
+            self.proved += message.len() as u64;
         }
         Ok(())
     }
 
-    /// The lane is gone, or did not come up: the channel has to do.
-    pub(in super::super) fn lost(&mut self) {
+    /// The lane is gone, did not come up, or is to be left: the channel has to do. Whether there was one.
+    pub(in super::super) fn lost(&mut self) -> bool {
+        if self.state == State::Channel {
+            return false;
+        }
         if self.state == State::Lane {
             let back = Frame::new(self.number, Body::Lane(Word::Back(self.taken)));
             self.again.push_back(back.write());
             self.again.append(&mut self.kept);
             self.held = 0;
         }
-        if self.state != State::Channel {
-            self.state = State::Channel;
-            self.carried = 0;
-            self.worth = self.worth.saturating_mul(2);
-        }
-    }
-
-    /// Lanes are no better than the channel: none is asked for again.
-    pub(in super::super) fn useless(&mut self) {
-        self.lost();
-        self.worth = u64::MAX;
+        self.state = State::Channel;
+        self.carried = 0;
+        self.worth = match self.proved < WORTH {
+            true => self.worth.saturating_mul(2),
+            false => WORTH,
+        };
+        self.proved = 0;
+        true
     }
 
     /// What has to leave before anything new, all of it through the channel.
@@ -156,9 +160,14 @@ impl Leaving {
         Some(Frame::new(self.number, Body::Lane(Word::Moving)).write())
     }
 
-    /// Whether there may be anything new, other than what is said about lanes.
+    /// Whether there may be anything new.
     pub(in super::super) fn has_room(&self) -> bool {
         self.held < MOST_KEPT
+    }
+
+    /// Whether there may be what is said about lanes. Only a peer that says nothing itself lets it come to this.
+    pub(in super::super) fn has_room_for_words(&self) -> bool {
+        self.held < 2 * MOST_KEPT
     }
 
     /// Whether [`before`](Self::before) has something.
@@ -233,7 +242,7 @@ mod tests {
             leaving.leaves(&message(byte));
         }
         leaving.got(1, 2).unwrap();
-        leaving.lost();
+        assert!(leaving.lost());
         assert_eq!(leaving.before(), word(1, Word::Back(2)));
         for byte in 2..5 {
             assert_eq!(leaving.before(), Some(message(byte)));
@@ -242,8 +251,8 @@ mod tests {
         assert_eq!(leaving.leaves(&message(9)), Road::Channel);
         // Of what it has it may still have said so.
         leaving.got(1, 3).unwrap();
-        leaving.lost();
-        assert_eq!(leaving.before(), None, "it was lost once");
+        assert!(!leaving.lost(), "it was lost once");
+        assert_eq!(leaving.before(), None);
     }
 
     #[test]
@@ -256,21 +265,25 @@ mod tests {
                 leaving.leaves(&message(0));
             }
             assert_eq!(leaving.wanted(), Some(lane));
-            leaving.lost();
+            assert!(leaving.lost());
             assert_eq!(leaving.before(), None);
         }
     }
 
     #[test]
-    fn lanes_that_are_no_better_are_not_asked_for_again() {
-        let mut leaving = Leaving::new();
-        for _ in 0..10 * WORTH / LONG as u64 {
+    fn a_lane_that_carried_much_is_replaced_as_soon_as_the_first() {
+        let mut leaving = moved();
+        for count in 1..=WORTH / LONG as u64 {
             leaving.leaves(&message(0));
-            if leaving.wanted().is_some() {
-                leaving.useless();
-            }
+            leaving.got(1, count).unwrap();
         }
-        assert_eq!(leaving.number, 1);
+        assert!(leaving.lost());
+        assert_eq!(leaving.before(), word(1, Word::Back(WORTH / LONG as u64)));
+        for _ in 0..WORTH / LONG as u64 {
+            assert_eq!(leaving.wanted(), None);
+            leaving.leaves(&message(0));
+        }
+        assert_eq!(leaving.wanted(), Some(2));
     }
 
     #[test]

@@ -3,15 +3,15 @@
 //! kept until the other side has it, and otherwise sent again through the channel. `leaving` and `coming` decide and are pure.
 
 mod coming;
-mod extra;
 mod leaving;
 mod ours;
+mod session;
 
 pub(super) use coming::Coming;
-pub use extra::Extra;
-pub(super) use extra::next;
 pub(super) use leaving::{Leaving, Road};
 pub(super) use ours::{Change, Ours};
+pub use session::Lanes;
+pub(super) use session::next;
 
 /// Protocol of a lane's channel; its label is the number of the lane.
 pub const PROTOCOL: &str = "peerline-tunnel-lane/1";
@@ -19,8 +19,12 @@ pub const PROTOCOL: &str = "peerline-tunnel-lane/1";
 /// What a message counts for besides its content, so that many small ones do not count for nothing.
 const MESSAGE: usize = 64;
 
-/// Most that is kept of what went through a lane. More than SCTP's window and the queues at both ends hold.
+/// Most that is kept of what went through a lane, of all streams together: what SCTP's window and the queues at both ends
+/// hold, as the paths on which lanes pay are short.
 const MOST_KEPT: usize = 4 << 20;
 
-/// The other side is told what came each time it is this much more: often enough that a sender never waits for it.
+/// The other side is told what came each time it is this much more: a sixteenth of what it keeps at most.
 const STEP: usize = 256 << 10;
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,6 @@
 
 use super::PROTOCOL;
 use crate::channel::{Channel, ChannelReceiver, ChannelSender, Message};
-use crate::net::packet::Packets;
 use crate::session::OpenLane;
 use bytes::Bytes;
 use std::future::pending;
@@ -13,17 +12,13 @@ use tokio_util::task::AbortOnDropHandle;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in super::super) enum Change {
     Opened,
-    /// It is gone, or did not come up.
+    /// It is gone, did not come up, or does not pay.
     Lost,
-    /// It is no better than the channel, or nobody can open one.
-    Useless,
 }
 
 /// The lane that this side opens.
 pub(in super::super) struct Ours {
     opener: Option<Arc<dyn OpenLane>>,
-    /// How the channel's messages travel.
-    packets: Option<Packets>,
     state: State,
 }
 
@@ -34,13 +29,9 @@ enum State {
 }
 
 impl Ours {
-    pub(in super::super) fn new(
-        opener: Option<Arc<dyn OpenLane>>,
-        packets: Option<Packets>,
-    ) -> Self {
+    pub(in super::super) fn new(opener: Option<Arc<dyn OpenLane>>) -> Self {
         Self {
             opener,
-            packets,
             state: State::None,
         }
     }
@@ -48,7 +39,10 @@ impl Ours {
     /// Opens lane `number`, in place of the one before.
     pub(in super::super) fn open(&mut self, number: u32) {
         let opener = self.opener.clone();
-        let opening = async move { opener?.open(number.to_string(), PROTOCOL).await };
+        let opening = async move {
+            let label = number.to_string();
+            opener?.open_if_it_pays(label, PROTOCOL).await
+        };
         self.state = State::Opening(AbortOnDropHandle::new(tokio::spawn(opening)));
     }
 
@@ -57,14 +51,10 @@ impl Ours {
         let (state, change) = match &mut self.state {
             State::None => pending().await,
             State::Opening(opening) => match opening.await.ok().flatten() {
-                Some(lane) if !is_better(lane.packets(), self.packets) => {
-                    (State::None, Change::Useless)
-                }
                 Some(lane) => {
                     let (sender, receiver) = lane.split();
                     (State::Open(sender, receiver), Change::Opened)
                 }
-                None if self.opener.is_none() => (State::None, Change::Useless),
                 None => (State::None, Change::Lost),
             },
             State::Open(_, receiver) => {
@@ -75,6 +65,11 @@ impl Ours {
         };
         self.state = state;
         change
+    }
+
+    /// Gives it up.
+    pub(in super::super) fn leave(&mut self) {
+        self.state = State::None;
     }
 
     /// Whether it is not known yet what becomes of it.
@@ -95,22 +90,13 @@ impl Ours {
     }
 }
 
-/// Whether a lane carries more than the channel does. On a path that is repaired, which is a long one, what counts is not
-/// the work of each packet; a lane would only have to find out anew how much that path takes.
-fn is_better(lane: Option<Packets>, channel: Option<Packets>) -> bool {
-    match (lane, channel) {
-        (Some(lane), Some(channel)) => lane.size > channel.size && !lane.repaired,
-        // In memory.
-        _ => true,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use async_trait::async_trait;
 
-    struct Opener(Option<Packets>);
+    /// Opens lanes whose other end is gone, or none.
+    struct Opener(bool);
 
     #[async_trait]
     impl OpenLane for Opener {
@@ -119,43 +105,26 @@ mod tests {
         }
 
         async fn open(&self, label: String, _: &'static str) -> Option<Channel> {
-            let (lane, _) = Channel::pair(&label);
-            Some(lane.in_packets(self.0?))
+            self.0.then(|| Channel::pair(&label).0)
         }
     }
 
-    const LARGE: Packets = Packets {
-        size: 1452,
-        repaired: false,
-    };
-
     #[tokio::test]
-    async fn a_lane_must_come_up_and_be_better_than_the_channel() {
-        let repaired = Packets {
-            repaired: true,
-            ..LARGE
-        };
-        for (packets, expected) in [
-            (None, Change::Lost),
-            (Some(Packets::EVERYWHERE), Change::Useless),
-            (Some(repaired), Change::Useless),
-            (Some(LARGE), Change::Opened),
-        ] {
-            let mut lane = Ours::new(Some(Arc::new(Opener(packets))), Some(Packets::SESSION));
+    async fn a_lane_that_does_not_come_up_is_lost() {
+        let opener: Arc<dyn OpenLane> = Arc::new(Opener(false));
+        for opener in [None, Some(opener)] {
+            let mut lane = Ours::new(opener);
             lane.open(1);
             assert!(lane.is_opening());
-            assert_eq!(lane.changed().await, expected, "{packets:?}");
+            assert_eq!(lane.changed().await, Change::Lost);
             assert!(!lane.is_opening());
         }
-        let mut none = Ours::new(None, None);
-        none.open(1);
-        assert_eq!(none.changed().await, Change::Useless);
     }
 
     #[tokio::test]
     async fn a_lane_that_is_gone_is_noticed_by_who_waits_and_by_who_sends() {
         for waits in [true, false] {
-            let mut lane = Ours::new(Some(Arc::new(Opener(Some(LARGE)))), Some(Packets::SESSION));
+            let mut lane = Ours::new(Some(Arc::new(Opener(true))));
             lane.open(1);
             assert_eq!(lane.changed().await, Change::Opened);
             match waits {

@@ -6,14 +6,14 @@ use std::sync::Arc;
 /// What a tunnel uses of its session besides its channel: lanes in both directions. Without any of it everything goes
 /// through the channel.
 #[derive(Default)]
-pub struct Extra {
+pub struct Lanes {
     /// Opens lanes for what goes to the peer.
     pub opener: Option<Arc<dyn OpenLane>>,
     /// The channels that the peer opens, those of its lanes among them.
     pub incoming: Option<Incoming>,
 }
 
-impl Extra {
+impl Lanes {
     /// All that `session` has. A browser's connection carries no larger packets than the session's, so for one there
     /// are no lanes.
     pub fn of(session: &mut Session) -> Self {
