@@ -280,6 +280,8 @@ async fn a_lane_is_awaited_once_and_then_read() {
 /// says so, though nothing new is written.
 #[tokio::test]
 async fn what_does_not_fit_waits_and_is_not_forgotten() {
+    /// Of the first stream: what makes a lane worth while, and more than fits.
+    const FIRST: usize = 12 << 20;
     let (near, channel) = Channel::pair(LABEL);
     let (far, mut lanes) = mpsc::channel(1);
     let (life, carried) = (usize::MAX, Arc::default());
@@ -303,9 +305,8 @@ async fn what_does_not_fit_waits_and_is_not_forgotten() {
     let mut writing = tokio::task::JoinSet::new();
     for (index, (reader, mut writer)) in writers.into_iter().enumerate() {
         writing.spawn(async move {
-            // The first one has what makes a lane worth while.
             let (length, piece) = if index == 0 {
-                (5 << 20, 60_000)
+                (FIRST, 60_000)
             } else {
                 (12_000, 1_000)
             };
@@ -319,7 +320,7 @@ async fn what_does_not_fit_waits_and_is_not_forgotten() {
             (reader, writer)
         });
     }
-    let expected = (5 << 20) + (streams as usize - 1) * (12_000 + 64);
+    let expected = FIRST + (streams as usize - 1) * (12_000 + 64);
     let (mut got, mut messages, mut lane): (usize, u64, Option<Channel>) = (0, 0, None);
     // What came and was not told, and the most that there was of it.
     let (mut untold, mut most) = (0, 0);
