@@ -100,3 +100,37 @@ impl LaneOpener {
         opened.await.map_err(|_| SessionError::Closed)?
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::packet;
+
+    #[tokio::test]
+    async fn a_lane_is_offered_only_if_it_pays() {
+        let packets = |size, repaired| Some(Packets { size, repaired });
+        for (found, pays) in [
+            (packets(packet::BASE, false), false),
+            (packets(packet::BASE + 1, false), true),
+            (packets(1472, true), false),
+        ] {
+            let (commands, mut asked) = mpsc::channel(1);
+            let (finding, packets) = watch::channel(None);
+            let opener = LaneOpener {
+                commands: commands.downgrade(),
+                most: 1,
+                packets,
+            };
+            let opening = opener.open_if_it_pays("1".into(), "x");
+            finding.send_replace(found);
+            let was_asked = tokio::select! {
+                opened = opening => {
+                    assert!(opened.is_none());
+                    false
+                }
+                command = asked.recv() => command.is_some(),
+            };
+            assert_eq!(was_asked, pays, "{found:?}");
+        }
+    }
+}

@@ -14,12 +14,16 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::yield_now;
-use tokio::time::timeout;
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 /// How long a tunnel that is closed goes on sending what it still has to say: resets, and the last frames of
 /// streams that are complete here.
 const CLOSING: Duration = Duration::from_secs(5);
+
+/// How often it is looked whether our lane is of use: one through which nothing went since then is left. While it is there, it
+/// is proved ten times a second that its packets get through.
+const IDLE: Duration = Duration::from_secs(30);
 
 /// Lanes of the peer that arrived and were not looked at. It opens one at a time.
 const ARRIVED: usize = 2;
@@ -206,6 +210,9 @@ async fn from_lane(lane: &mut Option<Channel>) -> Option<Message> {
 
 /// Sends what there is to be sent, through the channel or our lane.
 async fn send(shared: Arc<Shared>, sender: ChannelSender, mut lane: Ours) {
+    let mut looks = interval(IDLE);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut used = false;
     loop {
         match shared.next() {
             Next::Message(Road::Channel, message) => {
@@ -214,7 +221,14 @@ async fn send(shared: Arc<Shared>, sender: ChannelSender, mut lane: Ours) {
                 }
             }
             Next::Message(Road::Lane, message) => {
-                if !lane.send(message).await {
+                used = true;
+                let sent = tokio::select! {
+                    biased;
+                    sent = lane.send(message) => sent,
+                    // It is kept, and goes through the channel then.
+                    () = shared.ending() => true,
+                };
+                if !sent {
                     shared.lane_lost();
                 }
             }
@@ -224,15 +238,19 @@ async fn send(shared: Arc<Shared>, sender: ChannelSender, mut lane: Ours) {
                 tokio::select! {
                     () = shared.due.notified() => {}
                     change = lane.changed() => note(&shared, change),
+                    _ = looks.tick() => {
+                        if !std::mem::take(&mut used) && lane.is_open() {
+                            lane.leave();
+                            shared.lane_lost();
+                        }
+                    }
                 }
                 // Whoever else is ready goes first: what they have to say goes in the same message.
                 yield_now().await;
             }
             Next::Nothing => break,
         }
-        if lane.is_opening()
-            && let Some(change) = lane.changed().now_or_never()
-        {
+        if let Some(change) = lane.changed().now_or_never() {
             note(&shared, change);
         }
     }

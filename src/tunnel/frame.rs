@@ -88,7 +88,7 @@ impl Reset {
     }
 }
 
-/// One message of a tunnel.
+/// A message of a tunnel, or a part of one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Frame {
     /// The stream, or the lane, that it is about.
@@ -167,7 +167,7 @@ impl Frame {
         message.freeze()
     }
 
-    /// Reads one message; `None` if it is not a frame.
+    /// Reads a frame; `None` if it is none.
     pub(super) fn read(mut message: Bytes) -> Option<Self> {
         let kind = message.try_get_u8().ok()?;
         let stream = message.try_get_u32().ok()?;

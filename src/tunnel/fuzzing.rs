@@ -103,7 +103,7 @@ pub fn tunnel_frames(data: &[u8]) {
     }
 }
 
-/// The next thing to send, other than data in messages.
+/// The next frame to send, whether or not there is room for it.
 fn next(mux: &mut Mux, leaving: &mut Leaving, coming: &mut Coming) -> Option<Bytes> {
     if let Some(message) = leaving.before() {
         return Some(message);

@@ -20,7 +20,7 @@ pub(super) struct Shared {
     pub(super) due: Notify,
     /// The peer may have opened a stream.
     pub(super) arrived: Notify,
-    /// It is over.
+    /// It is over, or to be closed.
     over: Notify,
 }
 
@@ -256,6 +256,7 @@ impl Shared {
         }
         drop(inner);
         self.due.notify_one();
+        self.over.notify_waiters();
     }
 
     /// Nothing more goes through. The first reason counts.
@@ -273,11 +274,24 @@ impl Shared {
     }
 
     pub(super) async fn over(&self) -> TunnelError {
+        self.until(|end| match end {
+            End::Over(error) => Some(error.clone()),
+            End::No | End::Closing => None,
+        })
+        .await
+    }
+
+    /// Waits until it is over, or to be closed.
+    pub(super) async fn ending(&self) {
+        self.until(|end| (*end != End::No).then_some(())).await;
+    }
+
+    async fn until<T>(&self, reached: impl Fn(&End) -> Option<T>) -> T {
         loop {
             let mut rung = pin!(self.over.notified());
             rung.as_mut().enable();
-            if let End::Over(error) = &self.lock().end {
-                return error.clone();
+            if let Some(reached) = reached(&self.lock().end) {
+                return reached;
             }
             rung.await;
         }
@@ -311,8 +325,8 @@ impl Inner {
     /// The next message to send.
     fn message(&mut self) -> Option<Bytes> {
         if !self.leaving.has_room() {
-            // Two sides that wait for each other's word would wait for ever. For the same reason words are the first of
-            // what is packed below, and never left over.
+            // Two sides that wait for each other's word would wait for ever. For the same reason words are packed below
+            // before all that is not left over, and so never left over themselves.
             let may = self.leaving.has_room_for_words();
             return may.then(|| self.coming.word()).flatten();
         }

@@ -11,12 +11,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::harness::{channels, noise, outage, within};
 
-/// Opens lanes in memory that end on both sides after so many messages, with whatever is on its way.
+/// Opens lanes in memory that end on both sides after so many messages. What was sent behind those is lost.
 struct Mortal {
     far: mpsc::Sender<Channel>,
     life: usize,
@@ -130,18 +130,23 @@ async fn a_pipe_on_a_lane_survives_an_outage_and_a_restart_of_ice() {
         let mut connectivity = pair.guest.connectivity();
         let [near, far] = channels(&mut pair).await;
         let carried = Arc::<AtomicUsize>::default();
+        let (opened, mut seen) = watch::channel(0);
         let lanes = [&mut pair.guest, &mut pair.host].map(|session| {
             let Lanes { opener, incoming } = Lanes::of(session);
             let opener = opener.map(|opener| {
-                let carried = carried.clone();
-                Arc::new(Counting { opener, carried }) as Arc<dyn OpenLane>
+                let (carried, opened) = (carried.clone(), opened.clone());
+                Arc::new(Counting {
+                    opener,
+                    opened,
+                    carried,
+                }) as Arc<dyn OpenLane>
             });
             Lanes { opener, incoming }
         });
         let stop = CancellationToken::new();
         let (mut stdin, input) = duplex(64 << 10);
         let (output, mut stdout) = duplex(64 << 10);
-        let content = noise(40 << 20, 5);
+        let content = noise(48 << 20, 5);
         let expected = content.clone();
         let [opener, acceptor] = lanes;
         let (empty, sink) = (tokio::io::empty, tokio::io::sink);
@@ -170,25 +175,41 @@ async fn a_pipe_on_a_lane_survives_an_outage_and_a_restart_of_ice() {
             stdin.shutdown().await.unwrap();
         };
         let reading = async {
-            let mut read = vec![0; 20 << 20];
+            // While nothing is read, credit stops the writer: a lane has all the time it needs to come up.
+            let mut read = vec![0; 12 << 20];
             stdout.read_exact(&mut read).await.unwrap();
+            within("the first lane", seen.wait_for(|opened| *opened == 1))
+                .await
+                .unwrap();
+            read.resize(24 << 20, 0);
+            stdout.read_exact(&mut read[12 << 20..]).await.unwrap();
+            let before = carried.load(Ordering::Relaxed);
             outage(&links, &mut connectivity).await;
+            read.resize(36 << 20, 0);
+            stdout.read_exact(&mut read[24 << 20..]).await.unwrap();
+            within("the second lane", seen.wait_for(|opened| *opened == 2))
+                .await
+                .unwrap();
             stdout.read_to_end(&mut read).await.unwrap();
-            read
+            (read, before)
         };
         let all = async { tokio::join!(piping, writing, reading) };
-        let ((one, other), (), read) = within("the pipe", all).await;
+        let ((one, other), (), (read, before)) = within("the pipe", all).await;
         one.unwrap();
         other.unwrap();
         assert!(read == expected, "other bytes came");
-        let carried = carried.load(Ordering::Relaxed);
-        assert!(carried >= 20 << 20, "{carried} bytes went through lanes");
+        let all = carried.load(Ordering::Relaxed);
+        assert!(
+            before >= 1 << 20 && all >= before + (1 << 20),
+            "{before} of {all}"
+        );
     }
 }
 
-/// Counts what goes through lanes.
+/// Counts lanes, and what goes through them.
 struct Counting {
     opener: Arc<dyn OpenLane>,
+    opened: watch::Sender<usize>,
     carried: Arc<AtomicUsize>,
 }
 
@@ -202,6 +223,7 @@ impl OpenLane for Counting {
         let lane = self.opener.open(label.clone(), protocol).await?;
         let (near, tap) = Channel::pair(&label);
         let ((to_lane, mut from_lane), (to_near, mut from_near)) = (lane.split(), tap.split());
+        self.opened.send_modify(|opened| *opened += 1);
         let carried = self.carried.clone();
         tokio::spawn(async move {
             let _open = to_near;
@@ -223,7 +245,7 @@ impl OpenLane for Counting {
     }
 }
 
-/// What a peer says of lanes, and what is in it that no peer says.
+/// Each of the four words, about a lane that was never opened.
 #[tokio::test]
 async fn who_speaks_of_lanes_that_are_not_there_ends_the_tunnel() {
     for word in [
@@ -389,5 +411,32 @@ fn data_in(message: &[u8]) -> usize {
         }
         [3, frame @ ..] => frame.len() - 4,
         _ => 0,
+    }
+}
+
+#[tokio::test]
+async fn the_word_about_a_lane_may_come_behind_a_newer_lane() {
+    let (channel, mut peer) = Channel::pair(LABEL);
+    let tunnel = Tunnel::start(channel, Side::Acceptor, None);
+    let mut lanes = Vec::new();
+    for number in ["1", "2"] {
+        let (ours, theirs) = Channel::pair(number);
+        tunnel.take_lane(theirs);
+        lanes.push(ours);
+        within("a word", peer.recv()).await.unwrap();
+    }
+    let say = |message: &'static [u8]| peer.send(Bytes::from_static(message));
+    lanes[1]
+        .send(Bytes::from_static(b"\x01\0\0\0\x02second"))
+        .await
+        .unwrap();
+    say(b"\x0a\0\0\0\x01").await.unwrap();
+    // What went through the first lane is lost with it, and comes again; only then the second one is read.
+    say(b"\x0c\0\0\0\x01\0\0\0\0\0\0\0\0").await.unwrap();
+    say(b"\x01\0\0\0\x00first").await.unwrap();
+    say(b"\x0a\0\0\0\x02").await.unwrap();
+    for target in ["first", "second"] {
+        let arrival = within("a stream", tunnel.accept()).await.unwrap();
+        assert_eq!(arrival.target(), target);
     }
 }

@@ -72,12 +72,12 @@ impl Ours {
         self.state = State::None;
     }
 
-    /// Whether it is not known yet what becomes of it.
-    pub(in super::super) fn is_opening(&self) -> bool {
-        matches!(self.state, State::Opening(_))
+    /// Whether it is up.
+    pub(in super::super) fn is_open(&self) -> bool {
+        matches!(self.state, State::Open(..))
     }
 
-    /// Sends a message through it; `false` if it is gone.
+    /// Sends a message through it; `false` if it is gone. Cancelled, it has sent nothing.
     pub(in super::super) async fn send(&mut self, message: Bytes) -> bool {
         let sent = match &self.state {
             State::Open(sender, _) => sender.send(Message::Binary(message)).await.is_ok(),
@@ -115,9 +115,8 @@ mod tests {
         for opener in [None, Some(opener)] {
             let mut lane = Ours::new(opener);
             lane.open(1);
-            assert!(lane.is_opening());
             assert_eq!(lane.changed().await, Change::Lost);
-            assert!(!lane.is_opening());
+            assert!(!lane.is_open());
         }
     }
 
@@ -127,11 +126,12 @@ mod tests {
             let mut lane = Ours::new(Some(Arc::new(Opener(true))));
             lane.open(1);
             assert_eq!(lane.changed().await, Change::Opened);
+            assert!(lane.is_open());
             match waits {
                 true => assert_eq!(lane.changed().await, Change::Lost),
                 false => assert!(!lane.send(Bytes::from_static(b"x")).await),
             }
-            assert!(!lane.is_opening());
+            assert!(!lane.is_open());
         }
     }
 }

@@ -1,4 +1,4 @@
-/** A pipe: bytes in order both ways, each of which ends by itself (docs/protocol.md 9.2). */
+/** A pipe: bytes in order both ways, each of which ends by itself (docs/protocol.md 9.3). */
 import type { Channel, ChannelData } from "../channel.js";
 import { PeerlineError, asFailure } from "../errors.js";
 import { Events } from "../events.js";
