@@ -9,6 +9,10 @@ use crate::harness::{Peer, Place, Signaling, command, digest, in_place, noise};
 
 const MIB: u64 = 1 << 20;
 
+/// Of the rounds that end with a kill. On a fast machine the file would be complete before the next word of how far it is,
+/// which comes five times a second.
+const LIMIT: &str = "64MiB";
+
 /// Small numbers, one after the other, from a seed.
 struct Dice(u64);
 
@@ -61,7 +65,8 @@ async fn killed_and_resumed(seed: u64) {
     for round in 0..4 {
         let mut sender = Peer::send(&server, &[&file]);
         let code = sender.code().await;
-        let mut receiver = Peer::receive(&server, &code, &place.out(), &["--yes"]);
+        let options = ["--yes", "--limit", LIMIT];
+        let mut receiver = Peer::receive(&server, &code, &place.out(), &options);
         let from = had + dice.below(16 * MIB);
         let mut verified = had;
         while verified < from {

@@ -110,7 +110,8 @@ impl Hosts {
         let code = sender.code().await;
         let out = place.out();
         let words = ["receive-file", &code, "--yes", "--server", &server, "--out"];
-        let words = [&words[..], &[out.to_str().unwrap()]].concat();
+        // So that some of it is left on a fast machine, too.
+        let words = [&words[..], &[out.to_str().unwrap(), "--limit", "16MiB"]].concat();
         let mut receiver = self.start(1, &words);
         let progress = receiver.event("progress").await;
         assert!(
