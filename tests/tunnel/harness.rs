@@ -39,11 +39,11 @@ pub(crate) async fn channels(pair: &mut Pair) -> [Channel; 2] {
     [ours, theirs.channel]
 }
 
-/// Two sessions on a link of 4 MiB a second that look for a new path five times sooner than usual.
-pub(crate) async fn impatient() -> (Pair, [EmulatedLink; 2]) {
+/// Two sessions on a link of so many bytes a second that look for a new path five times sooner than usual.
+pub(crate) async fn impatient(rate: u64) -> (Pair, [EmulatedLink; 2]) {
     let mut config = PairConfig::default();
     let links = config.emulate(&LinkConfig {
-        rate: Some(4 << 20),
+        rate: Some(rate),
         ..LinkConfig::default()
     });
     for session in [&mut config.host, &mut config.guest] {

@@ -3,9 +3,7 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use peerline::channel::{Channel, Message};
-use peerline::net::link::LinkConfig;
-use peerline::session::{Healing, OpenLane};
-use peerline::testing::{Pair, PairConfig};
+use peerline::session::OpenLane;
 use peerline::tunnel::{LABEL, LANE_PROTOCOL, Lanes, Side, Tunnel, TunnelError, pipe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::harness::{channels, noise, outage, within};
+use crate::harness::{channels, impatient, noise, outage, within};
 
 /// Opens lanes in memory that end on both sides after so many messages. What was sent behind those is lost.
 struct Mortal {
@@ -117,16 +115,7 @@ async fn nothing_is_lost_and_nothing_comes_twice_whenever_a_lane_dies() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pipe_on_a_lane_survives_an_outage_and_a_restart_of_ice() {
     for sender in [0, 1] {
-        let mut config = PairConfig::default();
-        let links = config.emulate(&LinkConfig {
-            rate: Some(24 << 20),
-            ..LinkConfig::default()
-        });
-        for session in [&mut config.host, &mut config.guest] {
-            session.healing = Healing::default().faster(5);
-        }
-        let pair = within("connecting", Pair::connect_with(config)).await;
-        let mut pair = pair.unwrap();
+        let (mut pair, links) = impatient(24 << 20).await;
         let mut connectivity = pair.guest.connectivity();
         let [near, far] = channels(&mut pair).await;
         let carried = Arc::<AtomicUsize>::default();

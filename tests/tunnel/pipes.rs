@@ -94,7 +94,7 @@ async fn a_pipe_over_a_link_that_loses_brings_everything() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pipe_survives_an_outage_and_a_restart_of_ice() {
-    let (mut pair, links) = impatient().await;
+    let (mut pair, links) = impatient(4 << 20).await;
     let mut connectivity = pair.guest.connectivity();
     let ([mut near, mut far], mut piping) =
         piped(channels(&mut pair).await, &CancellationToken::new());

@@ -31,7 +31,7 @@ async fn echo_server() -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_survive_an_outage_and_a_restart_of_ice() {
-    let (mut pair, links) = impatient().await;
+    let (mut pair, links) = impatient(4 << 20).await;
     let mut connectivity = pair.guest.connectivity();
     let [ours, theirs] = channels(&mut pair).await;
     let address = echo_server().await.parse().unwrap();

@@ -54,16 +54,16 @@ impl Packets {
         repaired: true,
     };
 
-    /// Whether a lane in such packets is less work than the session's own connection is.
-    pub(crate) fn pay(self) -> bool {
-        self.size > BASE && !self.repaired
-    }
-
     /// The largest that are tried.
     pub(crate) const LARGEST: Self = Self {
         size: LARGEST,
         repaired: false,
     };
+
+    /// Whether a lane in such packets is less work than the session's own connection is.
+    pub(crate) fn pay(self) -> bool {
+        self.size > BASE && !self.repaired
+    }
 
     /// The SCTP packet that fits into such a datagram.
     pub(crate) const fn sctp(self) -> u32 {

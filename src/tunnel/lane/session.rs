@@ -1,6 +1,6 @@
 //! What a tunnel uses of its session besides its channel.
 
-use crate::session::{EngineKind, Incoming, OpenLane, Session};
+use crate::session::{EngineKind, Incoming, IncomingChannel, OpenLane, Session};
 use std::sync::Arc;
 
 /// What a tunnel uses of its session besides its channel: lanes in both directions. Without any of it everything goes
@@ -28,9 +28,7 @@ impl Lanes {
 }
 
 /// The next channel that the peer opens; never, if it opens none.
-pub(in super::super) async fn next(
-    incoming: &mut Option<Incoming>,
-) -> crate::session::IncomingChannel {
+pub(in super::super) async fn next(incoming: &mut Option<Incoming>) -> IncomingChannel {
     if let Some(channels) = incoming {
         if let Some(opened) = channels.next().await {
             return opened;
