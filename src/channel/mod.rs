@@ -10,6 +10,7 @@ mod frame;
 pub(crate) mod fuzzing;
 pub(crate) mod port;
 pub mod stream;
+pub(crate) mod window;
 
 pub use stream::Stream;
 

@@ -4,6 +4,7 @@
 //! `send` would lose its message: one polls and delivers, one sends. Both end with the data channel,
 //! when the application has dropped its halves, or when the returned guard is dropped.
 
+use super::window::Window;
 use super::{Endpoint, Message};
 use bytes::BytesMut;
 use std::sync::Arc;
@@ -12,31 +13,6 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::task::AbortOnDropHandle;
 use webrtc::data_channel::{DataChannel, DataChannelEvent};
-
-/// Bytes that may be queued and unacknowledged before a channel waits, and those left when it goes on.
-#[derive(Debug, Clone, Copy)]
-struct Marks {
-    high: usize,
-    low: usize,
-}
-
-/// What is acknowledged within milliseconds needs no more on its way, and little of it fits into the caches: on
-/// loopback this is as fast as [`FULL`], and a sender's peak of memory 8 MiB lower.
-const QUICK: Marks = Marks {
-    high: 1024 << 10,
-    low: 640 << 10,
-};
-
-/// More than SCTP's window of 1.5 MiB, so that the engine never runs dry, and little more, for memory.
-const FULL: Marks = Marks {
-    high: 2304 << 10,
-    low: 1536 << 10,
-};
-
-/// From the high mark to the low one a path takes longer than this if its round trip is above 40 ms, or its rate below
-/// 25 MiB/s. So many times in a row it is not a busy machine but the path.
-const SLOW: Duration = Duration::from_millis(15);
-const SLOW_TIMES: u32 = 8;
 
 /// How long a waiting channel relies on the engine's word that its buffer is low. The engine's own
 /// wait for room can miss that word and looks again only after 50 ms, which would hold a fast path to
@@ -65,8 +41,9 @@ impl Port {
         data_channel: Arc<dyn DataChannel>,
         endpoint: Endpoint,
         activity: &Activity,
+        window: Window,
     ) -> Self {
-        Self::start(data_channel, endpoint, activity, Duration::ZERO)
+        Self::start(data_channel, endpoint, activity, window, Duration::ZERO)
     }
 
     /// Starts both tasks for a channel that we opened. It is not finished before the next one may be
@@ -75,14 +52,16 @@ impl Port {
         data_channel: Arc<dyn DataChannel>,
         endpoint: Endpoint,
         activity: &Activity,
+        window: Window,
     ) -> Self {
-        Self::start(data_channel, endpoint, activity, REST)
+        Self::start(data_channel, endpoint, activity, window, REST)
     }
 
     fn start(
         data_channel: Arc<dyn DataChannel>,
         endpoint: Endpoint,
         activity: &Activity,
+        window: Window,
         rest: Duration,
     ) -> Self {
         let Endpoint { outgoing, incoming } = endpoint;
@@ -99,7 +78,7 @@ impl Port {
             delivery.await;
             tokio::time::sleep(rest).await;
         };
-        let sending = send(data_channel, outgoing, watched.clone(), drained);
+        let sending = send(data_channel, outgoing, watched.clone(), drained, window);
         Self {
             delivery: AbortOnDropHandle::new(tokio::spawn(delivery)),
             sending: AbortOnDropHandle::new(tokio::spawn(sending)),
@@ -204,14 +183,14 @@ async fn send(
     mut outgoing: mpsc::Receiver<Message>,
     mut state: watch::Receiver<State>,
     drained: Arc<Notify>,
+    mut window: Window,
 ) {
     if reached(&mut state, |state| state != State::Opening).await != State::Open {
         return;
     }
     let _ = data_channel
-        .set_buffered_amount_low_threshold(QUICK.low as u32)
+        .set_buffered_amount_low_threshold(window.low() as u32)
         .await;
-    let (mut marks, mut slow) = (QUICK, 0);
     // At most so many are on their way. How many there are is asked only when it may be too many: the engine
     // answers under the lock that its driver works under.
     let mut outstanding = 0;
@@ -236,16 +215,14 @@ async fn send(
             tracing::debug!(%error, "the data channel no longer sends");
             return;
         }
-        if outstanding <= marks.high {
+        if outstanding <= window.high() {
             continue;
         }
         let full = Instant::now();
-        outstanding = drain(&data_channel, &drained, marks).await;
-        slow = if full.elapsed() > SLOW { slow + 1 } else { 0 };
-        if slow == SLOW_TIMES {
-            marks = FULL;
+        outstanding = drain(&data_channel, &drained, &window).await;
+        if window.drained(full.elapsed()) {
             let _ = data_channel
-                .set_buffered_amount_low_threshold(FULL.low as u32)
+                .set_buffered_amount_low_threshold(window.low() as u32)
                 .await;
         }
     }
@@ -254,15 +231,15 @@ async fn send(
 }
 
 /// Waits while too much is on its way, and says how much is left.
-async fn drain(data_channel: &Arc<dyn DataChannel>, drained: &Notify, marks: Marks) -> usize {
-    let mut room = marks.high;
+async fn drain(data_channel: &Arc<dyn DataChannel>, drained: &Notify, window: &Window) -> usize {
+    let mut room = window.high();
     loop {
         // One that has ended takes no more, and says so when something is sent on it.
         let outstanding = data_channel.outstanding_bytes().await.unwrap_or(0);
         if outstanding <= room {
             return outstanding;
         }
-        room = marks.low;
+        room = window.low();
         let _ = tokio::time::timeout(DRAIN_CHECK, drained.notified()).await;
     }
 }

@@ -14,6 +14,7 @@
 mod clock;
 mod emulated;
 pub(crate) mod filter;
+mod fine_timer;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod handshake;

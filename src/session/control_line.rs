@@ -4,6 +4,7 @@ use super::SessionError;
 use super::control::{self, ControlMessage};
 use super::driver::Side;
 use crate::channel::port::{Activity, Port};
+use crate::channel::window::Window;
 use crate::channel::{Channel, Endpoint, Message};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -47,9 +48,10 @@ impl ControlLine {
         activity: &Activity,
     ) {
         if let Some(endpoint) = self.endpoint.take() {
+            let window = Window::towards(false);
             self.port = Some(match side {
-                Side::Offerer => Port::opened(data_channel, endpoint, activity),
-                Side::Answerer => Port::accepted(data_channel, endpoint, activity),
+                Side::Offerer => Port::opened(data_channel, endpoint, activity, window),
+                Side::Answerer => Port::accepted(data_channel, endpoint, activity, window),
             });
         }
     }

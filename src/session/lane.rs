@@ -11,7 +11,8 @@ use super::engine::{Engine, EngineEvent, EngineState};
 use super::ports::name_of;
 use super::{IncomingChannel, SessionConfig, SessionError};
 use crate::channel::port::{Activity, Port};
-use crate::channel::{Channel, Delivery};
+use crate::channel::window::Window;
+use crate::channel::{Channel, Delivery, Endpoint};
 use crate::net::packet::{self, Packets, ProbeKey, Watched};
 use crate::net::repair::{RepairKey, Way};
 use crate::pairing::Fingerprint;
@@ -197,7 +198,7 @@ impl Lane {
         while !matches!(self.step_up().await?, Step::Up) {}
         self.prove().await?;
         let (channel, endpoint) = Channel::with_endpoint(label);
-        let port = Port::accepted(data_channel, endpoint, &self.common.activity);
+        let port = self.port(data_channel, endpoint);
         loop {
             tokio::select! {
                 open = port.is_open() => match open {
@@ -209,6 +210,11 @@ impl Lane {
         }
         self.engine.set_up_finished();
         Ok((channel.in_packets_of(self.packets.size), port))
+    }
+
+    fn port(&self, data_channel: Arc<dyn DataChannel>, endpoint: Endpoint) -> Port {
+        let window = Window::towards(self.common.browser);
+        Port::accepted(data_channel, endpoint, &self.common.activity, window)
     }
 
     /// The lane may go another way than the connection on which its packet size was found.
@@ -258,7 +264,7 @@ impl Lane {
         let (label, protocol) = name_of(&data_channel).await?;
         let (channel, endpoint) = Channel::with_endpoint(&label);
         let channel = channel.in_packets_of(self.packets.size);
-        let port = Port::accepted(data_channel, endpoint, &self.common.activity);
+        let port = self.port(data_channel, endpoint);
         self.tell(FromLane::Accepted(IncomingChannel { channel, protocol }))
             .await;
         Ok(port)

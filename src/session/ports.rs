@@ -4,6 +4,7 @@ use super::engine::MAX_CHANNELS;
 use super::{IncomingChannel, SessionError};
 use crate::channel::Channel;
 use crate::channel::port::{Activity, Port};
+use crate::channel::window::Window;
 use crate::net::packet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +35,8 @@ pub(super) async fn name_of(
 /// Every channel but the control channel and those of lanes.
 pub(super) struct Ports {
     activity: Activity,
+    /// Of the next channel.
+    window: Window,
     accepted: Vec<Port>,
     opened: Vec<Port>,
     held: Vec<Arc<dyn DataChannel>>,
@@ -43,10 +46,16 @@ impl Ports {
     pub(super) fn new(activity: Activity) -> Self {
         Self {
             activity,
+            window: Window::towards(false),
             accepted: Vec::new(),
             opened: Vec::new(),
             held: Vec::new(),
         }
+    }
+
+    /// The peer is a browser, which takes in less at once than we can send.
+    pub(super) fn peer_is_browser(&mut self) {
+        self.window = Window::towards(true);
     }
 
     /// Whether the number of a channel of ours that has ended still rests.
@@ -67,8 +76,9 @@ impl Ports {
     /// Takes care of a channel that we opened.
     pub(super) fn opened(&mut self, label: &str, data_channel: Arc<dyn DataChannel>) -> Channel {
         let (channel, endpoint) = Channel::with_endpoint(label);
+        let (activity, window) = (&self.activity, self.window.clone());
         self.opened
-            .push(Port::opened(data_channel, endpoint, &self.activity));
+            .push(Port::opened(data_channel, endpoint, activity, window));
         channel.in_packets_of(packet::BASE)
     }
 
@@ -80,8 +90,9 @@ impl Ports {
         self.make_room()?;
         let (label, protocol) = name_of(&data_channel).await?;
         let (channel, endpoint) = Channel::with_endpoint(&label);
+        let (activity, window) = (&self.activity, self.window.clone());
         self.accepted
-            .push(Port::accepted(data_channel, endpoint, &self.activity));
+            .push(Port::accepted(data_channel, endpoint, activity, window));
         let channel = channel.in_packets_of(packet::BASE);
         Ok(IncomingChannel { channel, protocol })
     }
