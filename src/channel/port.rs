@@ -7,8 +7,9 @@
 use super::window::Window;
 use super::{Endpoint, Message};
 use bytes::BytesMut;
+use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::task::AbortOnDropHandle;
@@ -33,6 +34,30 @@ pub(crate) struct Port {
     delivery: AbortOnDropHandle<()>,
     sending: AbortOnDropHandle<()>,
     state: watch::Receiver<State>,
+    progress: Progress,
+}
+
+/// How far what was sent on a channel has come.
+#[derive(Clone)]
+pub(crate) struct Progress {
+    data_channel: Arc<dyn DataChannel>,
+    /// Bytes that were given to the engine.
+    given: Arc<AtomicU64>,
+}
+
+impl Progress {
+    /// Whether anything is on its way, and how many bytes the peer has acknowledged.
+    pub(crate) async fn look(&self) -> (bool, u64) {
+        let outstanding = self.data_channel.outstanding_bytes().await.unwrap_or(0) as u64;
+        let given = self.given.load(Ordering::Relaxed);
+        (outstanding > 0, given.saturating_sub(outstanding))
+    }
+}
+
+impl fmt::Debug for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Progress").finish_non_exhaustive()
+    }
 }
 
 impl Port {
@@ -78,12 +103,30 @@ impl Port {
             delivery.await;
             tokio::time::sleep(rest).await;
         };
-        let sending = send(data_channel, outgoing, watched.clone(), drained, window);
+        let progress = Progress {
+            data_channel: data_channel.clone(),
+            given: Arc::default(),
+        };
+        let given = progress.given.clone();
+        let sending = send(
+            data_channel,
+            outgoing,
+            watched.clone(),
+            drained,
+            window,
+            given,
+        );
         Self {
             delivery: AbortOnDropHandle::new(tokio::spawn(delivery)),
             sending: AbortOnDropHandle::new(tokio::spawn(sending)),
             state: watched,
+            progress,
         }
+    }
+
+    /// To be looked at from elsewhere.
+    pub(crate) fn progress(&self) -> Progress {
+        self.progress.clone()
     }
 
     /// Waits until the channel is open; `false` if it has closed.
@@ -184,6 +227,7 @@ async fn send(
     mut state: watch::Receiver<State>,
     drained: Arc<Notify>,
     mut window: Window,
+    given: Arc<AtomicU64>,
 ) {
     if reached(&mut state, |state| state != State::Opening).await != State::Open {
         return;
@@ -200,7 +244,8 @@ async fn send(
             message = outgoing.recv() => message,
             _ = reached(&mut state, |state| state == State::Closed) => return,
         };
-        outstanding += message.as_ref().map_or(0, Message::len);
+        let length = message.as_ref().map_or(0, Message::len);
+        outstanding += length;
         let sent = match message {
             Some(Message::Text(text)) => data_channel.send_text(&text).await,
             Some(Message::Binary(bytes)) => {
@@ -215,6 +260,7 @@ async fn send(
             tracing::debug!(%error, "the data channel no longer sends");
             return;
         }
+        given.fetch_add(length as u64, Ordering::Relaxed);
         if outstanding <= window.high() {
             continue;
         }

@@ -80,6 +80,10 @@ pub struct Hello {
     /// How many extra connections for bulk it takes at a time.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub lanes: u16,
+    /// The largest datagrams that its engine takes, in bytes of UDP payload, if it answers no probes. Without it, those that
+    /// every path carries.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub packet: Option<u16>,
     /// Its part of the key for packet size probes: 16 bytes in base64url. Without it there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probe: Option<String>,
@@ -242,14 +246,15 @@ mod tests {
                 ControlMessage::LaneClose { lane: 2 },
             ),
             (
-                r#"{"type":"hello","version":1,"agent":"x/1","engine":"browser","intent":"send-files","certificates":"AA"}"#,
+                r#"{"type":"hello","version":1,"agent":"x/1","engine":"browser","intent":"send-files","certificates":"AA","lanes":4,"packet":8000}"#,
                 ControlMessage::Hello(Hello {
                     version: 1,
                     agent: "x/1".into(),
                     engine: Engine::Browser,
                     intent: Intent::SendFiles,
                     certificates: Some("AA".into()),
-                    lanes: 0,
+                    lanes: 4,
+                    packet: Some(8000),
                     probe: None,
                     repair: false,
                     signature: None,

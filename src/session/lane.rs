@@ -10,7 +10,7 @@ use super::description::Description;
 use super::engine::{Engine, EngineEvent, EngineState};
 use super::ports::name_of;
 use super::{IncomingChannel, SessionConfig, SessionError};
-use crate::channel::port::{Activity, Port};
+use crate::channel::port::{Activity, Port, Progress};
 use crate::channel::window::Window;
 use crate::channel::{Channel, Delivery, Endpoint};
 use crate::net::packet::{self, Packets, ProbeKey, Watched};
@@ -18,9 +18,9 @@ use crate::net::repair::{RepairKey, Way};
 use crate::pairing::Fingerprint;
 use signaling_protocol::{IceCandidate, IceServer};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use webrtc::data_channel::DataChannel;
 
 /// From the offer of a lane until it can be used. The session has a path, so this is generous: ICE, DTLS and
@@ -30,6 +30,11 @@ const SET_UP_LIMIT: Duration = Duration::from_secs(15);
 /// How long a lane that is over waits for the application to take what came on it. One that reads takes
 /// megabytes in that time.
 const DELIVERY_LIMIT: Duration = Duration::from_secs(5);
+
+/// A browser answers no probes: larger packets do not get through to it if nothing is acknowledged for this long, which is
+/// looked at so often.
+const STUCK: Duration = Duration::from_secs(1);
+const STUCK_CHECK: Duration = Duration::from_millis(100);
 
 /// What the session has for a lane.
 #[derive(Debug)]
@@ -146,6 +151,20 @@ pub(super) async fn answer(
     let _ = outbox.send(FromLane::Ended(id)).await;
 }
 
+/// Waits until something is on its way and nothing of it is acknowledged for [`STUCK`].
+async fn stuck(progress: Progress) {
+    let (mut known, mut since) = (0, Instant::now());
+    loop {
+        sleep(STUCK_CHECK).await;
+        let (waits, acknowledged) = progress.look().await;
+        if !waits || acknowledged != known {
+            (known, since) = (acknowledged, Instant::now());
+        } else if since.elapsed() >= STUCK {
+            return;
+        }
+    }
+}
+
 impl Lane {
     async fn new(
         id: u32,
@@ -219,7 +238,8 @@ impl Lane {
 
     /// The lane may go another way than the connection on which its packet size was found.
     async fn prove(&mut self) -> Result<(), SessionError> {
-        if self.packets.size <= packet::BASE {
+        // A browser answers none; what it acknowledges is the proof.
+        if self.packets.size <= packet::BASE || self.common.browser {
             return Ok(());
         }
         let prober = self.engine.prober().clone();
@@ -276,10 +296,12 @@ impl Lane {
         let prober = self.engine.prober().clone();
         let packet = self.packets.size;
         let watched = sends && packet > packet::BASE;
+        let (browser, progress) = (self.common.browser, port.progress());
         let swallowed = async {
-            match watched {
-                true => prober.fails(packet).await,
-                false => std::future::pending().await,
+            match (watched, browser) {
+                (true, false) => prober.fails(packet).await,
+                (true, true) => stuck(progress).await,
+                (false, _) => std::future::pending().await,
             }
         };
         let ended = port.ended();

@@ -8,7 +8,7 @@ use super::lane::{self, Common, FromLane, ToLane};
 use super::{EngineKind, SessionConfig, SessionError};
 use crate::channel::Channel;
 use crate::channel::port::Activity;
-use crate::net::packet::{self, Packets, ProbeKey, Prober, SIZES};
+use crate::net::packet::{self, Packets, ProbeKey, Prober, SIZES, trial};
 use crate::net::repair::{self, Repair, RepairKey, Way};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -58,6 +58,8 @@ pub(super) struct Lanes {
     /// The packets of new lanes; `None` while their size is looked for.
     packets: watch::Sender<Option<Packets>>,
     searching: Option<AbortOnDropHandle<()>>,
+    /// The size that the next lane to a browser tries.
+    trial: Option<u16>,
 }
 
 struct Handle {
@@ -86,6 +88,7 @@ impl Lanes {
             events,
             packets: watch::Sender::new(Some(Packets::EVERYWHERE)),
             searching: None,
+            trial: None,
         }
     }
 
@@ -142,6 +145,15 @@ impl Lanes {
         }
     }
 
+    /// A browser on a direct path takes larger packets than every path carries: the next lane tries them.
+    pub(super) fn may_try(&mut self, hello: &Hello) {
+        let takes = hello.packet.filter(|_| hello.engine == EngineKind::Browser);
+        if let (Some(takes), Some(destination)) = (takes, self.prober.destination()) {
+            self.trial = trial::first(takes, destination);
+            tracing::info!(trial = self.trial, "packets for lanes to this browser");
+        }
+    }
+
     /// Looks for the largest packet up to `limit` on the session's own path, and repairs that if it is long.
     fn search(&mut self, limit: u16) {
         self.packets.send_replace(None);
@@ -190,11 +202,13 @@ impl Lanes {
         self.next += 2;
         let (inbox, messages) = mpsc::channel(INBOX);
         let mut found = self.packets.subscribe();
+        let trial = self.trial;
         let task = async move {
             let found = found.wait_for(Option::is_some).await.ok();
             let mut packets = found
                 .and_then(|found| *found)
                 .unwrap_or(Packets::EVERYWHERE);
+            packets.size = trial.unwrap_or(packets.size);
             if let Some(most) = most {
                 packets.size = packets.size.min(most).max(packet::BASE);
             }
@@ -276,6 +290,9 @@ impl Lanes {
             FromLane::Ended(id) => drop(self.open.remove(id)),
             FromLane::Swallowed(size) => {
                 tracing::info!(packet = size, "packets of this size do not get through");
+                if self.trial == Some(*size) {
+                    self.trial = trial::after(*size);
+                }
                 let known = *self.packets.borrow();
                 if known.is_some_and(|known| known.size == *size) {
                     self.search(size - 1);

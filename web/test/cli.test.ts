@@ -33,6 +33,21 @@ for (const [name, flags] of ADDRESSES) {
 
     test("a file from the terminal to the page", () => fileToPage(browser, server));
 
+    test("a file from the terminal to the page, over three lanes", () =>
+      withFolder(async (folder) => {
+        const file = await fileIn(folder, "large.bin", 24 * 1024 * 1024 + 5);
+        const { page, context, troubles } = await person(browser);
+        const cli = new Cli("send-file", file, "--lanes", "3", "--server", server.url);
+        await page.goto(await cli.link());
+        const got = await acceptDownload(page);
+        const ended = await cli.ends();
+        assertDone(ended);
+        assert.equal(await sha256(got.path), await sha256(file));
+        assert.equal(ended.said.at(-1)?.["lanes"], 3);
+        assert.deepEqual(troubles, []);
+        await context.close();
+      }));
+
     test("a directory from the terminal to the page", () => treeToPage(browser, server));
 
     test("a file from the page to the terminal, by code and server", () => fileFromPage(browser, server));

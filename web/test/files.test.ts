@@ -190,7 +190,7 @@ test("blocks of every size go through a lane and come out the same", () => {
   const take = (message: Uint8Array<ArrayBuffer>): void => {
     messages++;
     assert.ok(message.length <= 65_535);
-    for (const block of reader.read(message.slice().buffer)) {
+    for (const block of reader.read(0, message.slice().buffer)) {
       got.push({ ...block, bytes: block.bytes.slice() });
       ledger.add(block.file, block.block, block.digest);
       reader.release(block);
@@ -257,9 +257,9 @@ for (const [name, records] of REFUSED_RECORDS) {
     const reader = new LaneReader(BLOCK, ledger);
     const last = records.at(-1);
     for (const bytes of records.slice(0, -1)) {
-      for (const { file, block, digest } of reader.read(bytes.slice().buffer as ArrayBuffer)) ledger.add(file, block, digest);
+      for (const { file, block, digest } of reader.read(0, bytes.slice().buffer as ArrayBuffer)) ledger.add(file, block, digest);
     }
-    assert.throws(() => reader.read((last?.slice().buffer ?? new ArrayBuffer()) as ArrayBuffer), Malformed);
+    assert.throws(() => reader.read(0, (last?.slice().buffer ?? new ArrayBuffer()) as ArrayBuffer), Malformed);
   });
 }
 
@@ -268,19 +268,19 @@ test("a block comes once, also while the first copy is not written yet, and agai
   assert.ok(manifest !== undefined);
   const copy = (): ArrayBuffer => record(0, 1, 0, 10, true).slice().buffer as ArrayBuffer;
   const both = concat(record(0, 1, 0, 10, true), record(0, 1, 0, 10, true)).slice().buffer as ArrayBuffer;
-  assert.throws(() => new LaneReader(BLOCK, new Ledger(manifest)).read(both), Malformed, "in one message");
+  assert.throws(() => new LaneReader(BLOCK, new Ledger(manifest)).read(0, both), Malformed, "in one message");
 
   const ledger = new Ledger(manifest);
   const reader = new LaneReader(BLOCK, ledger);
-  const [damaged] = reader.read(copy());
+  const [damaged] = reader.read(0, copy());
   assert.ok(damaged !== undefined);
-  assert.throws(() => reader.read(copy()), Malformed, "in flight");
+  assert.throws(() => reader.read(0, copy()), Malformed, "in flight");
   reader.release(damaged);
-  const [right] = reader.read(copy());
+  const [right] = reader.read(0, copy());
   assert.ok(right !== undefined);
   ledger.add(0, 1, right.digest);
   reader.release(right);
-  assert.throws(() => reader.read(copy()), Malformed, "written");
+  assert.throws(() => reader.read(0, copy()), Malformed, "written");
 });
 
 test("credit is what is not held any more, and comes before the window closes, however short records are", () => {
@@ -303,9 +303,9 @@ test("credit is what is not held any more, and comes before the window closes, h
     }
     received += message.byteLength;
     assert.ok(received - credited <= reader.window);
-    const [whole] = reader.read(message);
+    const [whole] = reader.read(0, message);
     if (whole !== undefined) reader.release(whole);
-    const credit = reader.credit() ?? credited;
+    const credit = reader.credit()?.bytes ?? credited;
     assert.ok(credit >= credited && credit <= received);
     credited = credit;
   }
@@ -329,7 +329,7 @@ test("a stream of any length goes through a lane and ends where it ends, whateve
       const sent = blocks(0, size);
       if (endFirst) ledger.end(size);
       const take = (message: Uint8Array<ArrayBuffer>): void => {
-        for (const { file, block, digest, bytes } of reader.read(message.slice().buffer)) ledger.add(file, block, digest, bytes.length);
+        for (const { file, block, digest, bytes } of reader.read(0, message.slice().buffer)) ledger.add(file, block, digest, bytes.length);
       };
       for (const block of sent) for (const message of writer.add(block)) take(message);
       for (const message of writer.flush()) take(message);

@@ -12,6 +12,7 @@ pub(super) mod fuzzing;
 mod probe;
 mod prober;
 mod search;
+pub(crate) mod trial;
 mod watch;
 
 use super::repair::OVERHEAD;

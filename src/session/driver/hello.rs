@@ -6,7 +6,7 @@ use crate::pairing::{Engine as EngineKind, Fingerprint};
 use crate::session::control::{ControlMessage, VERSION};
 use crate::session::lanes::MAX_LANES;
 use crate::session::watchdog::Wait;
-use crate::session::{Hello, SessionError};
+use crate::session::{Hello, PathKind, SessionError};
 use std::time::Instant;
 
 impl Driver {
@@ -33,6 +33,7 @@ impl Driver {
             intent: self.config.intent,
             certificates: Some(self.certificates.tag(&offerer, &answerer)),
             lanes: MAX_LANES,
+            packet: None,
             probe: Some(self.lanes.nonce()),
             repair: true,
             signature: self.known.as_ref().map(sign),
@@ -83,6 +84,9 @@ impl Driver {
         let path = self.engine.path().await;
         if let Some(path) = &path {
             self.link.report(path.kind).await;
+            if path.kind == PathKind::Direct {
+                self.lanes.may_try(&hello);
+            }
         }
         // Only now: what fails above is told there.
         if let Some(ready) = self.ready.take() {

@@ -35,13 +35,22 @@ export interface Hello {
   readonly engine: Engine;
   readonly intent: Intent;
   readonly certificates?: string;
+  /** How many lanes it takes, and the largest datagrams that its engine takes, in bytes of UDP payload. */
+  readonly lanes?: number;
+  readonly packet?: number;
 }
 
 /** The heartbeat. */
 export type Beat = { readonly type: "ping"; readonly id: number } | { readonly type: "pong"; readonly id: number };
 
+/** Of a connection for bulk that the other side opens. */
+export type LaneMessage =
+  | { readonly type: "lane-offer"; readonly lane: number; readonly sdp: string }
+  | { readonly type: "lane-candidate"; readonly lane: number; readonly candidate: RTCIceCandidateInit | null }
+  | { readonly type: "lane-close"; readonly lane: number };
+
 /** On `control`. */
-export type ControlMessage = Hello | Negotiating | Bye | Beat | { readonly type: "unknown" };
+export type ControlMessage = Hello | Negotiating | Bye | Beat | LaneMessage | { readonly type: "unknown" };
 
 const INTENTS = ["send-files", "receive-files", "pipe", "chat", "call", "bench", "any"] as const;
 const ENGINES = ["native", "browser"] as const;
@@ -80,11 +89,21 @@ export function parseControlMessage(json: string): ControlMessage {
       return { type, ...numberOf(fields), sdp: text(fields, "sdp", LONGEST_SDP) };
     case "ice-candidate":
       return { type, candidate: candidate(fields) };
+    case "lane-offer":
+      return { type, lane: laneOf(fields), sdp: text(fields, "sdp", LONGEST_SDP) };
+    case "lane-candidate":
+      return { type, lane: laneOf(fields), candidate: candidate(fields) };
+    case "lane-close":
+      return { type, lane: laneOf(fields) };
     case "bye":
       return bye(fields);
     default:
       return { type: "unknown" };
   }
+}
+
+function laneOf(fields: Fields): number {
+  return integer(fields, "lane", 0, 0xffff_ffff);
 }
 
 function numberOf(fields: Fields): { readonly id?: number } {

@@ -4,6 +4,7 @@ import type { Channel, ChannelData } from "../channel.js";
 import { Events } from "../events.js";
 import { PeerlineError, asFailure } from "../errors.js";
 import { Malformed } from "../json.js";
+import { MOST_LANES } from "../lanes.js";
 import { blockDigest } from "./digest.js";
 import { REASON_MS, failureOfCancel, lost } from "./failure.js";
 import { type Block, LaneReader } from "./lane.js";
@@ -28,6 +29,10 @@ export interface IncomingEvents {
 const PROGRESS_MS = 100;
 const MOST_RESENDS = 3;
 const MOST_RESENT_BLOCKS = 1024;
+/** The sender is told after this long, however little came: it gives a lane up of which it hears nothing for 2.5 s. */
+const CREDIT_MS = 500;
+/** Lanes that one transfer may use in all; a sender opens some dozens on the worst of paths. */
+const LANES_IN_ALL = 8192;
 
 type State =
   | { readonly at: "manifest"; readonly reader?: ManifestReader }
@@ -45,21 +50,35 @@ export class IncomingTransfer extends Events<IncomingEvents> {
   readonly #resent = new Map<string, number>();
   #accepting = false;
   #reasonDue: ReturnType<typeof setTimeout> | undefined;
+  /** Those that are read, by number, and the numbers of all that ever were: each comes once. */
+  readonly #lanes = new Map<number, Channel>();
+  readonly #numbers = new Set<number>([0]);
+  #creditDue: ReturnType<typeof setTimeout> | undefined;
 
   /** @internal Made by the inbox; `offered` is called once the manifest is whole and valid. */
   constructor(
     private readonly control: Channel,
-    private readonly lane: Channel,
+    lane: Channel,
     private readonly offered: (transfer: IncomingTransfer) => void,
   ) {
     super();
     control.on("closed", () => this.#fail(lost()));
+    this.#lanes.set(0, lane);
     // The other side does that when it cancels, and says so on the other channel.
     lane.on("closed", () => {
-      if (this.#state.at !== "over") this.#reasonDue ??= setTimeout(() => this.#fail(lost()), REASON_MS);
+      if (this.#state.at !== "over" && this.#lanes.has(0)) this.#reasonDue ??= setTimeout(() => this.#fail(lost()), REASON_MS);
     });
     control.read((data) => this.#guard(() => this.#handle(parseFromSender(data))));
-    lane.read((data) => this.#guard(() => this.#receive(data)));
+    lane.read((data) => this.#guard(() => this.#receive(0, data)));
+  }
+
+  /** @internal Another lane, on a connection of its own. */
+  add(number: number, channel: Channel): void {
+    if (this.#state.at !== "receiving" || this.#numbers.has(number) || this.#numbers.size === LANES_IN_ALL) return channel.close();
+    this.#numbers.add(number);
+    this.#lanes.set(number, channel);
+    channel.on("closed", () => this.#endLane(number));
+    channel.read((data) => this.#guard(() => this.#receive(number, data)));
   }
 
   /** What is offered: every name was checked. */
@@ -87,7 +106,7 @@ export class IncomingTransfer extends Events<IncomingEvents> {
     const speed = new Speedometer(performance.now(), manifest.bytes, manifest.files);
     const lane = new LaneReader(manifest.blockSize, ledger);
     this.#state = { at: "receiving", sink, ledger, speed, lane };
-    this.#say({ type: "accept", window: lane.window });
+    this.#say({ type: "accept", window: lane.window, lanes: MOST_LANES });
     this.#settleIfWhole();
   }
 
@@ -106,7 +125,7 @@ export class IncomingTransfer extends Events<IncomingEvents> {
     const state = this.#state;
     if (state.at === "over") return;
     this.#state = { at: "over" };
-    clearTimeout(this.#reasonDue);
+    this.#stop();
     if (state.at === "receiving") state.sink.abort().catch(() => undefined);
     this.emit("failed", failure);
   }
@@ -114,6 +133,7 @@ export class IncomingTransfer extends Events<IncomingEvents> {
   #handle(message: FromSender): void {
     if (message.type === "cancel") return this.#fail(failureOfCancel(message));
     if (message.type === "offer" || message.type === "entries") return this.#describe(message);
+    if (message.type === "lane-lost") return this.#endLane(message.lane);
     if (message.type !== "complete") return;
     if (this.#state.at !== "receiving" || this.#claimed !== undefined) throw new Malformed("complete out of order");
     if (this.manifest.stream && message.size === undefined) throw new Malformed("a stream without an end");
@@ -143,15 +163,29 @@ export class IncomingTransfer extends Events<IncomingEvents> {
     this.offered(this);
   }
 
-  #receive(data: ChannelData): void {
+  #receive(number: number, data: ChannelData): void {
     const state = this.#state;
-    if (state.at === "over") return;
+    if (state.at === "over" || !this.#lanes.has(number)) return;
     if (state.at !== "receiving" || typeof data === "string") throw new Malformed("data out of order");
-    for (const block of state.lane.read(data)) {
+    for (const block of state.lane.read(number, data)) {
       this.#verify(block).catch((error: unknown) => this.#cancel(...storageFailure(error)));
     }
     // What is no data is taken at once; of short records it may be most of a message.
-    this.#credit(state.lane);
+    this.#credit(state.lane, number);
+    this.#creditDue ??= setTimeout(() => this.#creditAll(state.lane), CREDIT_MS);
+  }
+
+  /** No more comes on a lane, or what still does is thrown away: the sender sends it again on another. */
+  #endLane(number: number): void {
+    const state = this.#state;
+    const isNew = !this.#numbers.has(number) && this.#numbers.size < LANES_IN_ALL;
+    if (state.at !== "receiving" || !(this.#lanes.has(number) || isNew)) return;
+    // Its channel may still come, and is not read then.
+    this.#numbers.add(number);
+    const channel = this.#lanes.get(number);
+    this.#lanes.delete(number);
+    channel?.close();
+    if (this.control.open) this.#say({ type: "lane-ended", lane: number, bytes: state.lane.end(number) });
   }
 
   async #verify(block: Block): Promise<void> {
@@ -173,9 +207,16 @@ export class IncomingTransfer extends Events<IncomingEvents> {
     this.#settleIfWhole();
   }
 
-  #credit(lane: LaneReader): void {
-    const bytes = lane.credit();
-    if (bytes !== undefined && this.control.open) this.#say({ type: "credit", bytes });
+  #credit(lane: LaneReader, number?: number): void {
+    const credit = lane.credit(number);
+    if (credit !== undefined && this.control.open) this.#say({ type: "credit", ...credit });
+  }
+
+  #creditAll(lane: LaneReader): void {
+    this.#creditDue = undefined;
+    for (let credit = lane.overdue(); credit !== undefined; credit = lane.overdue()) {
+      if (this.control.open) this.#say({ type: "credit", ...credit });
+    }
   }
 
   #again({ file, block }: Block): void {
@@ -216,7 +257,7 @@ export class IncomingTransfer extends Events<IncomingEvents> {
     if (this.control.open) this.#say({ type: "receipt", digest, bytes, files });
     // The sender closes the channels when it has read the receipt; closing here could overtake it.
     this.#state = { at: "over" };
-    clearTimeout(this.#reasonDue);
+    this.#stop();
     this.emit("done", { digest, bytes, files, delivery });
   }
 
@@ -243,12 +284,17 @@ export class IncomingTransfer extends Events<IncomingEvents> {
     const state = this.#state;
     if (state.at === "over") return;
     this.#state = { at: "over" };
-    clearTimeout(this.#reasonDue);
+    this.#stop();
     if (state.at === "receiving") state.sink.abort().catch(() => undefined);
     if (last === undefined) this.control.close();
     else this.control.sendLast(JSON.stringify(last));
-    this.lane.close();
+    for (const lane of this.#lanes.values()) lane.close();
     this.emit("failed", failure);
+  }
+
+  #stop(): void {
+    clearTimeout(this.#reasonDue);
+    clearTimeout(this.#creditDue);
   }
 
   #say(message: object): void {

@@ -28,6 +28,18 @@ const WINDOW = 16 * 1024 * 1024;
 /** At least so many blocks: one that is not complete counts as long as it is not, and must never close the window. */
 const WINDOW_BLOCKS = 4;
 
+/** A lane is told of each time it is this much more; and less once there are many. A sender lets 256 KiB be on their way. */
+const STEP = 192 * 1024;
+const SMALL_STEP = 64 * 1024;
+const MANY_LANES = 4;
+
+/** What a sender is told that was taken. */
+export interface Credit {
+  readonly bytes: number;
+  readonly lane?: number;
+  readonly laneBytes?: number;
+}
+
 /** Cuts blocks into messages; small blocks share one. */
 export class LaneWriter {
   readonly #message = new Uint8Array(LONGEST_MESSAGE);
@@ -73,6 +85,13 @@ export class LaneWriter {
   }
 }
 
+/** One lane: the block that has begun on it, and bytes of its messages that were read, and told to the sender. */
+interface Lane {
+  open: Open | undefined;
+  taken: number;
+  told: number;
+}
+
 interface Open {
   readonly file: number;
   readonly block: number;
@@ -87,7 +106,7 @@ interface Open {
 export class LaneReader {
   /** For `accept`. */
   readonly window: number;
-  #open: Open | undefined;
+  readonly #lanes = new Map<number, Lane>();
   /** Blocks that began and were not given back: the ledger does not have them yet, and still they must not come again. */
   readonly #inFlight = new Set<string>();
   readonly #spare: ArrayBuffer[] = [];
@@ -103,10 +122,12 @@ export class LaneReader {
     this.window = Math.max(WINDOW, WINDOW_BLOCKS * blockSize);
   }
 
-  /** Reads one message and returns the blocks that it made whole. @throws Malformed */
-  read(message: ArrayBuffer): Block[] {
+  /** Reads one message of a lane and returns the blocks that it made whole. @throws Malformed */
+  read(number: number, message: ArrayBuffer): Block[] {
     if (message.byteLength > LONGEST_MESSAGE) throw new Malformed("lane message too long");
     this.#received += message.byteLength;
+    const lane = this.#lane(number);
+    lane.taken += message.byteLength;
     if (this.#received - this.#credited > this.window) throw new Malformed("more came than the window allows");
     const view = new DataView(message);
     const whole: Block[] = [];
@@ -118,13 +139,13 @@ export class LaneReader {
       const length = last ? flags - LAST : flags;
       const end = at + HEADER + length + (last ? DIGEST : 0);
       if (length === 0 || end > message.byteLength) throw new Malformed("record is cut off");
-      const open = this.#expect(view.getUint32(at), view.getUint32(at + 4), view.getUint32(at + 8), length);
+      const open = this.#expect(lane, view.getUint32(at), view.getUint32(at + 4), view.getUint32(at + 8), length);
       open.bytes.set(new Uint8Array(message, at + HEADER, length), open.filled);
       open.filled += length;
       this.#held += length;
       const full = open.filled === open.bytes.length;
       if (last !== full && !(last && this.ledger.open)) throw new Malformed("block has another length");
-      if (last) whole.push(this.#close(open, new Uint8Array(message.slice(end - DIGEST, end))));
+      if (last) whole.push(this.#close(lane, open, new Uint8Array(message.slice(end - DIGEST, end))));
       at = end;
     }
     return whole;
@@ -137,22 +158,56 @@ export class LaneReader {
     if (bytes.buffer.byteLength === this.blockSize && this.#spare.length < MOST_SPARE) this.#spare.push(bytes.buffer);
   }
 
-  /** What to tell the sender that was taken, once it is much more than last time. */
-  credit(): number | undefined {
-    const taken = this.#received - this.#held;
-    if (taken - this.#credited < this.window / 8) return undefined;
-    this.#credited = taken;
+  /** What to tell the sender that was taken, altogether and on the lane that was just read, once it is much more than last time. */
+  credit(number?: number): Credit | undefined {
+    const lane = number === undefined ? undefined : this.#lane(number);
+    const step = this.#lanes.size > MANY_LANES ? SMALL_STEP : STEP;
+    const isMuch = lane !== undefined && lane.taken - lane.told >= step;
+    if (!isMuch && this.#received - this.#held - this.#credited < this.window / 8) return undefined;
+    return this.#tell(number, lane);
+  }
+
+  /** What was not told yet, though it is little. */
+  overdue(): Credit | undefined {
+    for (const [number, lane] of this.#lanes) if (lane.taken > lane.told) return this.#tell(number, lane);
+    return undefined;
+  }
+
+  /** A lane has ended: throws away the block that had begun, and says how much was taken. */
+  end(number: number): number {
+    const { open, taken } = this.#lane(number);
+    this.#lanes.delete(number);
+    if (open !== undefined) {
+      this.#inFlight.delete(keyOf(open.file, open.block));
+      this.#held -= open.filled;
+    }
     return taken;
   }
 
-  #expect(file: number, block: number, offset: number, length: number): Open {
-    const open = this.#open ?? this.#begin(file, block);
+  #tell(number: number | undefined, lane: Lane | undefined): Credit {
+    this.#credited = this.#received - this.#held;
+    const bytes = this.#credited;
+    if (number === undefined || lane === undefined) return { bytes };
+    lane.told = lane.taken;
+    return { bytes, lane: number, laneBytes: lane.taken };
+  }
+
+  #lane(number: number): Lane {
+    const known = this.#lanes.get(number);
+    if (known !== undefined) return known;
+    const lane = { open: undefined, taken: 0, told: 0 };
+    this.#lanes.set(number, lane);
+    return lane;
+  }
+
+  #expect(lane: Lane, file: number, block: number, offset: number, length: number): Open {
+    const open = lane.open ?? this.#begin(lane, file, block);
     if (open.file !== file || open.block !== block) throw new Malformed("records of two blocks are mixed");
     if (offset !== open.filled || length > open.bytes.length - offset) throw new Malformed("record does not fit its block");
     return open;
   }
 
-  #begin(file: number, block: number): Open {
+  #begin(lane: Lane, file: number, block: number): Open {
     const length = this.ledger.blockLength(file, block);
     if (length === undefined) throw new Malformed("no such block");
     const key = keyOf(file, block);
@@ -160,12 +215,12 @@ export class LaneReader {
     this.#inFlight.add(key);
     const buffer = length > this.blockSize / 2 ? (this.#spare.pop() ?? new ArrayBuffer(this.blockSize)) : new ArrayBuffer(length);
     const open = { file, block, bytes: new Uint8Array(buffer, 0, length), filled: 0 };
-    this.#open = open;
+    lane.open = open;
     return open;
   }
 
-  #close({ file, block, bytes, filled }: Open, digest: Bytes): Block {
-    this.#open = undefined;
+  #close(lane: Lane, { file, block, bytes, filled }: Open, digest: Bytes): Block {
+    lane.open = undefined;
     return { file, block, bytes: bytes.subarray(0, filled), digest };
   }
 }

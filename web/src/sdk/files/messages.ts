@@ -21,6 +21,7 @@ export type FromReceiver =
 export type FromSender =
   | { readonly type: "offer" | "entries"; readonly fields: Fields }
   | { readonly type: "complete"; readonly digest: string; readonly size: number | undefined }
+  | { readonly type: "lane-lost"; readonly lane: number }
   | Cancel
   | Unknown;
 
@@ -72,6 +73,8 @@ export function parseFromSender(data: unknown): FromSender {
       return { type, fields };
     case "complete":
       return { type, digest: digest(fields), size: fields["size"] === undefined ? undefined : integer(fields, "size", 0, MOST) };
+    case "lane-lost":
+      return { type, lane: integer(fields, "lane", 0, 0xffff) };
     case "cancel":
       return cancel(fields);
     default:
