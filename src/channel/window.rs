@@ -53,9 +53,9 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    /// The first window towards a browser, or a peer of our own.
-    pub(crate) fn towards(browser: bool) -> Self {
-        let step = if browser { 0 } else { 1 };
+    /// The first window towards a browser on a direct path, or anybody else. Through a relay [`NEAR`] is slower.
+    pub(crate) fn towards(near_browser: bool) -> Self {
+        let step = if near_browser { 0 } else { 1 };
         Self { step, slow: 0 }
     }
 

@@ -9,16 +9,16 @@ use super::control::ControlMessage;
 use super::description::Description;
 use super::engine::{Engine, EngineEvent, EngineState};
 use super::ports::name_of;
-use super::{IncomingChannel, SessionConfig, SessionError};
+use super::{IncomingChannel, PathKind, SessionConfig, SessionError};
 use crate::channel::port::{Activity, Port, Progress};
 use crate::channel::window::Window;
-use crate::channel::{Channel, Delivery, Endpoint};
+use crate::channel::{Channel, Delivery, Endpoint, FULL_MESSAGE};
 use crate::net::packet::{self, Packets, ProbeKey, Watched};
 use crate::net::repair::{RepairKey, Way};
 use crate::pairing::Fingerprint;
 use signaling_protocol::{IceCandidate, IceServer};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 use webrtc::data_channel::DataChannel;
@@ -31,10 +31,16 @@ const SET_UP_LIMIT: Duration = Duration::from_secs(15);
 /// megabytes in that time.
 const DELIVERY_LIMIT: Duration = Duration::from_secs(5);
 
-/// A browser answers no probes: larger packets do not get through to it if nothing is acknowledged for this long, which is
-/// looked at so often.
-const STUCK: Duration = Duration::from_secs(1);
-const STUCK_CHECK: Duration = Duration::from_millis(100);
+/// A browser answers no probes, so what it acknowledges is the proof of larger packets: more than the ends of messages,
+/// which are shorter.
+const PROOF: u64 = FULL_MESSAGE as u64;
+
+/// How often that is looked at, and after how many looks in a row without any the size does not get through, or, once it is
+/// proved, the lane is given up: SCTP waits at least 1 s before it repeats what was lost. Looks, because a process that was
+/// stopped has looked at nothing.
+const PROGRESS_CHECK: Duration = Duration::from_millis(100);
+const UNPROVED: u32 = 10;
+const STUCK: u32 = 25;
 
 /// What the session has for a lane.
 #[derive(Debug)]
@@ -55,7 +61,7 @@ pub(super) enum FromLane {
     Say(ControlMessage),
     /// The peer's channel.
     Accepted(IncomingChannel),
-    /// Datagrams of this size do not get through (any more).
+    /// Datagrams of this size and above do not get through (any more), or may not be tried.
     Swallowed(u16),
     /// Nothing follows from this lane.
     Ended(u32),
@@ -151,16 +157,20 @@ pub(super) async fn answer(
     let _ = outbox.send(FromLane::Ended(id)).await;
 }
 
-/// Waits until something is on its way and nothing of it is acknowledged for [`STUCK`].
-async fn stuck(progress: Progress) {
-    let (mut known, mut since) = (0, Instant::now());
+/// Waits until something is on its way and nothing of it is acknowledged any more. Whether anything was before.
+async fn stuck(progress: Progress) -> bool {
+    let (mut known, mut looks) = (0, 0);
     loop {
-        sleep(STUCK_CHECK).await;
+        sleep(PROGRESS_CHECK).await;
         let (waits, acknowledged) = progress.look().await;
-        if !waits || acknowledged != known {
-            (known, since) = (acknowledged, Instant::now());
-        } else if since.elapsed() >= STUCK {
-            return;
+        looks = match !waits || acknowledged != known {
+            true => 0,
+            false => looks + 1,
+        };
+        known = acknowledged;
+        let proved = known >= PROOF;
+        if looks >= if proved { STUCK } else { UNPROVED } {
+            return proved;
         }
     }
 }
@@ -217,7 +227,7 @@ impl Lane {
         while !matches!(self.step_up().await?, Step::Up) {}
         self.prove().await?;
         let (channel, endpoint) = Channel::with_endpoint(label);
-        let port = self.port(data_channel, endpoint);
+        let port = self.port(data_channel, endpoint).await;
         loop {
             tokio::select! {
                 open = port.is_open() => match open {
@@ -231,16 +241,28 @@ impl Lane {
         Ok((channel.in_packets_of(self.packets.size), port))
     }
 
-    fn port(&self, data_channel: Arc<dyn DataChannel>, endpoint: Endpoint) -> Port {
-        let window = Window::towards(self.common.browser);
+    async fn is_direct(&self) -> bool {
+        let path = self.engine.path().await;
+        path.is_some_and(|path| path.kind == PathKind::Direct)
+    }
+
+    async fn port(&self, data_channel: Arc<dyn DataChannel>, endpoint: Endpoint) -> Port {
+        let window = Window::towards(self.common.browser && self.is_direct().await);
         Port::accepted(data_channel, endpoint, &self.common.activity, window)
     }
 
     /// The lane may go another way than the connection on which its packet size was found.
     async fn prove(&mut self) -> Result<(), SessionError> {
-        // A browser answers none; what it acknowledges is the proof.
-        if self.packets.size <= packet::BASE || self.common.browser {
+        if self.packets.size <= packet::BASE {
             return Ok(());
+        }
+        if self.common.browser {
+            // It answers no probes: what it acknowledges will be the proof, on a direct path only.
+            if self.is_direct().await {
+                return Ok(());
+            }
+            self.tell(FromLane::Swallowed(packet::BASE + 1)).await;
+            return Err(SessionError::Lost);
         }
         let prober = self.engine.prober().clone();
         let proof = prober.prove(self.packets.size);
@@ -284,7 +306,7 @@ impl Lane {
         let (label, protocol) = name_of(&data_channel).await?;
         let (channel, endpoint) = Channel::with_endpoint(&label);
         let channel = channel.in_packets_of(self.packets.size);
-        let port = self.port(data_channel, endpoint);
+        let port = self.port(data_channel, endpoint).await;
         self.tell(FromLane::Accepted(IncomingChannel { channel, protocol }))
             .await;
         Ok(port)
@@ -299,8 +321,11 @@ impl Lane {
         let (browser, progress) = (self.common.browser, port.progress());
         let swallowed = async {
             match (watched, browser) {
-                (true, false) => prober.fails(packet).await,
-                (true, true) => stuck(progress).await,
+                (true, false) => {
+                    prober.fails(packet).await;
+                    true
+                }
+                (true, true) => !stuck(progress).await,
                 (false, _) => std::future::pending().await,
             }
         };
@@ -314,8 +339,10 @@ impl Lane {
                     Step::Closed => break,
                 },
                 () = &mut ended => return Ok(()),
-                () = &mut swallowed => {
-                    self.tell(FromLane::Swallowed(packet)).await;
+                swallowed = &mut swallowed => {
+                    if swallowed {
+                        self.tell(FromLane::Swallowed(packet)).await;
+                    }
                     return Err(SessionError::Lost);
                 }
             }

@@ -59,7 +59,7 @@ pub(super) struct Lanes {
     packets: watch::Sender<Option<Packets>>,
     searching: Option<AbortOnDropHandle<()>>,
     /// The size that the next lane to a browser tries.
-    trial: Option<u16>,
+    trial: watch::Sender<Option<u16>>,
 }
 
 struct Handle {
@@ -88,7 +88,7 @@ impl Lanes {
             events,
             packets: watch::Sender::new(Some(Packets::EVERYWHERE)),
             searching: None,
-            trial: None,
+            trial: watch::Sender::new(None),
         }
     }
 
@@ -147,10 +147,10 @@ impl Lanes {
 
     /// A browser on a direct path takes larger packets than every path carries: the next lane tries them.
     pub(super) fn may_try(&mut self, hello: &Hello) {
-        let takes = hello.packet.filter(|_| hello.engine == EngineKind::Browser);
-        if let (Some(takes), Some(destination)) = (takes, self.prober.destination()) {
-            self.trial = trial::first(takes, destination);
-            tracing::info!(trial = self.trial, "packets for lanes to this browser");
+        if let (Some(takes), Some(destination)) = (hello.packet, self.prober.destination()) {
+            let first = trial::first(takes, destination);
+            tracing::info!(first, "packets for lanes to this browser");
+            self.trial.send_replace(first);
         }
     }
 
@@ -202,13 +202,13 @@ impl Lanes {
         self.next += 2;
         let (inbox, messages) = mpsc::channel(INBOX);
         let mut found = self.packets.subscribe();
-        let trial = self.trial;
+        let trial = self.trial.subscribe();
         let task = async move {
             let found = found.wait_for(Option::is_some).await.ok();
             let mut packets = found
                 .and_then(|found| *found)
                 .unwrap_or(Packets::EVERYWHERE);
-            packets.size = trial.unwrap_or(packets.size);
+            packets.size = trial.borrow().unwrap_or(packets.size);
             if let Some(most) = most {
                 packets.size = packets.size.min(most).max(packet::BASE);
             }
@@ -290,9 +290,13 @@ impl Lanes {
             FromLane::Ended(id) => drop(self.open.remove(id)),
             FromLane::Swallowed(size) => {
                 tracing::info!(packet = size, "packets of this size do not get through");
-                if self.trial == Some(*size) {
-                    self.trial = trial::after(*size);
-                }
+                self.trial.send_if_modified(|trial| {
+                    let fails = trial.is_some_and(|trial| trial >= *size);
+                    if fails {
+                        *trial = trial::after(*size);
+                    }
+                    fails
+                });
                 let known = *self.packets.borrow();
                 if known.is_some_and(|known| known.size == *size) {
                     self.search(size - 1);

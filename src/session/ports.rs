@@ -53,8 +53,8 @@ impl Ports {
         }
     }
 
-    /// The peer is a browser, which takes in less at once than we can send.
-    pub(super) fn peer_is_browser(&mut self) {
+    /// The peer is a browser on a direct path: it takes in less at once than we can send.
+    pub(super) fn browser_is_near(&mut self) {
         self.window = Window::towards(true);
     }
 

@@ -6,7 +6,7 @@ import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Browser, type BrowserContext, type Page, chromium } from "playwright-core";
+import { type Browser, type BrowserContext, type BrowserContextOptions, type Page, chromium } from "playwright-core";
 import { Front } from "./front.js";
 
 /** A busy machine with two cores may be this slow; nothing is waited for longer. */
@@ -95,8 +95,8 @@ export function launch(...flags: readonly string[]): Promise<Browser> {
 }
 
 /** A new person: a context of their own, whose errors fail the test. */
-export async function person(browser: Browser): Promise<{ context: BrowserContext; page: Page; troubles: string[] }> {
-  const context = await browser.newContext({ acceptDownloads: true });
+export async function person(browser: Browser, options: BrowserContextOptions = {}): Promise<{ context: BrowserContext; page: Page; troubles: string[] }> {
+  const context = await browser.newContext({ acceptDownloads: true, ...options });
   context.setDefaultTimeout(LIMIT_MS);
   const page = await context.newPage();
   const troubles: string[] = [];

@@ -48,6 +48,23 @@ for (const [name, flags] of ADDRESSES) {
         await context.close();
       }));
 
+    test("a file from the terminal to a page that takes smaller packets than it says", () =>
+      withFolder(async (folder) => {
+        // The first lane ends after a second, and there shall be something left for the next.
+        const file = await fileIn(folder, "large.bin", 128 * 1024 * 1024 + 5);
+        // It says that it takes what Firefox takes, and connections of Chromium end at 2,000 bytes.
+        const { page, context, troubles } = await person(browser, { userAgent: "Mozilla/5.0 Firefox/153.0" });
+        const cli = new Cli("send-file", file, "--server", server.url);
+        await page.goto(await cli.link());
+        const got = await acceptDownload(page);
+        const ended = await cli.ends();
+        assertDone(ended);
+        assert.equal(await sha256(got.path), await sha256(file));
+        assert.equal(ended.said.at(-1)?.["packet"], 1472);
+        assert.deepEqual(troubles, []);
+        await context.close();
+      }));
+
     test("a directory from the terminal to the page", () => treeToPage(browser, server));
 
     test("a file from the page to the terminal, by code and server", () => fileFromPage(browser, server));

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 /// The first size to try, if any is larger than what every path carries: what the peer's engine takes, and the interface
 /// on the way to `destination` carries.
 pub(crate) fn first(takes: u16, destination: SocketAddr) -> Option<u16> {
-    larger(takes.min(carried(destination)))
+    larger(takes.min(SIZES[0]).min(carried(destination)))
 }
 
 /// The next one after `failed` did not get through.
@@ -63,6 +63,7 @@ mod tests {
         if cfg!(target_os = "linux") {
             assert_eq!(first(8000, here), Some(8000));
         }
+        assert!(first(u16::MAX, here) <= Some(SIZES[0]), "what DTLS carries");
         assert_eq!(first(BASE, here), None);
         assert_eq!(first(0, here), None);
         let nowhere = SocketAddr::from(([0; 16], 0));

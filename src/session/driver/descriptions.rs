@@ -38,7 +38,6 @@ impl Driver {
     pub(super) fn meet(&mut self, engine: EngineKind) {
         if engine == EngineKind::Browser {
             self.engine.peer_is_browser();
-            self.ports.peer_is_browser();
         }
         let polite = engine == EngineKind::Browser || self.side == Side::Answerer;
         self.watchdog.set_polite(polite);

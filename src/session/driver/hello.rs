@@ -84,7 +84,8 @@ impl Driver {
         let path = self.engine.path().await;
         if let Some(path) = &path {
             self.link.report(path.kind).await;
-            if path.kind == PathKind::Direct {
+            if path.kind == PathKind::Direct && hello.engine == EngineKind::Browser {
+                self.ports.browser_is_near();
                 self.lanes.may_try(&hello);
             }
         }

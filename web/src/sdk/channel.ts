@@ -30,6 +30,7 @@ export class Channel extends Events<ChannelEvents> {
   #heldBytes = 0;
   #waiting: (() => void)[] = [];
   #limit: ReturnType<typeof setTimeout> | undefined;
+  #ended = false;
 
   /** @internal */
   constructor(
@@ -44,6 +45,8 @@ export class Channel extends Events<ChannelEvents> {
     raw.onmessage = ({ data }: MessageEvent<ChannelData>) => this.#receive(data);
     raw.onopen = raw.onbufferedamountlow = () => this.#wake();
     raw.onclose = () => {
+      if (this.#ended) return;
+      this.#ended = true;
       clearTimeout(this.#limit);
       this.#wake();
       this.emit("closed", undefined);

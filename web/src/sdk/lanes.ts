@@ -27,6 +27,8 @@ export interface LanesOptions {
 /** The lanes of one session. */
 export class Lanes {
   readonly #open = new Map<number, Lane>();
+  /** The last number: each is new. */
+  #last = -1;
 
   constructor(private readonly options: LanesOptions) {}
 
@@ -51,9 +53,15 @@ export class Lanes {
 
   #offered(number: number, sdp: string): void {
     const { even, say } = this.options;
-    if ((number % 2 === 0) !== even || this.#open.has(number)) throw new Malformed("it used the number of another lane");
+    if ((number % 2 === 0) !== even || number <= this.#last) throw new Malformed("it used the number of another lane");
+    this.#last = number;
     if (this.#open.size === MOST_LANES) return say({ type: "lane-close", lane: number });
-    this.#open.set(number, new Lane(number, sdp, this.options, () => this.#open.delete(number)));
+    try {
+      this.#open.set(number, new Lane(number, sdp, this.options, () => this.#open.delete(number)));
+    } catch {
+      // This browser has no connection left, which is the lane's misfortune only.
+      say({ type: "lane-close", lane: number });
+    }
   }
 }
 
@@ -62,6 +70,7 @@ class Lane {
   readonly #connection: RTCPeerConnection;
   readonly #limit: ReturnType<typeof setTimeout>;
   #candidates = 0;
+  #over = false;
   #channel: RTCDataChannel | undefined;
 
   constructor(
@@ -94,21 +103,26 @@ class Lane {
 
   /** The other side has closed it, or the session ends. */
   end(): void {
+    if (this.#over) return;
+    this.#over = true;
     clearTimeout(this.#limit);
     this.#connection.onicecandidate = null;
     this.#connection.onconnectionstatechange = null;
     this.#connection.close();
     this.ended();
+    // Not every browser tells a channel that its connection was closed.
+    this.#channel?.dispatchEvent(new Event("close"));
   }
 
   async #answer(sdp: string): Promise<void> {
     await this.#connection.setRemoteDescription({ type: "offer", sdp });
     await this.#connection.setLocalDescription();
     const answer = this.#connection.localDescription?.sdp;
-    if (answer !== undefined) this.#say({ type: "lane-answer", sdp: answer });
+    if (answer !== undefined && !this.#over) this.#say({ type: "lane-answer", sdp: answer });
   }
 
   #giveUp(): void {
+    if (this.#over) return;
     this.#say({ type: "lane-close" });
     this.end();
   }

@@ -185,7 +185,10 @@ export class IncomingTransfer extends Events<IncomingEvents> {
     const channel = this.#lanes.get(number);
     this.#lanes.delete(number);
     channel?.close();
-    if (this.control.open) this.#say({ type: "lane-ended", lane: number, bytes: state.lane.end(number) });
+    const bytes = state.lane.end(number);
+    if (!this.control.open) return;
+    this.#say({ type: "lane-ended", lane: number, bytes });
+    this.#say({ type: "credit", ...state.lane.total() });
   }
 
   async #verify(block: Block): Promise<void> {

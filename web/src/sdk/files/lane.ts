@@ -4,6 +4,7 @@
  */
 import type { Bytes } from "../bytes.js";
 import { Malformed } from "../json.js";
+import { MOST_LANES } from "../lanes.js";
 import type { Ledger } from "./ledger.js";
 
 /** A whole block with the digest that its sender claims. */
@@ -25,8 +26,8 @@ const LEAST_PIECE = 1024;
 const MOST_SPARE = 4;
 /** What a sender may have on its way to the disk: 160 MB a second at 100 ms. */
 const WINDOW = 16 * 1024 * 1024;
-/** At least so many blocks: one that is not complete counts as long as it is not, and must never close the window. */
-const WINDOW_BLOCKS = 4;
+/** At least so many blocks: on every lane one that is not complete counts as long as it is not, and they must never close the window. */
+const WINDOW_BLOCKS = MOST_LANES + 3;
 
 /** A lane is told of each time it is this much more; and less once there are many. A sender lets 256 KiB be on their way. */
 const STEP = 192 * 1024;
@@ -165,6 +166,11 @@ export class LaneReader {
     const isMuch = lane !== undefined && lane.taken - lane.told >= step;
     if (!isMuch && this.#received - this.#held - this.#credited < this.window / 8) return undefined;
     return this.#tell(number, lane);
+  }
+
+  /** What was taken altogether, though it is little: what a lane had begun is not held any more. */
+  total(): Credit {
+    return this.#tell(undefined, undefined);
   }
 
   /** What was not told yet, though it is little. */
