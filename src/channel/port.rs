@@ -43,6 +43,8 @@ pub(crate) struct Progress {
     data_channel: Arc<dyn DataChannel>,
     /// Bytes that were given to the engine.
     given: Arc<AtomicU64>,
+    /// The application has ended, and the peer has everything.
+    flushed: Arc<AtomicBool>,
 }
 
 impl Progress {
@@ -51,6 +53,11 @@ impl Progress {
         let outstanding = self.data_channel.outstanding_bytes().await.unwrap_or(0) as u64;
         let given = self.given.load(Ordering::Relaxed);
         (outstanding > 0, given.saturating_sub(outstanding))
+    }
+
+    /// Whether something was sent, and the channel ended before the peer had everything.
+    pub(crate) fn was_cut(&self) -> bool {
+        self.given.load(Ordering::Relaxed) > 0 && !self.flushed.load(Ordering::Relaxed)
     }
 }
 
@@ -106,15 +113,15 @@ impl Port {
         let progress = Progress {
             data_channel: data_channel.clone(),
             given: Arc::default(),
+            flushed: Arc::default(),
         };
-        let given = progress.given.clone();
         let sending = send(
             data_channel,
             outgoing,
             watched.clone(),
             drained,
             window,
-            given,
+            progress.clone(),
         );
         Self {
             delivery: AbortOnDropHandle::new(tokio::spawn(delivery)),
@@ -227,7 +234,7 @@ async fn send(
     mut state: watch::Receiver<State>,
     drained: Arc<Notify>,
     mut window: Window,
-    given: Arc<AtomicU64>,
+    progress: Progress,
 ) {
     if reached(&mut state, |state| state != State::Opening).await != State::Open {
         return;
@@ -260,7 +267,7 @@ async fn send(
             tracing::debug!(%error, "the data channel no longer sends");
             return;
         }
-        given.fetch_add(length as u64, Ordering::Relaxed);
+        progress.given.fetch_add(length as u64, Ordering::Relaxed);
         if outstanding <= window.high() {
             continue;
         }
@@ -273,6 +280,7 @@ async fn send(
         }
     }
     flush(&data_channel).await;
+    progress.flushed.store(true, Ordering::Relaxed);
     let _ = data_channel.close().await;
 }
 

@@ -157,21 +157,44 @@ pub(super) async fn answer(
     let _ = outbox.send(FromLane::Ended(id)).await;
 }
 
-/// Waits until something is on its way and nothing of it is acknowledged any more. Whether anything was before.
-async fn stuck(progress: Progress) -> bool {
-    let (mut known, mut looks) = (0, 0);
-    loop {
-        sleep(PROGRESS_CHECK).await;
-        let (waits, acknowledged) = progress.look().await;
-        looks = match !waits || acknowledged != known {
-            true => 0,
-            false => looks + 1,
-        };
-        known = acknowledged;
-        let proved = known >= PROOF;
-        if looks >= if proved { STUCK } else { UNPROVED } {
-            return proved;
+/// Larger packets to a browser, and whether they get through.
+struct Trial {
+    progress: Progress,
+    acknowledged: u64,
+}
+
+impl Trial {
+    fn new(progress: Progress) -> Self {
+        Self {
+            progress,
+            acknowledged: 0,
         }
+    }
+
+    fn is_proved(&self) -> bool {
+        self.acknowledged >= PROOF
+    }
+
+    /// Waits until something is on its way and nothing of it is acknowledged any more.
+    async fn stuck(&mut self) {
+        let mut looks = 0;
+        loop {
+            sleep(PROGRESS_CHECK).await;
+            let (waits, acknowledged) = self.progress.look().await;
+            looks = match !waits || acknowledged != self.acknowledged {
+                true => 0,
+                false => looks + 1,
+            };
+            self.acknowledged = acknowledged;
+            if looks >= if self.is_proved() { STUCK } else { UNPROVED } {
+                return;
+            }
+        }
+    }
+
+    /// The lane is over, and was before they were proved. Connections of Chromium end at once.
+    fn failed(&self) -> bool {
+        !self.is_proved() && self.progress.was_cut()
     }
 }
 
@@ -314,23 +337,37 @@ impl Lane {
 
     /// Until the channel or the connection ends. Whoever `sends` large packets watches whether they get
     /// through.
-    async fn carry(&mut self, mut port: Port, sends: bool) -> Result<(), SessionError> {
-        let prober = self.engine.prober().clone();
-        let packet = self.packets.size;
+    async fn carry(&mut self, port: Port, sends: bool) -> Result<(), SessionError> {
+        let (packet, browser) = (self.packets.size, self.common.browser);
         let watched = sends && packet > packet::BASE;
-        let (browser, progress) = (self.common.browser, port.progress());
-        let swallowed = async {
-            match (watched, browser) {
-                (true, false) => {
-                    prober.fails(packet).await;
-                    true
-                }
-                (true, true) => !stuck(progress).await,
-                (false, _) => std::future::pending().await,
-            }
+        let prober = self.engine.prober().clone();
+        let mut trial = Trial::new(port.progress());
+        let stuck = match (watched, browser) {
+            (false, _) => self.run(port, std::future::pending()).await,
+            (true, false) => self.run(port, prober.fails(packet)).await,
+            (true, true) => self.run(port, trial.stuck()).await,
         };
+        let swallowed = match browser {
+            true => trial.failed(),
+            false => matches!(stuck, Ok(true)),
+        };
+        if watched && swallowed {
+            self.tell(FromLane::Swallowed(packet)).await;
+        }
+        match stuck? {
+            true => Err(SessionError::Lost),
+            false => Ok(()),
+        }
+    }
+
+    /// Until the channel or the connection ends, or it is `stuck`. Whether it is.
+    async fn run(
+        &mut self,
+        mut port: Port,
+        stuck: impl Future<Output = ()>,
+    ) -> Result<bool, SessionError> {
         let ended = port.ended();
-        tokio::pin!(swallowed, ended);
+        tokio::pin!(stuck, ended);
         loop {
             tokio::select! {
                 step = self.step() => match step? {
@@ -338,18 +375,13 @@ impl Lane {
                     Step::Channel(_) => return Err(SessionError::Protocol("two channels on a lane")),
                     Step::Closed => break,
                 },
-                () = &mut ended => return Ok(()),
-                swallowed = &mut swallowed => {
-                    if swallowed {
-                        self.tell(FromLane::Swallowed(packet)).await;
-                    }
-                    return Err(SessionError::Lost);
-                }
+                () = &mut ended => return Ok(false),
+                () = &mut stuck => return Ok(true),
             }
         }
         // The word of the end went another way than what the lane brought, and may have overtaken it.
         let _ = timeout(DELIVERY_LIMIT, ended).await;
-        Ok(())
+        Ok(false)
     }
 
     /// As [`step`](Self::step) until the lane is up: it has nothing to give away yet.

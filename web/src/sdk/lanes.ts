@@ -27,8 +27,6 @@ export interface LanesOptions {
 /** The lanes of one session. */
 export class Lanes {
   readonly #open = new Map<number, Lane>();
-  /** The last number: each is new. */
-  #last = -1;
 
   constructor(private readonly options: LanesOptions) {}
 
@@ -53,8 +51,7 @@ export class Lanes {
 
   #offered(number: number, sdp: string): void {
     const { even, say } = this.options;
-    if ((number % 2 === 0) !== even || number <= this.#last) throw new Malformed("it used the number of another lane");
-    this.#last = number;
+    if ((number % 2 === 0) !== even || this.#open.has(number)) throw new Malformed("it used the number of another lane");
     if (this.#open.size === MOST_LANES) return say({ type: "lane-close", lane: number });
     try {
       this.#open.set(number, new Lane(number, sdp, this.options, () => this.#open.delete(number)));
