@@ -47,7 +47,7 @@ pub(super) struct LaneSet {
     next: u16,
     failures: u32,
     not_before: Option<Instant>,
-    /// Most lanes that were up at a time, and the largest packets in which anything arrived.
+    /// Most lanes that carried data at a time, and the largest packets.
     pub(super) used: u16,
     pub(super) packet: Option<u16>,
 }
@@ -55,19 +55,6 @@ pub(super) struct LaneSet {
 struct LaneChannel {
     sender: PolledSender,
     incoming: ChannelReceiver,
-    packet: Option<u16>,
-}
-
-impl LaneChannel {
-    fn new(channel: Channel) -> Self {
-        let packet = channel.packet_size();
-        let (sender, incoming) = channel.split();
-        Self {
-            sender: sender.polled(),
-            incoming,
-            packet,
-        }
-    }
 }
 
 /// What happened to the lanes.
@@ -106,9 +93,11 @@ impl LaneSet {
             _ => 0,
         };
         let packet = first.packet_size();
+        let (sender, incoming) = first.split();
+        let sender = sender.polled();
         Self {
             book: Book::new(now, most > 0, round_trip),
-            channels: BTreeMap::from([(0, LaneChannel::new(first))]),
+            channels: BTreeMap::from([(0, LaneChannel { sender, incoming })]),
             id,
             opener: opener.map(Into::into),
             opening: FuturesUnordered::new(),
@@ -243,18 +232,12 @@ impl LaneSet {
         };
         self.failures = 0;
         self.not_before = None;
-        self.channels.insert(lane, LaneChannel::new(channel));
+        self.packet = self.packet.max(channel.packet_size());
+        let (sender, incoming) = channel.split();
+        let sender = sender.polled();
+        self.channels.insert(lane, LaneChannel { sender, incoming });
         self.book.add(now, lane);
         self.used = self.used.max(self.book.extra());
-    }
-
-    /// The receiver has taken so many bytes from a lane.
-    pub(super) fn credit(&mut self, lane: u16, taken: u64) -> Result<(), TransferError> {
-        self.book.credit(Instant::now(), lane, taken)?;
-        if let Some(channel) = self.channels.get(&lane).filter(|_| taken > 0) {
-            self.packet = self.packet.max(channel.packet);
-        }
-        Ok(())
     }
 
     /// The receiver will take no more from a lane than this.

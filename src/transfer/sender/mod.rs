@@ -206,7 +206,7 @@ impl Sender {
                 message = next_control(&mut self.incoming) => match self.state.control(message?)? {
                     Action::Nothing | Action::Start { .. } | Action::Have { .. } => {}
                     Action::Credit { lane, bytes } => {
-                        lanes.credit(lane, bytes)?;
+                        lanes.book.credit(Instant::now(), lane, bytes)?;
                     }
                     Action::LaneEnded { lane, bytes } => {
                         lanes.ended(lane, bytes, &mut self.state.flow)?;
