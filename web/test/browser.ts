@@ -106,10 +106,10 @@ export async function person(browser: Browser, options: BrowserContextOptions = 
 }
 
 /** A folder that is gone after `use`. */
-export async function withFolder(use: (folder: string) => Promise<void>): Promise<void> {
+export async function withFolder<Result>(use: (folder: string) => Promise<Result>): Promise<Result> {
   const folder = await mkdtemp(join(tmpdir(), "peerline-page-"));
   try {
-    await use(folder);
+    return await use(folder);
   } finally {
     await rm(folder, { recursive: true });
   }

@@ -6,7 +6,7 @@ import { after, before, describe, test } from "node:test";
 import type { Browser } from "playwright-core";
 import { LIMIT_MS, Server, launch, person, withFolder } from "./browser.js";
 import { Cli, errorOf } from "./cli.js";
-import { assertDone, fileFromPage, fileIn, fileToPage, same, treeIn, treeToPage } from "./scenes/files.js";
+import { assertDone, fileFromPage, fileIn, fileToPage, largeToPage, same, treeIn, treeToPage } from "./scenes/files.js";
 import { acceptDownload, complete, offerFiles, phrase, sha256, wrongCode } from "./view.js";
 
 type Person = Awaited<ReturnType<typeof person>>;
@@ -33,38 +33,16 @@ for (const [name, flags] of ADDRESSES) {
 
     test("a file from the terminal to the page", () => fileToPage(browser, server));
 
-    test("a file from the terminal to the page, over three lanes", () =>
-      withFolder(async (folder) => {
-        const file = await fileIn(folder, "large.bin", 24 * 1024 * 1024 + 5);
-        const { page, context, troubles } = await person(browser);
-        const cli = new Cli("send-file", file, "--lanes", "3", "--server", server.url);
-        await page.goto(await cli.link());
-        const got = await acceptDownload(page);
-        const ended = await cli.ends();
-        assertDone(ended);
-        assert.equal(await sha256(got.path), await sha256(file));
-        assert.equal(ended.said.at(-1)?.["lanes"], 3);
-        assert.deepEqual(troubles, []);
-        await context.close();
-      }));
+    test("a file from the terminal to the page, over three lanes", async () => {
+      const { said } = await largeToPage(browser, server, 24 * 1024 * 1024 + 5, ["--lanes", "3"]);
+      assert.equal(said.at(-1)?.["lanes"], 3);
+    });
 
-    test("a file from the terminal to a page that takes smaller packets than it says", () =>
-      withFolder(async (folder) => {
-        // The first lane ends after a second, and there shall be something left for the next.
-        const file = await fileIn(folder, "large.bin", 128 * 1024 * 1024 + 5);
-        // It says that it takes what Firefox takes, and connections of Chromium end at 2,000 bytes.
-        const { page, context, troubles } = await person(browser, { userAgent: "Mozilla/5.0 Firefox/153.0" });
-        const cli = new Cli("send-file", file, "--server", server.url);
-        await page.goto(await cli.link());
-        const got = await acceptDownload(page);
-        const ended = await cli.ends();
-        assertDone(ended);
-        assert.equal(await sha256(got.path), await sha256(file));
-        // The largest that was tried.
-        assert.equal(ended.said.at(-1)?.["packet"], 8000);
-        assert.deepEqual(troubles, []);
-        await context.close();
-      }));
+    // It says that it takes what Firefox takes, and connections of Chromium end at 2,000 bytes.
+    test("a file from the terminal to a page that takes smaller packets than it says", async () => {
+      const { said } = await largeToPage(browser, server, 64 * 1024 * 1024 + 5, [], { userAgent: "Mozilla/5.0 Firefox/153.0" });
+      assert.equal(said.at(-1)?.["packet"], 8000, "the largest that was tried");
+    });
 
     test("a directory from the terminal to the page", () => treeToPage(browser, server));
 

@@ -13,6 +13,7 @@ import { Lanes, MOST_LANES } from "./lanes.js";
 import { Negotiation } from "./negotiation.js";
 import { type Path, pathOf } from "./path.js";
 import { fingerprintOf } from "./sdp.js";
+import { failureOfBye, noPath } from "./session-failures.js";
 
 /** What a session is made from. */
 export interface SessionOptions {
@@ -433,16 +434,7 @@ export class Session extends Events<SessionEvents> {
   }
 
   #endByPeer(code: ByeCode, message: string): void {
-    const reasons: Partial<Record<ByeCode, PeerlineError>> = {
-      tampered: new PeerlineError("tampered", "The other side found that the connection was tampered with."),
-      declined: new PeerlineError("declined", "The other side declined."),
-      protocol: new PeerlineError("protocol", `The other side stopped: ${message.slice(0, 200)}`),
-      internal: new PeerlineError("peer-gone", `The other side stopped: ${message.slice(0, 200)}`),
-      timeout: new PeerlineError("timeout", "The other side stopped waiting."),
-      "wrong-code": new PeerlineError("wrong-code", "The code did not match."),
-      cancelled: new PeerlineError("cancelled", "The other side cancelled."),
-    };
-    this.#end(reasons[code]);
+    this.#end(failureOfBye(code, message));
   }
 
   #bye(code: ByeCode, message: string): void {
@@ -500,8 +492,4 @@ interface Trouble {
 
 function isBroken(state: RTCIceConnectionState): boolean {
   return state === "disconnected" || state === "failed";
-}
-
-function noPath(): PeerlineError {
-  return new PeerlineError("no-path", "The two devices found no way to each other.");
 }

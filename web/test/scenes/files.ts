@@ -4,7 +4,7 @@ import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { mkdir, readdir, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
-import type { Browser } from "playwright-core";
+import type { Browser, BrowserContextOptions } from "playwright-core";
 import { type Server, person, withFolder } from "../browser.js";
 import { Cli, type Ended } from "../cli.js";
 import { acceptDownload, complete, digests, offerFiles, phrase, sha256, shownCode, unzip } from "../view.js";
@@ -57,6 +57,23 @@ export function fileToPage(browser: Browser, server: Server): Promise<void> {
     assert.equal((await cli.hears("peer"))["engine"], "browser");
     assert.deepEqual(troubles, []);
     await context.close();
+  });
+}
+
+/** A large file from the terminal, which gets more `words`, to a page with such `options`. How the terminal ended. */
+export function largeToPage(browser: Browser, server: Server, size: number, words: readonly string[] = [], options: BrowserContextOptions = {}): Promise<Ended> {
+  return withFolder(async (folder) => {
+    const file = await fileIn(folder, "large.bin", size);
+    const { page, context, troubles } = await person(browser, options);
+    const cli = new Cli("send-file", file, ...words, "--server", server.url);
+    await page.goto(await cli.link());
+    const got = await acceptDownload(page);
+    const ended = await cli.ends();
+    assertDone(ended);
+    assert.equal(await sha256(got.path), await sha256(file));
+    assert.deepEqual(troubles, []);
+    await context.close();
+    return ended;
   });
 }
 
