@@ -48,11 +48,11 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// Whether anything is on its way, and how many bytes the peer has acknowledged.
-    pub(crate) async fn look(&self) -> (bool, u64) {
-        let outstanding = self.data_channel.outstanding_bytes().await.unwrap_or(0) as u64;
+    /// Whether anything is on its way, and how many bytes the peer has acknowledged; `None` once the channel is gone.
+    pub(crate) async fn look(&self) -> Option<(bool, u64)> {
+        let outstanding = self.data_channel.outstanding_bytes().await.ok()? as u64;
         let given = self.given.load(Ordering::Relaxed);
-        (outstanding > 0, given.saturating_sub(outstanding))
+        Some((outstanding > 0, given.saturating_sub(outstanding)))
     }
 
     /// Whether something was sent, and the channel ended before the peer had everything.
@@ -279,8 +279,8 @@ async fn send(
                 .await;
         }
     }
-    flush(&data_channel).await;
-    progress.flushed.store(true, Ordering::Relaxed);
+    let flushed = flush(&data_channel).await;
+    progress.flushed.store(flushed, Ordering::Relaxed);
     let _ = data_channel.close().await;
 }
 
@@ -299,14 +299,14 @@ async fn drain(data_channel: &Arc<dyn DataChannel>, drained: &Notify, window: &W
 }
 
 /// Waits until the peer has everything, because closing throws away what is still on its way. A peer
-/// that is gone ends the wait by ending its session.
-async fn flush(data_channel: &Arc<dyn DataChannel>) {
-    while data_channel
-        .outstanding_bytes()
-        .await
-        .is_ok_and(|bytes| bytes > 0)
-    {
-        tokio::time::sleep(FLUSH_CHECK).await;
+/// that is gone ends the wait by ending its session, and has not everything.
+async fn flush(data_channel: &Arc<dyn DataChannel>) -> bool {
+    loop {
+        match data_channel.outstanding_bytes().await {
+            Ok(0) => return true,
+            Ok(_) => tokio::time::sleep(FLUSH_CHECK).await,
+            Err(_) => return false,
+        }
     }
 }
 

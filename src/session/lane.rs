@@ -9,18 +9,19 @@ use super::control::ControlMessage;
 use super::description::Description;
 use super::engine::{Engine, EngineEvent, EngineState};
 use super::ports::name_of;
+use super::trial::Trial;
 use super::{IncomingChannel, PathKind, SessionConfig, SessionError};
-use crate::channel::port::{Activity, Port, Progress};
+use crate::channel::port::{Activity, Port};
 use crate::channel::window::Window;
-use crate::channel::{Channel, Delivery, Endpoint, FULL_MESSAGE};
+use crate::channel::{Channel, Delivery, Endpoint};
 use crate::net::packet::{self, Packets, ProbeKey, Watched};
 use crate::net::repair::{RepairKey, Way};
 use crate::pairing::Fingerprint;
 use signaling_protocol::{IceCandidate, IceServer};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::{sleep, timeout};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
 use webrtc::data_channel::DataChannel;
 
 /// From the offer of a lane until it can be used. The session has a path, so this is generous: ICE, DTLS and
@@ -30,17 +31,6 @@ const SET_UP_LIMIT: Duration = Duration::from_secs(15);
 /// How long a lane that is over waits for the application to take what came on it. One that reads takes
 /// megabytes in that time.
 const DELIVERY_LIMIT: Duration = Duration::from_secs(5);
-
-/// A browser answers no probes, so what it acknowledges is the proof of larger packets: more than the ends of messages,
-/// which are shorter.
-const PROOF: u64 = FULL_MESSAGE as u64;
-
-/// How often that is looked at, and after how many looks in a row without any the size does not get through, or, once it is
-/// proved, the lane is given up: SCTP waits at least 1 s before it repeats what was lost. Looks, because a process that was
-/// stopped has looked at nothing.
-const PROGRESS_CHECK: Duration = Duration::from_millis(100);
-const UNPROVED: u32 = 10;
-const STUCK: u32 = 25;
 
 /// What the session has for a lane.
 #[derive(Debug)]
@@ -75,6 +65,8 @@ pub(super) struct Common {
     /// The peer is a browser.
     pub(super) browser: bool,
     pub(super) key: Option<ProbeKey>,
+    /// The packets that a lane to a browser tries.
+    pub(super) trial: watch::Receiver<Option<u16>>,
     pub(super) activity: Activity,
     pub(super) outbox: mpsc::Sender<FromLane>,
 }
@@ -155,47 +147,6 @@ pub(super) async fn answer(
         }
     }
     let _ = outbox.send(FromLane::Ended(id)).await;
-}
-
-/// Larger packets to a browser, and whether they get through.
-struct Trial {
-    progress: Progress,
-    acknowledged: u64,
-}
-
-impl Trial {
-    fn new(progress: Progress) -> Self {
-        Self {
-            progress,
-            acknowledged: 0,
-        }
-    }
-
-    fn is_proved(&self) -> bool {
-        self.acknowledged >= PROOF
-    }
-
-    /// Waits until something is on its way and nothing of it is acknowledged any more.
-    async fn stuck(&mut self) {
-        let mut looks = 0;
-        loop {
-            sleep(PROGRESS_CHECK).await;
-            let (waits, acknowledged) = self.progress.look().await;
-            looks = match !waits || acknowledged != self.acknowledged {
-                true => 0,
-                false => looks + 1,
-            };
-            self.acknowledged = acknowledged;
-            if looks >= if self.is_proved() { STUCK } else { UNPROVED } {
-                return;
-            }
-        }
-    }
-
-    /// The lane is over, and was before they were proved. Connections of Chromium end at once.
-    fn failed(&self) -> bool {
-        !self.is_proved() && self.progress.was_cut()
-    }
 }
 
 impl Lane {
@@ -281,10 +232,15 @@ impl Lane {
         }
         if self.common.browser {
             // It answers no probes: what it acknowledges will be the proof, on a direct path only.
-            if self.is_direct().await {
+            // Another lane may have found meanwhile that they do not get through.
+            let is_good = *self.common.trial.borrow() >= Some(self.packets.size);
+            let is_direct = self.is_direct().await;
+            if is_good && is_direct {
                 return Ok(());
             }
-            self.tell(FromLane::Swallowed(packet::BASE + 1)).await;
+            if !is_direct {
+                self.tell(FromLane::Swallowed(packet::BASE + 1)).await;
+            }
             return Err(SessionError::Lost);
         }
         let prober = self.engine.prober().clone();
@@ -348,7 +304,7 @@ impl Lane {
             (true, true) => self.run(port, trial.stuck()).await,
         };
         let swallowed = match browser {
-            true => trial.failed(),
+            true => trial.failed().await,
             false => matches!(stuck, Ok(true)),
         };
         if watched && swallowed {
@@ -380,8 +336,10 @@ impl Lane {
             }
         }
         // The word of the end went another way than what the lane brought, and may have overtaken it.
-        let _ = timeout(DELIVERY_LIMIT, ended).await;
-        Ok(false)
+        tokio::select! {
+            _ = timeout(DELIVERY_LIMIT, ended) => Ok(false),
+            () = stuck => Ok(true),
+        }
     }
 
     /// As [`step`](Self::step) until the lane is up: it has nothing to give away yet.

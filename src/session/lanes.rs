@@ -130,6 +130,7 @@ impl Lanes {
             servers: servers.to_vec(),
             browser: hello.engine == EngineKind::Browser,
             key: key.clone(),
+            trial: self.trial.subscribe(),
             activity: activity.clone(),
             outbox: self.outbox.clone(),
         });
@@ -202,13 +203,12 @@ impl Lanes {
         self.next += 2;
         let (inbox, messages) = mpsc::channel(INBOX);
         let mut found = self.packets.subscribe();
-        let trial = self.trial.subscribe();
         let task = async move {
             let found = found.wait_for(Option::is_some).await.ok();
             let mut packets = found
                 .and_then(|found| *found)
                 .unwrap_or(Packets::EVERYWHERE);
-            packets.size = trial.borrow().unwrap_or(packets.size);
+            packets.size = common.trial.borrow().unwrap_or(packets.size);
             if let Some(most) = most {
                 packets.size = packets.size.min(most).max(packet::BASE);
             }

@@ -48,6 +48,7 @@ mod privacy;
 mod sections;
 mod switchboard;
 mod tracks;
+mod trial;
 mod watchdog;
 
 pub use crate::pairing::{ByeCode, Engine as EngineKind, Phrase};

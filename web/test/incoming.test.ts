@@ -176,6 +176,26 @@ test("blocks come over several lanes, and each lane is accounted for", async () 
   transfer.cancel();
 });
 
+test("blocks that have begun on every lane do not close the window", async () => {
+  const blockSize = 4 * MIB;
+  const { transfer, lane } = await offer(7 * blockSize, blockSize);
+  const sink = new SlowSink();
+  sink.go();
+  await transfer.accept(sink);
+  const failed: unknown[] = [];
+  transfer.on("failed", (error) => failed.push(error));
+  const lanes = [lane, ...[1, 2, 3, 4].map((number) => join(transfer, number))];
+  const blocks = lanes.map((_, block) => ({ block, bytes: new Uint8Array(blockSize).fill(block) }));
+  const all = await Promise.all(blocks.map((block) => messagesOf(block)));
+  // All but the last message of each, and then those.
+  for (const [number, messages] of all.entries()) for (const message of messages.slice(0, -1)) lanes[number]?.send(message);
+  await settle();
+  for (const [number, messages] of all.entries()) lanes[number]?.send(messages.at(-1) ?? new Uint8Array());
+  await Promise.race([sink.wrote(5), transfer.once("failed")]);
+  assert.deepEqual(failed, []);
+  transfer.cancel();
+});
+
 test("what a lane began is thrown away with it and comes again on another", async () => {
   for (const says of [true, false]) {
     const { transfer, lane, said, say } = await offer(2 * MIB);
