@@ -8,8 +8,10 @@ use peerline::net::link::LinkConfig;
 use peerline::session::{
     Bye, ByeCode, Cause, Connectivity, Healing, PathKind, Session, SessionError,
 };
-use peerline::testing::{Pair, PairConfig};
+use peerline::signaling::memory::Server;
+use peerline::testing::{Pair, PairConfig, connect_both};
 use sha2::{Digest, Sha256};
+use signaling_protocol::ServerMessage;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -277,6 +279,49 @@ async fn an_outage_of_eight_seconds_is_healed_by_an_ice_restart() {
         back.elapsed()
     );
     close_both(pair).await;
+}
+
+/// A server that passes on so many sealed messages of the guest, and then says instead of each that the guest is away.
+fn away_after(messages: usize) -> Server {
+    let mut guest = None;
+    let mut passed = 0;
+    Server::with_tap(move |mut relayed| {
+        // The first sealed message of a room is the guest's share.
+        if *guest.get_or_insert_with(|| relayed.from.clone()) == relayed.from {
+            passed += 1;
+        }
+        if guest.as_ref() == Some(&relayed.from) && passed > messages {
+            let peer = relayed.from.clone();
+            relayed.message = ServerMessage::PeerAway { peer };
+        }
+        vec![relayed]
+    })
+}
+
+/// As one whose process was killed: the server knows it at once, and nobody needs the 15 s in which an offer is due, or
+/// the 30 s of ICE.
+#[tokio::test(flavor = "multi_thread")]
+async fn whom_the_server_misses_in_the_handshakes_is_gone() {
+    // Its share and its proof; then the offer, too.
+    for messages in [2, 3] {
+        let mut config = PairConfig {
+            server: away_after(messages),
+            ..PairConfig::default()
+        };
+        let links = config.emulate(&LinkConfig::default());
+        links.iter().for_each(|link| link.set_outage(true));
+        let (host, guest) = within("the end", connect_both(config, None)).await;
+        let host = host.map(drop).unwrap_err();
+        assert!(
+            matches!(host, SessionError::Gone),
+            "after {messages}: {host:?}"
+        );
+        let guest = guest.map(drop).unwrap_err();
+        assert!(
+            matches!(guest, SessionError::PeerLeft),
+            "after {messages}: {guest:?}"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -13,7 +13,7 @@
 //! | `description`, `candidates`, `privacy` | pure | what of the peer's words reaches the engine, and of ours the peer |
 //! | `negotiation` | pure | offers, answers and glare |
 //! | `descriptions` | edge | performs both with the engine |
-//! | `watchdog`, `healing` | pure | every limit in time, and when to restart ICE |
+//! | `watchdog`, `absence`, `healing` | pure | every limit in time, and when to restart ICE |
 //! | `lanes`, `lane` | task each | extra connections for bulk, which `lane_opener` asks for |
 //! | `plain` | task | a call in an open room, without a code |
 //! | `open_room` | task | one place in an open room for a call with each of the others |
@@ -21,6 +21,7 @@
 //! | `driver` | task | performs the decisions |
 //! | `engine` | edge | the `webrtc` crate |
 
+mod absence;
 mod candidates;
 mod connect;
 mod control;

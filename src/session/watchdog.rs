@@ -4,9 +4,11 @@
 //! here relies on its word: a phase that does not end in time ends the session. A connected session is
 //! interrupted when its path is lost or its peer is silent; it then has until
 //! [`Healing::give_up`] to be reached again. A path that is lost in the handshakes gives them their time once more,
-//! and once more when another is found: DTLS and SCTP repeat what was lost after up to eight seconds.
+//! and once more when another is found: DTLS and SCTP repeat what was lost after up to eight seconds. A peer that the
+//! signaling server misses as well is not waited for that long.
 
 use super::Healing;
+use super::absence::Absence;
 use super::healing::Cause;
 use std::time::{Duration, Instant};
 
@@ -52,6 +54,8 @@ pub(crate) enum Due {
     Restart,
     /// Give up: this took too long.
     Expired(Wait),
+    /// Give up: the peer's process ended.
+    Gone,
 }
 
 /// The clocks of one session.
@@ -64,6 +68,7 @@ pub(crate) struct Watchdog {
     since: Instant,
     ping_at: Option<Instant>,
     trouble: Option<Trouble>,
+    absence: Option<Absence>,
     polite: bool,
 }
 
@@ -85,6 +90,7 @@ impl Watchdog {
             since: now,
             ping_at: None,
             trouble: None,
+            absence: None,
             polite: false,
         }
     }
@@ -127,6 +133,26 @@ impl Watchdog {
         self.since = now;
         self.trouble
             .take_if(|trouble| trouble.cause == Cause::Silent);
+    }
+
+    /// The server says that the peer left the room, or that the connection between the two broke.
+    pub(crate) fn peer_missed(&mut self, now: Instant, on_purpose: bool) {
+        // One that is away loses its place in the end, and is away since then all the same.
+        let away = self.absence.filter(|_| !on_purpose);
+        self.absence = Some(Absence {
+            since: away.map_or(now, |absence| absence.since),
+            on_purpose,
+        });
+    }
+
+    /// The peer is in the room, or somebody who may be it.
+    pub(crate) fn peer_present(&mut self) {
+        self.absence = None;
+    }
+
+    /// Whether the server misses the peer.
+    pub(crate) fn misses_peer(&self) -> bool {
+        self.absence.is_some()
     }
 
     /// ICE lost its pair.
@@ -185,7 +211,7 @@ impl Watchdog {
 
     /// When to ask again.
     pub(crate) fn deadline(&self) -> Instant {
-        [self.ping_at, self.restart_at()]
+        [self.ping_at, self.restart_at(), self.gone_at()]
             .into_iter()
             .flatten()
             .fold(self.limit(), Instant::min)
@@ -193,6 +219,9 @@ impl Watchdog {
 
     /// What is due, if anything.
     pub(crate) fn due(&mut self, now: Instant) -> Option<Due> {
+        if self.gone_at().is_some_and(|at| at <= now) {
+            return Some(Due::Gone);
+        }
         if self.limit() <= now {
             if self.wait != Wait::Heartbeat || self.trouble.is_some() {
                 return Some(Due::Expired(self.wait));
@@ -216,6 +245,17 @@ impl Watchdog {
 
     fn restart_at(&self) -> Option<Instant> {
         self.trouble.and_then(|trouble| trouble.restart_at)
+    }
+
+    fn gone_at(&self) -> Option<Instant> {
+        let absence = self.absence?;
+        match (self.wait, self.trouble) {
+            (Wait::Heartbeat, Some(trouble)) if trouble.cause == Cause::PathLost => {
+                absence.ends_session(trouble.since)
+            }
+            (Wait::Heartbeat, _) => None,
+            _ => Some(absence.ends_handshakes()),
+        }
     }
 
     /// From a loss to the restart. In a handshake at once: it ends after eight seconds without an answer, and a path
@@ -251,6 +291,7 @@ impl Watchdog {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::session::absence::AWAY_LIMIT;
 
     const SECOND: Duration = Duration::from_secs(1);
     const MOMENT: Duration = Duration::from_millis(1);
@@ -340,6 +381,40 @@ mod tests {
             assert_eq!(watchdog.due(now), Some(Due::Expired(wait)));
             assert_eq!(now - start, Healing::default().give_up);
         }
+    }
+
+    #[test]
+    fn whom_the_server_misses_in_the_handshakes_has_ten_seconds_to_come_back() {
+        let start = Instant::now();
+        for wait in [Wait::Description, Wait::Ice, Wait::Dtls, Wait::Hello] {
+            let mut watchdog = watchdog(start);
+            watchdog.reached(start, wait);
+            watchdog.peer_missed(start + SECOND, false);
+            watchdog.peer_missed(start + 4 * SECOND, false);
+            let gone = start + SECOND + AWAY_LIMIT;
+            assert_eq!(watchdog.deadline(), gone);
+            assert_eq!(watchdog.due(gone - MOMENT), None);
+            assert_eq!(watchdog.due(gone), Some(Due::Gone));
+            watchdog.peer_present();
+            assert_eq!(watchdog.due(gone), None);
+        }
+    }
+
+    #[test]
+    fn whom_the_server_misses_lives_on_with_its_path_alone() {
+        let start = Instant::now();
+        let mut watchdog = connected(start);
+        watchdog.peer_missed(start, false);
+        let later = start + AWAY_LIMIT;
+        assert_eq!(watchdog.due(later), Some(Due::Ping));
+        assert_eq!(watchdog.due(later), None);
+
+        let mut watchdog = connected(start);
+        watchdog.peer_missed(start, false);
+        watchdog.path_lost(start + 5 * SECOND);
+        assert_eq!(watchdog.due(later), Some(Due::Gone));
+        watchdog.path_found(later);
+        assert_eq!(watchdog.due(later), Some(Due::Ping));
     }
 
     #[test]

@@ -257,6 +257,32 @@ describe("manners of the page", { timeout: 12 * LIMIT_MS }, () => {
     await a.page.getByRole("button", { name: "Make a new code" }).waitFor();
   }));
 
+  test("whom the server misses while they connect is gone after ten seconds", both(10, async (file, a) => {
+    // Its share and its proof arrive. What follows is its offer.
+    let records = 0;
+    let missed: (() => void) | undefined;
+    const missing = new Promise<void>((resolve) => (missed = resolve));
+    await a.page.routeWebSocket(() => true, (socket) => {
+      const upstream = socket.connectToServer();
+      upstream.onMessage((data) => {
+        const message = JSON.parse(data.toString()) as { type: string; from: string };
+        if (message.type !== "sealed" || ++records <= 2) return socket.send(data);
+        socket.send(JSON.stringify({ type: "peer-away", peer: message.from }));
+        missed?.();
+      });
+    });
+    await a.page.clock.install();
+    const link = await offerFiles(a.page, server.url, file);
+    const cli = new Cli("receive-file", link, "--out", `${file}.out`);
+    await missing;
+    const told = a.page.getByRole("alert").getByText("The other side closed the connection.");
+    await a.page.clock.runFor(9_000);
+    assert.equal(await told.count(), 0);
+    await a.page.clock.runFor(1_500);
+    await told.waitFor();
+    assert.equal((await cli.ends()).exit, 4);
+  }));
+
   test("the sample in the README works, also when no file is chosen", both(10, async (file, a) => {
     const readme = await readFile(join(process.cwd(), "..", "README.md"), "utf8");
     const sample = /```html\n([^`]*peerline\.js[^`]*)```/.exec(readme)?.[1] ?? "";

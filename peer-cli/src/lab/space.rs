@@ -3,10 +3,11 @@
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::fd::AsFd as _;
-use std::os::unix::process::CommandExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Command, Output, Stdio};
 use std::thread;
 
+use rustix::process::Signal;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::WorldError;
@@ -43,19 +44,8 @@ impl Space {
     /// Loads rules for its packets.
     pub(super) fn rules(&self, rules: &str) -> Result<(), WorldError> {
         let mut nft = self.program("nft");
-        nft.args(["-f", "-"]).stdin(Stdio::piped());
-        let named = |source| WorldError::start("nft", source);
-        let mut child = nft
-            .process_group(0)
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(named)?;
-        let mut stdin = child.stdin.take().expect("piped");
-        // A program that ends early says why on stderr.
-        let _ = stdin.write_all(rules.as_bytes());
-        drop(stdin);
-        succeeded(&nft, &child.wait_with_output().map_err(named)?)
+        nft.args(["-f", "-"]);
+        run_with(&mut nft, rules)
     }
 
     /// Passes on what is not for it, in both families. An interface that loses an address keeps its others.
@@ -128,14 +118,36 @@ impl Drop for Space {
     }
 }
 
-/// In a process group of its own: Ctrl-C on the terminal is for us, who then still have to take everything away.
+/// Runs it to its end, without input.
 fn run(command: &mut Command) -> Result<(), WorldError> {
-    let output = command
-        .process_group(0)
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|source| WorldError::start(command.get_program().to_string_lossy(), source))?;
+    run_with(command, "")
+}
+
+/// Runs it to its end, in a process group of its own: Ctrl-C on the terminal is for us, who then still have to take
+/// everything away. It has that group a moment after it is there, and Ctrl-C before ends it with nothing done; once
+/// more, then.
+fn run_with(command: &mut Command, input: &str) -> Result<(), WorldError> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let named = |source| WorldError::start(name.as_str(), source);
+    let mut output = run_once(command, input).map_err(named)?;
+    if output.status.signal() == Some(Signal::INT.as_raw()) {
+        output = run_once(command, input).map_err(named)?;
+    }
     succeeded(command, &output)
+}
+
+fn run_once(command: &mut Command, input: &str) -> io::Result<Output> {
+    let mut child = command
+        .process_group(0)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let mut stdin = child.stdin.take().expect("piped");
+    // A program that ends early says why on stderr.
+    let _ = stdin.write_all(input.as_bytes());
+    drop(stdin);
+    child.wait_with_output()
 }
 
 fn succeeded(command: &Command, output: &Output) -> Result<(), WorldError> {

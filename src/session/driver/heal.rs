@@ -7,25 +7,10 @@ use super::{Command, Driver, Input};
 use crate::pairing::SealedMessage;
 use crate::session::SessionError;
 use crate::session::healing::{Cause, Connectivity, Interruption};
-use std::time::{Duration, Instant};
-
-/// Leaving the room and losing the path within this time is leaving for good: a process that died is
-/// missed by the server at once and by ICE after 5 s.
-const TOGETHER: Duration = Duration::from_secs(10);
-
-/// How long a peer whose connection to the server broke as well is waited for. One that lives and has a
-/// network comes back at once, after 0.2, 0.4, 0.8 s and so on.
-const AWAY_LIMIT: Duration = Duration::from_secs(10);
-
-/// The verified peer is not in the room.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Absence {
-    since: Instant,
-    on_purpose: bool,
-}
+use std::time::Instant;
 
 impl Driver {
-    pub(super) fn path_lost(&mut self, now: Instant) -> Result<(), SessionError> {
+    pub(super) fn path_lost(&mut self, now: Instant) {
         let known = self.watchdog.interruption().is_some();
         self.watchdog.path_lost(now);
         self.engine.repair().hold(true);
@@ -36,7 +21,6 @@ impl Driver {
             }
             self.link.check();
         }
-        self.check_gone(now)
     }
 
     pub(super) fn path_found(&mut self, now: Instant) {
@@ -47,15 +31,9 @@ impl Driver {
         }
     }
 
-    pub(super) fn peer_absent(&mut self, on_purpose: bool) -> Result<(), SessionError> {
-        let since = Instant::now();
-        self.absence = Some(Absence { since, on_purpose });
-        self.check_gone(since)
-    }
-
     /// Somebody in the room may be the peer, whom nothing reached that was on its way.
     pub(super) async fn peer_anew(&mut self) -> Result<(), SessionError> {
-        self.absence = None;
+        self.watchdog.peer_present();
         if !self.is_verified() {
             return Ok(());
         }
@@ -65,25 +43,6 @@ impl Driver {
         match self.sealed_offer {
             Some(_) => self.negotiate(Input::Forgotten).await,
             None => Ok(()),
-        }
-    }
-
-    /// A verified peer may leave the room and stay, or lose its path and come back; one that did both is
-    /// gone, and nobody is left to restart ICE with.
-    pub(super) fn check_gone(&self, now: Instant) -> Result<(), SessionError> {
-        let (Some(absence), Some((lost, _, cause))) = (self.absence, self.watchdog.interruption())
-        else {
-            return Ok(());
-        };
-        let before = lost.saturating_duration_since(absence.since) < TOGETHER;
-        let after = absence.since.saturating_duration_since(lost) < TOGETHER;
-        let gone = match absence.on_purpose {
-            true => before,
-            false => before && after && now.saturating_duration_since(absence.since) >= AWAY_LIMIT,
-        };
-        match gone && cause == Cause::PathLost {
-            true => Err(SessionError::Gone),
-            false => Ok(()),
         }
     }
 

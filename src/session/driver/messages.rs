@@ -9,6 +9,7 @@ use super::ways::Way;
 use crate::channel::Message;
 use crate::net::packet::Packets;
 use crate::pairing::{AbortReason, ByeCode, SealedMessage};
+use std::time::Instant;
 
 impl Driver {
     pub(super) async fn control_message(&mut self, message: Message) -> Result<(), SessionError> {
@@ -77,16 +78,20 @@ impl Driver {
                 self.link.abort(AbortReason::Tampered).await;
                 Err(SessionError::Tampered(what))
             }
-            LinkEvent::PeerLeft if self.is_verified() => self.peer_absent(true),
-            LinkEvent::PeerAway if self.is_verified() => self.peer_absent(false),
+            LinkEvent::PeerLeft if !self.is_verified() => Err(SessionError::PeerLeft),
+            LinkEvent::PeerLeft => {
+                self.watchdog.peer_missed(Instant::now(), true);
+                Ok(())
+            }
+            LinkEvent::PeerAway => {
+                self.watchdog.peer_missed(Instant::now(), false);
+                Ok(())
+            }
             LinkEvent::PeerBack => {
-                self.absence = None;
+                self.watchdog.peer_present();
                 Ok(())
             }
             LinkEvent::PeerAnew => self.peer_anew().await,
-            // What it has to say waits for it, and what it says will come.
-            LinkEvent::PeerAway => Ok(()),
-            LinkEvent::PeerLeft => Err(SessionError::PeerLeft),
             // Descriptions are exchanged: the connection may well come up without the server.
             LinkEvent::Lost => Ok(()),
         }

@@ -108,7 +108,6 @@ pub(crate) struct Driver {
     held: Option<Held>,
     /// A ping of the peer's waits for its answer to our offer.
     owed: Option<Owed>,
-    absence: Option<heal::Absence>,
     /// When our last offer was sent.
     offered: Option<Instant>,
     /// Our last offer went over the server.
@@ -206,7 +205,6 @@ impl Driver {
             next_ping: 0,
             held: None,
             owed: None,
-            absence: None,
             offered: None,
             sealed_offer: None,
             ways: Ways::default(),
@@ -240,10 +238,16 @@ impl Driver {
     }
 
     /// The engine is gone when it has given a handshake up, after eight seconds without an answer: whatever is asked
-    /// of it then fails.
+    /// of it then fails. Nor does a handshake end with a peer that has lost the server as well.
     fn explained(&self, end: SessionError) -> SessionError {
         let wait = self.watchdog.waiting_for();
         match end {
+            SessionError::Engine(_) | SessionError::Timeout(_)
+                if !self.is_verified() && self.watchdog.misses_peer() =>
+            {
+                tracing::info!(reason = %end, "the server misses the other side, too");
+                SessionError::Gone
+            }
             SessionError::Engine(error) if wait == Wait::Dtls => {
                 tracing::info!(error, "the engine has given the handshake up");
                 SessionError::Timeout(wait)
@@ -345,8 +349,8 @@ impl Driver {
                 self.path_found(now);
                 self.greet().await?;
             }
-            EngineState::Disconnected => self.path_lost(now)?,
-            EngineState::Failed if self.is_verified() => self.path_lost(now)?,
+            EngineState::Disconnected => self.path_lost(now),
+            EngineState::Failed if self.is_verified() => self.path_lost(now),
             EngineState::Closed if self.is_verified() => return Err(SessionError::Lost),
             EngineState::Failed | EngineState::Closed => {
                 return Err(SessionError::Timeout(self.watchdog.waiting_for()));
@@ -373,7 +377,6 @@ impl Driver {
         if self.activity.take() {
             self.watchdog.heard(now);
         }
-        self.check_gone(now)?;
         match self.watchdog.due(now) {
             Some(Due::Ping) => {
                 self.next_ping += 1;
@@ -381,6 +384,7 @@ impl Driver {
                     .send(&ControlMessage::Ping { id: self.next_ping })
             }
             Some(Due::Restart) => self.restart(now).await,
+            Some(Due::Gone) => Err(SessionError::Gone),
             Some(Due::Expired(Wait::Heartbeat)) => Err(SessionError::Lost),
             // The sealed answer is all that is missing, and the server still talks to us.
             Some(Due::Expired(Wait::Description)) if self.link.is_usable() => {

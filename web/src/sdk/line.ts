@@ -239,15 +239,16 @@ export class Line extends Events<LineEvents> {
     if (message.type === "peer-joined" && message.iceServers !== undefined) this.#iceServers = message.iceServers;
     if (message.type === "peer-joined" && this.#state === "waiting") return this.#visited(message.peer.id);
     if (message.type === "peer-left" && this.#doorway.leave(message.peer)) this.emit("visitor", "left");
-    if (this.#session?.peer !== undefined) return this.#follow(this.#session, message);
+    if (this.#session !== undefined) return this.#follow(this.#session, message);
     if (message.type === "peer-left" && message.peer === this.#partner) this.#partnerLeft();
   }
 
-  /** Where the other side of an established line is. Before there is one it may well be away, and what it is sent waits. */
+  /** Where the other side of a line is; of an established one also who has come back into the room. */
   #follow(session: Session, message: ServerMessage): void {
     switch (message.type) {
       case "peer-left":
         if (message.peer !== this.#partner) return;
+        if (session.peer === undefined) return this.#partnerLeft();
         this.#partner = undefined;
         // That a stranger left means nothing.
         return this.#unproven ? undefined : session.partnerLeft(message.reason !== "lost");
@@ -261,10 +262,11 @@ export class Line extends Events<LineEvents> {
         return session.partnerBack();
       // The server had forgotten us.
       case "joined":
+        if (session.peer === undefined) return;
         this.#partner = undefined;
         return this.#meetAgain(session, message.peers[0]?.id);
       case "peer-joined":
-        if (this.#partner === undefined) this.#meetAgain(session, message.peer.id);
+        if (session.peer !== undefined && this.#partner === undefined) this.#meetAgain(session, message.peer.id);
         return;
       default:
         return;

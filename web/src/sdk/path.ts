@@ -37,3 +37,8 @@ export function pathOf(report: ReadonlyMap<string, unknown>): Path | undefined {
 function isChosen({ type, selected, nominated, state }: Pair): boolean {
   return type === "candidate-pair" && (selected === true || (nominated === true && state === "succeeded"));
 }
+
+/** Whether ICE has lost its path, perhaps for a moment. */
+export function isBroken(state: RTCIceConnectionState): boolean {
+  return state === "disconnected" || state === "failed";
+}

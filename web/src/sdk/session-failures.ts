@@ -20,3 +20,8 @@ export function failureOfBye(code: ByeCode, message: string): PeerlineError | un
 export function noPath(): PeerlineError {
   return new PeerlineError("no-path", "The two devices found no way to each other.");
 }
+
+/** Its process ended, or its tab was closed. */
+export function gone(): PeerlineError {
+  return new PeerlineError("peer-gone", "The other side closed the connection.");
+}

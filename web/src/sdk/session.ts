@@ -2,6 +2,7 @@
  * One peer connection from the first offer to the bye (docs/protocol.md section 3). It is given sealed messages and
  * gives sealed messages; it knows nothing of codes or of the server.
  */
+import { type Absence, endsHandshakes, endsSession } from "./absence.js";
 import { concat, equal, fromBase64Url, toBase64Url } from "./bytes.js";
 import { Channel, type ChannelData } from "./channel.js";
 import { type ByeCode, type Hello, type Intent, type Negotiating, type SealedMessage, parseControlMessage } from "./control.js";
@@ -11,9 +12,9 @@ import { Malformed } from "./json.js";
 import { type Keys, type Role, otherRole, tag } from "./keys.js";
 import { Lanes, MOST_LANES } from "./lanes.js";
 import { Negotiation } from "./negotiation.js";
-import { type Path, pathOf } from "./path.js";
+import { type Path, isBroken, pathOf } from "./path.js";
 import { fingerprintOf } from "./sdp.js";
-import { failureOfBye, noPath } from "./session-failures.js";
+import { failureOfBye, gone, noPath } from "./session-failures.js";
 
 /** What a session is made from. */
 export interface SessionOptions {
@@ -65,10 +66,6 @@ const RESTART_CHECK_MS = 250;
 const POLITE_RESTART_CHECK_MS = 1_000;
 /** Time for a restart before the next one, and for an answer to it before it is no longer good. */
 const RESTART_MS = 6_000;
-/** Leaving the server and losing the path within this time is leaving; Chromium notices the path after about 5 s. */
-const TOGETHER_MS = 10_000;
-/** How long one whose connection to the server broke too is waited for: if it lives it comes back within seconds. */
-const AWAY_LIMIT_MS = 10_000;
 const PATH_MS = 2_000;
 /** For a guest that waits for the host's hello: long enough that no channel is new any more. */
 const HELLO_AFTER_MS = 500;
@@ -95,7 +92,7 @@ export class Session extends Events<SessionEvents> {
   #beatAt = performance.now();
   #pings = 0;
   #channels = 1;
-  #absence: { readonly at: number; readonly onPurpose: boolean } | undefined;
+  #absence: Absence | undefined;
   #trouble: Trouble | undefined;
   #offeredOverServer = false;
   #saidHello = false;
@@ -129,14 +126,14 @@ export class Session extends Events<SessionEvents> {
     connection.oniceconnectionstatechange = () => this.#iceChanged();
     connection.onconnectionstatechange = () => {
       if (this.#theirs !== undefined) return;
-      if (connection.connectionState === "failed") this.#end(noPath());
+      if (connection.connectionState === "failed") this.#late(noPath());
       if (connection.connectionState === "connected") this.#shakeHands();
     };
     connection.onnegotiationneeded = () => {
       if (this.#theirs !== undefined) this.#negotiation.offer();
     };
     connection.ondatachannel = ({ channel }) => this.#accept(channel);
-    this.#after("ice", ICE_LIMIT_MS, () => this.#end(noPath()));
+    this.#after("ice", ICE_LIMIT_MS, () => this.#late(noPath()));
     if (options.role === "host") return;
     this.#adopt(connection.createDataChannel("control", { ordered: true, protocol: CONTROL_PROTOCOL }));
     this.#negotiation.offer();
@@ -160,18 +157,22 @@ export class Session extends Events<SessionEvents> {
    * once the path breaks.
    */
   partnerLeft(onPurpose: boolean): void {
-    this.#absence = { at: performance.now(), onPurpose };
-    this.#goneIfLeft();
+    const now = performance.now();
+    // One that is away loses its place in the end, and is away since then all the same.
+    this.#absence = { at: onPurpose ? now : (this.#absence?.at ?? now), onPurpose };
+    if (this.#theirs === undefined) this.#after("absence", endsHandshakes(this.#absence) - now, () => this.#end(gone()));
+    else this.#goneIfLeft();
   }
 
   /** The other side is back on the server; what it was sent meanwhile has reached it. */
   partnerBack(): void {
     this.#absence = undefined;
+    this.#clear("absence");
   }
 
   /** The other side is in the room anew, and what was on its way between the two is lost. */
   partnerAnew(): void {
-    this.#absence = undefined;
+    this.partnerBack();
     if (this.#offeredOverServer) this.#negotiation.forgotten();
   }
 
@@ -306,6 +307,7 @@ export class Session extends Events<SessionEvents> {
     this.#theirs = hello;
     this.#hello(control);
     this.#clear("ice");
+    this.#clear("absence");
     this.#every("beat", PING_MS, () => this.#beat());
     this.#every("path", PATH_MS, () => void this.#measure());
     void this.#measure();
@@ -349,7 +351,12 @@ export class Session extends Events<SessionEvents> {
       this.connection.connectionState === "connected"
         ? [HELLO_LIMIT_MS, "The connection came up but the other side said nothing."]
         : [DTLS_LIMIT_MS, "The two sides met but could not agree on keys."];
-    this.#after("ice", limit, () => this.#end(new PeerlineError("timeout", late)));
+    this.#after("ice", limit, () => this.#late(new PeerlineError("timeout", late)));
+  }
+
+  /** A handshake came to nothing; the other side's end explains that. */
+  #late(error: PeerlineError): void {
+    this.#end(this.#absence === undefined ? error : gone());
   }
 
   /** `silent`: ICE has a path, and nothing comes over it. */
@@ -393,10 +400,9 @@ export class Session extends Events<SessionEvents> {
   #goneIfLeft(): boolean {
     const [absence, trouble] = [this.#absence, this.#trouble];
     if (absence === undefined || trouble === undefined || trouble.silent) return false;
-    const after = absence.at - trouble.since;
-    const gone = after > -TOGETHER_MS && (absence.onPurpose || (after < TOGETHER_MS && performance.now() - absence.at >= AWAY_LIMIT_MS));
-    if (gone) this.#end(new PeerlineError("peer-gone", "The other side closed the connection."));
-    return gone;
+    const over = endsSession(absence, trouble.since) <= performance.now();
+    if (over) this.#end(gone());
+    return over;
   }
 
   async #measure(): Promise<void> {
@@ -488,8 +494,4 @@ interface Trouble {
   readonly silent: boolean;
   restartAt: number;
   tickAt: number;
-}
-
-function isBroken(state: RTCIceConnectionState): boolean {
-  return state === "disconnected" || state === "failed";
 }
