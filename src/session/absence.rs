@@ -1,7 +1,7 @@
 //! A peer that the signaling server misses, and from when on it is gone for good (docs/protocol.md section 3.6).
 //!
-//! Pure. A peer may lose the server and keep its path, or the other way round, and comes back; one that has lost both
-//! has nobody left who would come back.
+//! Pure. A peer may lose the server and keep its path, or the other way round, and comes back. One that has lost both, or
+//! the server before there was a path, most likely has no process any more.
 
 use std::time::{Duration, Instant};
 
@@ -22,12 +22,9 @@ pub(super) struct Absence {
 }
 
 impl Absence {
-    /// From when on a peer is gone that was never verified: the handshakes need a process that answers, whatever the path.
+    /// From when on a peer is gone that was never verified, and to which there is no path.
     pub(super) fn ends_handshakes(&self) -> Instant {
-        match self.on_purpose {
-            true => self.since,
-            false => self.since + AWAY_LIMIT,
-        }
+        self.since + AWAY_LIMIT
     }
 
     /// From when on a verified peer is gone whose path was lost at `lost`; `None` if it may come back.

@@ -5,7 +5,7 @@
 //! interrupted when its path is lost or its peer is silent; it then has until
 //! [`Healing::give_up`] to be reached again. A path that is lost in the handshakes gives them their time once more,
 //! and once more when another is found: DTLS and SCTP repeat what was lost after up to eight seconds. A peer that the
-//! signaling server misses as well is not waited for that long.
+//! signaling server misses, and to which there is no path, is not waited for that long.
 
 use super::Healing;
 use super::absence::Absence;
@@ -54,7 +54,7 @@ pub(crate) enum Due {
     Restart,
     /// Give up: this took too long.
     Expired(Wait),
-    /// Give up: the peer's process ended.
+    /// Give up: the server misses the peer, and there is no path.
     Gone,
 }
 
@@ -155,6 +155,11 @@ impl Watchdog {
         self.absence.is_some()
     }
 
+    /// Whether it is no use to wait for the peer any longer.
+    pub(crate) fn is_gone(&self, now: Instant) -> bool {
+        self.gone_at().is_some_and(|at| at <= now)
+    }
+
     /// ICE lost its pair.
     pub(crate) fn path_lost(&mut self, now: Instant) {
         let restart_at = now + self.restart_delay();
@@ -219,7 +224,7 @@ impl Watchdog {
 
     /// What is due, if anything.
     pub(crate) fn due(&mut self, now: Instant) -> Option<Due> {
-        if self.gone_at().is_some_and(|at| at <= now) {
+        if self.is_gone(now) {
             return Some(Due::Gone);
         }
         if self.limit() <= now {
@@ -253,7 +258,8 @@ impl Watchdog {
             (Wait::Heartbeat, Some(trouble)) if trouble.cause == Cause::PathLost => {
                 absence.ends_session(trouble.since)
             }
-            (Wait::Heartbeat, _) => None,
+            // A path that works has a process behind it.
+            (Wait::Heartbeat, _) | (Wait::Dtls | Wait::Hello, None) => None,
             _ => Some(absence.ends_handshakes()),
         }
     }
@@ -390,6 +396,16 @@ mod tests {
             let mut watchdog = watchdog(start);
             watchdog.reached(start, wait);
             watchdog.peer_missed(start + SECOND, false);
+            if matches!(wait, Wait::Dtls | Wait::Hello) {
+                let later = start + 12 * SECOND;
+                assert!(!watchdog.is_gone(later), "there is a path");
+                watchdog.path_lost(start + 5 * SECOND);
+                assert!(watchdog.is_gone(later));
+                watchdog.path_found(later);
+                assert!(!watchdog.is_gone(later));
+                watchdog.path_lost(start + 5 * SECOND);
+                watchdog.put_off(later);
+            }
             watchdog.peer_missed(start + 4 * SECOND, false);
             let gone = start + SECOND + AWAY_LIMIT;
             assert_eq!(watchdog.deadline(), gone);

@@ -2,7 +2,7 @@
 //!
 //! Systems that cannot say (`SEEK_DATA` of Linux, macOS and the BSDs) have no holes as far as we know.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 
 use super::digest::Digest;
@@ -20,22 +20,31 @@ pub(super) enum Holes {
 impl Holes {
     /// Asks the system nothing more if the file has as many blocks as it needs for its length.
     pub(super) fn of(file: &File) -> Self {
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::MetadataExt as _;
-            // The unit of `st_blocks` is 512 bytes everywhere that matters.
-            let sparse = |metadata: std::fs::Metadata| metadata.blocks() * 512 < metadata.len();
-            if file.metadata().is_ok_and(sparse) {
-                return Self::Some {
-                    start: 0,
-                    end: 0,
-                    hole: false,
-                };
-            }
+        match file.metadata().is_ok_and(|metadata| is_short(&metadata)) {
+            true => Self::Some {
+                start: 0,
+                end: 0,
+                hole: false,
+            },
+            false => Self::None,
         }
-        #[cfg(not(unix))]
-        let _ = file;
-        Self::None
+    }
+
+    /// Bytes of the blocks that are not in a hole, of a file of this length: what is sent of it, unless it changes.
+    pub(super) fn data(mut self, file: &File, length: u64, block: u32) -> u64 {
+        if !self.may_be() {
+            return length;
+        }
+        let mut data = 0;
+        let mut at = 0;
+        while at < length {
+            let here = u32::try_from((length - at).min(block.into())).expect("at most a block");
+            if !self.cover(file, at, here) {
+                data += u64::from(here);
+            }
+            at += u64::from(here);
+        }
+        data
     }
 
     /// Whether there may be any.
@@ -60,6 +69,19 @@ impl Holes {
         }
         *hole && from + u64::from(length) <= *end
     }
+}
+
+/// Whether a file takes less room than its length, as one with holes does, or one that is compressed.
+#[cfg(unix)]
+pub(super) fn is_short(metadata: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    // The unit of `st_blocks` is 512 bytes everywhere that matters.
+    metadata.blocks() * 512 < metadata.len()
+}
+
+#[cfg(not(unix))]
+pub(super) fn is_short(_: &Metadata) -> bool {
+    false
 }
 
 struct Extent {
@@ -171,6 +193,7 @@ mod tests {
             !holes.cover(&file, 0, 8192),
             "zeros that were written are data"
         );
+        assert_eq!(holes.data(&file, 8192, 4096), 8192);
     }
 
     #[cfg(target_os = "linux")]
@@ -191,6 +214,7 @@ mod tests {
         }
         let expected: Vec<u64> = (0..64).filter(|block| ![8, 32].contains(block)).collect();
         assert_eq!(covered, expected);
+        assert_eq!(Holes::of(&file).data(&file, 64 * MIB, MIB as u32), 2 * MIB);
         // In any order.
         assert!(holes.cover(&file, 2 * MIB, MIB as u32));
         assert!(!holes.cover(&file, 7 * MIB, 2 * MIB as u32));

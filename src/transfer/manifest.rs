@@ -97,6 +97,7 @@ pub struct Manifest {
     files: u32,
     directories: u32,
     bytes: u64,
+    data: u64,
     stream: bool,
 }
 
@@ -174,6 +175,7 @@ impl Manifest {
             files: 0,
             directories: 0,
             bytes: 0,
+            data: 0,
             stream: false,
         };
         for entry in &manifest.entries {
@@ -189,7 +191,13 @@ impl Manifest {
                 }
             }
         }
+        manifest.data = manifest.bytes;
         Ok(manifest)
+    }
+
+    /// So many bytes are in no hole, as far as the sender knows.
+    pub(super) fn set_data(&mut self, data: u64) {
+        self.data = data.min(self.bytes);
     }
 
     /// One file whose size is known at its end only. Until [`Manifest::ended`] it counts as 0.
@@ -252,6 +260,12 @@ impl Manifest {
         self.bytes
     }
 
+    /// Bytes of the files that are in no hole, at most [`bytes`](Self::bytes): what is sent, and takes room on the other
+    /// side's disk. The sender says so, and the files may change.
+    pub fn data(&self) -> u64 {
+        self.data
+    }
+
     /// How files are cut.
     pub fn block_size(&self) -> BlockSize {
         self.block_size
@@ -300,6 +314,7 @@ impl Manifest {
             files: self.files,
             directories: self.directories,
             bytes: self.bytes,
+            data: (self.data < self.bytes).then_some(self.data),
             entries: self.files + self.directories,
             block_size: self.block_size.0,
             // What was piped is gone.

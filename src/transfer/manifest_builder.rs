@@ -87,10 +87,13 @@ impl ManifestBuilder {
             true => Manifest::stream,
             false => Manifest::new,
         };
-        let manifest = make(&self.offer.title, self.block_size, self.entries)?;
+        let mut manifest = make(&self.offer.title, self.block_size, self.entries)?;
         let counts = (manifest.files(), manifest.directories(), manifest.bytes());
         if counts != (self.offer.files, self.offer.directories, self.offer.bytes) {
             return Err(ManifestError::Counts);
+        }
+        if let Some(data) = self.offer.data {
+            manifest.set_data(data);
         }
         Ok(manifest)
     }

@@ -255,7 +255,7 @@ proptest! {
         from in 0u32..3,
     ) {
         let offer = Offer {
-            version: 1, title: String::new(), files: 20, directories: 0, bytes: 0, entries: 20,
+            version: 1, title: String::new(), files: 20, directories: 0, bytes: 0, data: None, entries: 20,
             block_size: 1 << 20,
             resume: false,
             share: false,

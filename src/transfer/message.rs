@@ -134,6 +134,9 @@ pub(super) struct Offer {
     pub(super) files: u32,
     pub(super) directories: u32,
     pub(super) bytes: u64,
+    /// How many of them are in no hole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) data: Option<u64>,
     pub(super) entries: u32,
     pub(super) block_size: u32,
     /// Whether the sender understands `have`.
@@ -261,6 +264,7 @@ mod tests {
             files: 1,
             directories: 0,
             bytes: 3,
+            data: None,
             entries: 1,
             block_size: 1 << 20,
             resume: false,
@@ -274,6 +278,7 @@ mod tests {
         };
         let resumable = Offer {
             resume: true,
+            data: Some(0),
             ..offer.clone()
         };
         let run = Run {
@@ -288,7 +293,7 @@ mod tests {
             ),
             (
                 ControlMessage::Offer(resumable),
-                r#"{"type":"offer","version":1,"title":"a","files":1,"directories":0,"bytes":3,"entries":1,"blockSize":1048576,"resume":true}"#.to_owned(),
+                r#"{"type":"offer","version":1,"title":"a","files":1,"directories":0,"bytes":3,"data":0,"entries":1,"blockSize":1048576,"resume":true}"#.to_owned(),
             ),
             (
                 ControlMessage::Offer(stream),

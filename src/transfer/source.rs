@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::holes::{self, Holes};
 use super::manifest::{BlockSize, Entry, Kind, MAX_ENTRIES, Manifest, ManifestError};
 use super::safe_path::{PathError, STAGING, SafePath};
 use super::selection::{Rules, Selection};
@@ -118,6 +119,7 @@ impl Source {
     pub fn select(paths: &[PathBuf], selection: &Selection) -> Result<Self, SourceError> {
         let mut scan = Scan {
             entries: Vec::new(),
+            short: Vec::new(),
             skipped: Vec::new(),
             left_out: 0,
             problems: Vec::new(),
@@ -155,13 +157,18 @@ impl Source {
             .max()
             .unwrap_or_default();
         let manifest = Manifest::new(&title, BlockSize::for_largest(largest), scan.entries)?;
-        Ok(Self {
+        let mut source = Self {
             manifest: Arc::new(manifest),
             roots,
             skipped: scan.skipped,
             left_out: scan.left_out,
             stream: Stream::default(),
-        })
+        };
+        let holes: u64 = scan.short.iter().map(|index| source.holes(*index)).sum();
+        if let Some(manifest) = Arc::get_mut(&mut source.manifest) {
+            manifest.set_data(manifest.bytes() - holes);
+        }
+        Ok(source)
     }
 
     /// What `reader` gives, up to its end, as one file of this name. Its size is known when all of it is
@@ -223,6 +230,14 @@ impl Source {
         }
     }
 
+    /// Bytes of a file's blocks that are all in a hole.
+    fn holes(&self, index: u32) -> u64 {
+        let size = self.manifest.entries()[index as usize].size();
+        let block = self.manifest.block_size().bytes();
+        let opened = self.open(index).ok().flatten();
+        opened.map_or(0, |file| size - Holes::of(&file).data(&file, size, block))
+    }
+
     /// Opens a file if it still is what it was when it was scanned; `Ok(None)` if it is not.
     pub(super) fn open(&self, index: u32) -> io::Result<Option<File>> {
         let path = self.path(index);
@@ -273,6 +288,8 @@ fn child(parent: Option<&SafePath>, name: &OsStr) -> Result<SafePath, PathError>
 
 struct Scan {
     entries: Vec<Entry>,
+    /// The numbers of those that take less room than their length.
+    short: Vec<u32>,
     skipped: Vec<Skipped>,
     left_out: usize,
     problems: Vec<SourceError>,
@@ -313,6 +330,10 @@ impl Scan {
         if let Err(error) = check_readable(path) {
             self.problem(io_error(path, error));
             return Ok(());
+        }
+        if holes::is_short(metadata) {
+            let number = u32::try_from(self.entries.len()).expect("at most 100,000");
+            self.short.push(number);
         }
         self.entries.push(entry(
             name,

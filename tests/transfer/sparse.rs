@@ -123,8 +123,8 @@ async fn a_file_that_is_mostly_hole_is_resumed() {
     let from = tempdir().unwrap();
     let path = from.path().join("huge");
     let mut file = File::create(&path).unwrap();
-    // 16 GiB: reading it on either side would take longer than the deadline allows on a slow machine.
-    file.set_len(16 << 30).unwrap();
+    // Reading it on either side would take longer than the deadline allows, and few machines have room for it.
+    file.set_len(100 << 30).unwrap();
     file.seek(SeekFrom::End(-(8 << 20))).unwrap();
     file.write_all(&noise(8 << 20, 5)).unwrap();
     file.sync_all().unwrap();
@@ -139,13 +139,9 @@ async fn a_file_that_is_mostly_hole_is_resumed() {
         Some(bytes)
     };
     let (_, receiver) = relayed_transfer(&paths, options(&out), cut, |text| text).await;
-    let error = receiver.result.unwrap_err();
-    if matches!(error, peerline::transfer::TransferError::NoSpace { .. }) {
-        eprintln!("16 GiB are not free here: nothing to test");
-        return;
-    }
+    receiver.result.unwrap_err();
     let there = kept(&out);
-    assert!(there[0].1 > 15 << 30, "{there:?}");
+    assert!(there[0].1 > 99 << 30, "{there:?}");
     let mut sent = 0;
     let count = |bytes: Bytes| {
         sent += bytes.len() as u64;
@@ -154,7 +150,7 @@ async fn a_file_that_is_mostly_hole_is_resumed() {
     let (sender, receiver) = relayed_transfer(&paths, options(&out), count, |text| text).await;
     let summary = receiver.result.unwrap();
     assert_eq!(summary.digest, sender.result.unwrap().digest);
-    assert!(summary.resumed > 15 << 30, "{summary:?}");
+    assert!(summary.resumed > 99 << 30, "{summary:?}");
     assert!(sent < 9 * MIB, "{sent}");
     assert!(stored(&out.join("huge")) < 16 * MIB);
 }

@@ -276,9 +276,9 @@ describe("manners of the page", { timeout: 12 * LIMIT_MS }, () => {
     const cli = new Cli("receive-file", link, "--out", `${file}.out`);
     await missing;
     const told = a.page.getByRole("alert").getByText("The other side closed the connection.");
-    await a.page.clock.runFor(9_000);
+    await a.page.clock.runFor(7_000);
     assert.equal(await told.count(), 0);
-    await a.page.clock.runFor(1_500);
+    await a.page.clock.runFor(3_500);
     await told.waitFor();
     assert.equal((await cli.ends()).exit, 4);
   }));

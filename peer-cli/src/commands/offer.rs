@@ -103,7 +103,12 @@ pub(super) fn words(manifest: &Manifest) -> String {
     if manifest.is_stream() {
         format!("{title} ({files} of unknown size)")
     } else {
-        format!("{title} ({files}, {})", Bytes(manifest.bytes()))
+        let holes = manifest.bytes() - manifest.data();
+        let data = match holes {
+            0 => String::new(),
+            _ => format!(", {} of it data", Bytes(manifest.data())),
+        };
+        format!("{title} ({files}, {}{data})", Bytes(manifest.bytes()))
     }
 }
 
@@ -114,6 +119,7 @@ pub(super) fn show(ui: &Ui, manifest: &Manifest) {
         files: manifest.files().into(),
         directories: manifest.directories().into(),
         bytes: manifest.bytes(),
+        data: (manifest.data() < manifest.bytes()).then_some(manifest.data()),
     });
     let entries = manifest.entries();
     for entry in entries.iter().take(NAMES_SHOWN) {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::harness::{End, Peer, Place, Signaling, clean, noise};
+use crate::harness::{End, Peer, Place, Signaling, clean, command, noise};
 
 const LARGE: usize = 24 << 20;
 
@@ -151,6 +151,108 @@ async fn a_target_that_is_read_only() {
     assert!(message.to_lowercase().contains("read-only"), "{message}");
     sent.failed(9, "peer-io");
     one_error(&sent);
+
+    disk.remount("remount,rw");
+    let mut sender = send(&server, &file, &[]);
+    let code = sender.code().await;
+    let receiver = Peer::receive(&server, &code, &disk.0, &["--yes"]);
+    let (sent, received) = tokio::join!(sender.end(), receiver.end());
+    sent.is_done();
+    received.is_done();
+}
+
+/// A program whose clock can be set.
+struct Clock {
+    file: PathBuf,
+    library: PathBuf,
+}
+
+impl Clock {
+    fn new(place: &Place) -> Self {
+        // Where Debian has it, for whatever processor.
+        let library = fs::read_dir("/usr/lib").unwrap().find_map(|found| {
+            let library = found.unwrap().path().join("faketime/libfaketimeMT.so.1");
+            library.exists().then_some(library)
+        });
+        let clock = Self {
+            file: place.path("clock"),
+            library: library.expect("scripts/test installs faketime"),
+        };
+        clock.set(0);
+        clock
+    }
+
+    /// So many years ahead of what it is, or behind.
+    fn set(&self, years: i32) {
+        let year = || {
+            let mut date = std::process::Command::new("date");
+            let date = date.arg("+%Y").envs(self.environment()).output().unwrap();
+            let year = String::from_utf8(date.stdout).unwrap();
+            year.trim().parse::<i32>().unwrap()
+        };
+        // In one step: it is read at any time.
+        let put = |years: i32| {
+            let next = self.file.with_extension("next");
+            fs::write(&next, format!("{years:+}y")).unwrap();
+            fs::rename(next, &self.file).unwrap();
+        };
+        put(0);
+        let now = year();
+        put(years);
+        assert!((year() - now - years).abs() <= 1, "{now} and {years}");
+    }
+
+    fn environment(&self) -> [(&'static str, &std::ffi::OsStr); 4] {
+        [
+            ("LD_PRELOAD", self.library.as_os_str()),
+            ("FAKETIME_TIMESTAMP_FILE", self.file.as_os_str()),
+            ("FAKETIME_NO_CACHE", "1".as_ref()),
+            ("FAKETIME_DONT_FAKE_MONOTONIC", "1".as_ref()),
+        ]
+    }
+
+    fn start(&self, words: &[&str]) -> Peer {
+        let mut command = command(words);
+        command.envs(self.environment());
+        Peer::run(command)
+    }
+}
+
+/// By years in both directions, and what is kept from then goes on now.
+#[tokio::test]
+async fn a_clock_that_is_set_in_the_middle() {
+    let server = Signaling::start();
+    let place = Place::new();
+    let clock = Clock::new(&place);
+    let file = place.file("in/large", noise(LARGE, 1));
+    let (path, out) = (file.to_str().unwrap(), place.out());
+    let send = [
+        "send-file",
+        path,
+        "--server",
+        &server.url,
+        "--limit",
+        "8MiB",
+    ];
+    let receive = |code| {
+        let words = ["receive-file", code, "--server", &server.url, "--yes"];
+        clock.start(&[&words[..], &["--out", out.to_str().unwrap()]].concat())
+    };
+    let mut sender = clock.start(&send);
+    let mut receiver = receive(&sender.code().await);
+    past(&mut receiver, 2 << 20).await;
+    clock.set(10);
+    past(&mut receiver, 6 << 20).await;
+    clock.set(-10);
+    past(&mut receiver, 10 << 20).await;
+    sender.kill().await;
+    let received = receiver.end().await;
+    received.failed(4, "peer-gone");
+    assert!(one_error(&received)["kept"]["bytes"].as_u64().unwrap() > 8 << 20);
+    goes_on(&server, &file, &out).await;
+    let of = |path: &Path| fs::metadata(path).unwrap().modified().unwrap();
+    let gap = of(&file).duration_since(of(&out.join("large")));
+    assert!(gap.unwrap_or_default().as_millis() < 2);
 }
 
 #[tokio::test]

@@ -189,3 +189,31 @@ async fn ctrl_c_while_waiting_frees_the_room() {
     let late = Peer::receive(&server, &code, &place.out(), &["--yes"]);
     late.end().await.failed(7, "no-such-room");
 }
+
+#[tokio::test]
+async fn what_is_kept_is_discarded_when_asked() {
+    let server = Signaling::start();
+    let place = Place::new();
+    let (sender, mut receiver) = half_way(&server, &place, &noise(LARGE, 9)).await;
+    while receiver.event("progress").await["bytes"] == 0 {}
+    sender.kill().await;
+    let end = receiver.end().await;
+    let id = end.last()["kept"]["id"].as_str().unwrap();
+    let (out, partial) = (place.out(), end.last()["kept"]["path"].as_str().unwrap());
+    let discard = async |words: &[&str]| {
+        let place = ["--json", "--out", out.to_str().unwrap()];
+        let words = [&["transfers", "discard"], words, &place].concat();
+        command(&words).output().await.unwrap()
+    };
+    assert_eq!(discard(&["abcdefgh"]).await.status.code(), Some(2));
+    assert!(Path::new(partial).is_dir());
+    let discarded = discard(&[id]).await;
+    let event: serde_json::Value = serde_json::from_slice(&discarded.stdout).unwrap();
+    assert_eq!(
+        (&event["event"], &event["id"]),
+        (&"discarded".into(), &id.into())
+    );
+    assert!(!Path::new(partial).exists());
+    // There is nothing left, which is as it was asked for.
+    assert_eq!(discard(&["--all"]).await.status.code(), Some(0));
+}

@@ -36,6 +36,8 @@ mod refusals;
 mod relayed;
 mod rtp;
 mod scenarios;
+#[cfg(target_os = "linux")]
+mod syscalls;
 mod transfers;
 #[cfg(unix)]
 mod tunnels;

@@ -10,7 +10,7 @@ use crate::session::healing::{Cause, Connectivity, Interruption};
 use std::time::Instant;
 
 impl Driver {
-    pub(super) fn path_lost(&mut self, now: Instant) {
+    pub(super) fn path_lost(&mut self, now: Instant) -> Result<(), SessionError> {
         let known = self.watchdog.interruption().is_some();
         self.watchdog.path_lost(now);
         self.engine.repair().hold(true);
@@ -21,6 +21,7 @@ impl Driver {
             }
             self.link.check();
         }
+        self.check_gone(now)
     }
 
     pub(super) fn path_found(&mut self, now: Instant) {
@@ -31,12 +32,27 @@ impl Driver {
         }
     }
 
+    /// At once: nobody is told of an interruption that is none.
+    fn check_gone(&self, now: Instant) -> Result<(), SessionError> {
+        match self.watchdog.is_gone(now) {
+            true => Err(SessionError::Gone),
+            false => Ok(()),
+        }
+    }
+
+    pub(super) fn peer_missed(&mut self, on_purpose: bool) -> Result<(), SessionError> {
+        let now = Instant::now();
+        self.watchdog.peer_missed(now, on_purpose);
+        self.check_gone(now)
+    }
+
     /// Somebody in the room may be the peer, whom nothing reached that was on its way.
     pub(super) async fn peer_anew(&mut self) -> Result<(), SessionError> {
-        self.watchdog.peer_present();
+        // Or the same person, who tries again with another process: only a record that opens shows it.
         if !self.is_verified() {
             return Ok(());
         }
+        self.watchdog.peer_present();
         // Says nothing, and shows who it is that says it.
         let hello = SealedMessage::IceCandidate { candidate: None };
         self.send_sealed(&hello).await?;

@@ -9,7 +9,6 @@ use super::ways::Way;
 use crate::channel::Message;
 use crate::net::packet::Packets;
 use crate::pairing::{AbortReason, ByeCode, SealedMessage};
-use std::time::Instant;
 
 impl Driver {
     pub(super) async fn control_message(&mut self, message: Message) -> Result<(), SessionError> {
@@ -64,7 +63,10 @@ impl Driver {
 
     pub(super) async fn link_event(&mut self, event: LinkEvent) -> Result<(), SessionError> {
         match event {
-            LinkEvent::Message(message) => self.sealed_message(message).await,
+            LinkEvent::Message(message) => {
+                self.watchdog.peer_present();
+                self.sealed_message(message).await
+            }
             // The line itself is authenticated, so a server that misbehaves later is only left alone.
             LinkEvent::Tampered(what) if self.is_verified() => {
                 tracing::warn!(
@@ -79,14 +81,8 @@ impl Driver {
                 Err(SessionError::Tampered(what))
             }
             LinkEvent::PeerLeft if !self.is_verified() => Err(SessionError::PeerLeft),
-            LinkEvent::PeerLeft => {
-                self.watchdog.peer_missed(Instant::now(), true);
-                Ok(())
-            }
-            LinkEvent::PeerAway => {
-                self.watchdog.peer_missed(Instant::now(), false);
-                Ok(())
-            }
+            LinkEvent::PeerLeft => self.peer_missed(true),
+            LinkEvent::PeerAway => self.peer_missed(false),
             LinkEvent::PeerBack => {
                 self.watchdog.peer_present();
                 Ok(())

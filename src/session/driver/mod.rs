@@ -238,19 +238,21 @@ impl Driver {
     }
 
     /// The engine is gone when it has given a handshake up, after eight seconds without an answer: whatever is asked
-    /// of it then fails. Nor does a handshake end with a peer that has lost the server as well.
+    /// of it then fails. And whatever fails of the handshakes while the server misses the peer, fails because of that.
     fn explained(&self, end: SessionError) -> SessionError {
         let wait = self.watchdog.waiting_for();
-        match end {
-            SessionError::Engine(_) | SessionError::Timeout(_)
-                if !self.is_verified() && self.watchdog.misses_peer() =>
-            {
-                tracing::info!(reason = %end, "the server misses the other side, too");
-                SessionError::Gone
-            }
+        let missed = !self.is_verified() && self.watchdog.misses_peer() && self.link.is_usable();
+        let end = match end {
             SessionError::Engine(error) if wait == Wait::Dtls => {
                 tracing::info!(error, "the engine has given the handshake up");
                 SessionError::Timeout(wait)
+            }
+            end => end,
+        };
+        match end {
+            SessionError::Timeout(_) if missed => {
+                tracing::info!(reason = %end, "the server misses the other side");
+                SessionError::Gone
             }
             end => end,
         }
@@ -349,8 +351,8 @@ impl Driver {
                 self.path_found(now);
                 self.greet().await?;
             }
-            EngineState::Disconnected => self.path_lost(now),
-            EngineState::Failed if self.is_verified() => self.path_lost(now),
+            EngineState::Disconnected => self.path_lost(now)?,
+            EngineState::Failed if self.is_verified() => self.path_lost(now)?,
             EngineState::Closed if self.is_verified() => return Err(SessionError::Lost),
             EngineState::Failed | EngineState::Closed => {
                 return Err(SessionError::Timeout(self.watchdog.waiting_for()));
@@ -384,10 +386,17 @@ impl Driver {
                     .send(&ControlMessage::Ping { id: self.next_ping })
             }
             Some(Due::Restart) => self.restart(now).await,
+            // Nobody could have said that it is back.
+            Some(Due::Gone) if !self.is_verified() && !self.link.is_usable() => {
+                self.watchdog.peer_present();
+                Ok(())
+            }
             Some(Due::Gone) => Err(SessionError::Gone),
             Some(Due::Expired(Wait::Heartbeat)) => Err(SessionError::Lost),
             // The sealed answer is all that is missing, and the server still talks to us.
-            Some(Due::Expired(Wait::Description)) if self.link.is_usable() => {
+            Some(Due::Expired(Wait::Description))
+                if self.link.is_usable() && !self.watchdog.misses_peer() =>
+            {
                 self.link.abort(AbortReason::Tampered).await;
                 Err(SessionError::Tampered(
                     "the server did not deliver the other side's messages",

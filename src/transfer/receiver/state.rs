@@ -272,6 +272,7 @@ mod tests {
             files: 1,
             directories: 0,
             bytes: 1,
+            data: None,
             entries: 1,
             block_size: 1 << 20,
             resume: false,

@@ -19,6 +19,9 @@ use crate::transfer::manifest::{Kind, Manifest};
 /// rounded up.
 const PER_ENTRY: u64 = 4096;
 
+/// What the journal takes for a block: its number and its digest, rounded up.
+const PER_BLOCK: u64 = 64;
+
 /// What to do about existing files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Existing {
@@ -52,7 +55,10 @@ fn check_space(
     free: Option<u64>,
 ) -> Result<(), TransferError> {
     let entries = u64::try_from(manifest.entries().len()).expect("at most 100,000");
-    let needed = manifest.bytes().saturating_sub(there) + entries * PER_ENTRY;
+    // Holes take no room, and a line in the journal like others: a few bytes can stand for many of them.
+    let blocks = manifest.bytes() / u64::from(manifest.block_size().bytes());
+    let missing = manifest.bytes().saturating_sub(there).min(manifest.data());
+    let needed = missing + entries * PER_ENTRY + blocks * PER_BLOCK;
     match free {
         Some(free) if needed > free => Err(TransferError::NoSpace {
             path: path.to_owned(),
@@ -237,5 +243,27 @@ mod tests {
         assert!(check(0, Some(5096)) && check(0, None));
         assert!(!check(0, Some(5095)) && !check(0, Some(0)));
         assert!(check(900, Some(4196)) && !check(900, Some(4195)));
+    }
+
+    #[test]
+    fn holes_take_no_room_but_their_lines_in_the_journal() {
+        let entry = Entry {
+            path: SafePath::parse("a").unwrap(),
+            kind: Kind::File { size: 100 << 30 },
+            mtime: None,
+            mode: None,
+        };
+        let size = BlockSize::for_largest(100 << 30);
+        let mut manifest = Manifest::new("a", size, vec![entry]).unwrap();
+        manifest.set_data(5 << 20);
+        let check =
+            |there, free| check_space(Path::new("out"), &manifest, there, Some(free)).is_ok();
+        // 51,200 blocks of 2 MiB.
+        let needed = (5 << 20) + 4096 + 51_200 * PER_BLOCK;
+        assert!(check(0, needed) && !check(0, needed - 1));
+        // What is there may be holes.
+        assert!(check(90 << 30, needed) && !check(90 << 30, needed - 1));
+        let last = needed - (4 << 20);
+        assert!(check((100 << 30) - (1 << 20), last) && !check((100 << 30) - (1 << 20), last - 1));
     }
 }

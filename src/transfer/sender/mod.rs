@@ -121,9 +121,13 @@ impl Sender {
 
     async fn offer(&mut self) -> Result<(), TransferError> {
         let manifest = self.source.manifest().clone();
+        let share = self.seat.is_some();
+        let plain = manifest.offer();
         let offer = Offer {
-            share: self.seat.is_some(),
-            ..manifest.offer()
+            share,
+            // Among several everything is sent, holes as zeros.
+            data: plain.data.filter(|_| !share),
+            ..plain
         };
         self.tell(ControlMessage::Offer(offer).to_text()).await?;
         for message in entries_messages(&manifest) {

@@ -14,9 +14,9 @@ export interface Absence {
   readonly onPurpose: boolean;
 }
 
-/** From when on one is gone that was never verified: the handshakes need somebody who answers, whatever the path. */
-export function endsHandshakes({ at, onPurpose }: Absence): number {
-  return onPurpose ? at : at + AWAY_LIMIT_MS;
+/** From when on one is gone that was never verified, and to which there is no path. */
+export function endsHandshakes({ at }: Absence): number {
+  return at + AWAY_LIMIT_MS;
 }
 
 /** From when on a verified one is gone whose path was lost at `lostAt`; `Infinity` if it may come back. */

@@ -197,6 +197,8 @@ export class Line extends Events<LineEvents> {
     signaling.on("closed", (error) => {
       // Once there is a session the line lives on without the server.
       if (this.#session === undefined) this.#end(this.#withoutServer(error));
+      // Nobody could say any more that the other side is back.
+      else if (this.#session.peer === undefined) this.#session.partnerBack();
     });
     return true;
   }

@@ -42,3 +42,16 @@ function isChosen({ type, selected, nominated, state }: Pair): boolean {
 export function isBroken(state: RTCIceConnectionState): boolean {
   return state === "disconnected" || state === "failed";
 }
+
+/** Whether ICE has one. */
+export function hasPath(state: RTCIceConnectionState): boolean {
+  return state === "connected" || state === "completed";
+}
+
+/** Why and since when the other side cannot be reached, on the clock of `performance.now()`. */
+export interface Trouble {
+  since: number;
+  readonly silent: boolean;
+  restartAt: number;
+  tickAt: number;
+}

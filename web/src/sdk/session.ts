@@ -12,7 +12,7 @@ import { Malformed } from "./json.js";
 import { type Keys, type Role, otherRole, tag } from "./keys.js";
 import { Lanes, MOST_LANES } from "./lanes.js";
 import { Negotiation } from "./negotiation.js";
-import { type Path, isBroken, pathOf } from "./path.js";
+import { type Path, type Trouble, hasPath, isBroken, pathOf } from "./path.js";
 import { fingerprintOf } from "./sdp.js";
 import { failureOfBye, gone, noPath } from "./session-failures.js";
 
@@ -160,7 +160,7 @@ export class Session extends Events<SessionEvents> {
     const now = performance.now();
     // One that is away loses its place in the end, and is away since then all the same.
     this.#absence = { at: onPurpose ? now : (this.#absence?.at ?? now), onPurpose };
-    if (this.#theirs === undefined) this.#after("absence", endsHandshakes(this.#absence) - now, () => this.#end(gone()));
+    if (this.#theirs === undefined) this.#after("absence", endsHandshakes(this.#absence) - now, () => this.#missed());
     else this.#goneIfLeft();
   }
 
@@ -221,7 +221,7 @@ export class Session extends Events<SessionEvents> {
   #adopt(raw: RTCDataChannel): void {
     const control = new Channel(raw, () => this.#heard());
     this.#control = control;
-    control.on("closed", () => this.#end(new PeerlineError("peer-gone", "The other side closed the connection.")));
+    control.on("closed", () => this.#end(gone()));
     // Until then the channel holds what comes. One that closes instead ends the session by itself.
     const ready = control.ready().then(() => this.#negotiation.settled());
     ready.then(() => this.#greet(control), () => undefined);
@@ -332,7 +332,7 @@ export class Session extends Events<SessionEvents> {
 
   #iceChanged(): void {
     const state = this.connection.iceConnectionState;
-    if (state === "connected" || state === "completed") {
+    if (hasPath(state)) {
       if (this.#theirs !== undefined) {
         this.#heardAt = performance.now();
         if (this.#trouble?.silent === false) this.#healed();
@@ -352,6 +352,12 @@ export class Session extends Events<SessionEvents> {
         ? [HELLO_LIMIT_MS, "The connection came up but the other side said nothing."]
         : [DTLS_LIMIT_MS, "The two sides met but could not agree on keys."];
     this.#after("ice", limit, () => this.#late(new PeerlineError("timeout", late)));
+  }
+
+  /** Whom the server has missed for long: a path that works has somebody behind it. */
+  #missed(): void {
+    if (!hasPath(this.connection.iceConnectionState)) return this.#end(gone());
+    this.#after("absence", RESTART_CHECK_MS, () => this.#missed());
   }
 
   /** A handshake came to nothing; the other side's end explains that. */
@@ -486,12 +492,4 @@ export class Session extends Events<SessionEvents> {
     clearInterval(this.#timers.get(name));
     this.#timers.delete(name);
   }
-}
-
-/** Why and since when the other side cannot be reached, on the clock of `performance.now()`. */
-interface Trouble {
-  since: number;
-  readonly silent: boolean;
-  restartAt: number;
-  tickAt: number;
 }

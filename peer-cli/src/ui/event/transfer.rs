@@ -18,6 +18,9 @@ pub(crate) struct Offer {
     pub(crate) directories: u64,
     /// Size of all files.
     pub(crate) bytes: u64,
+    /// How much of that is in no hole, if files are sparse.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) data: Option<u64>,
 }
 
 /// How far it is.
@@ -98,7 +101,11 @@ impl Wording for Offer {
             what = format!("{what} in {}", count(self.directories, "directory"));
         }
         let (title, bytes) = (clean(&self.title), Bytes(self.bytes));
-        Some(format!("Offered: {title} ({what}, {bytes})"))
+        let data = self
+            .data
+            .map(|data| format!(", {} of it data", Bytes(data)));
+        let data = data.unwrap_or_default();
+        Some(format!("Offered: {title} ({what}, {bytes}{data})"))
     }
 }
 
@@ -164,9 +171,21 @@ mod tests {
                 files: 2,
                 directories: 1,
                 bytes: 2048,
+                data: None,
             },
             json!({"event": "offer", "title": "photos", "files": 2, "directories": 1, "bytes": 2048}),
             Some("Offered: photos (2 files in 1 directory, 2.0 KiB)"),
+        );
+        said(
+            Offer {
+                title: "disk".into(),
+                files: 1,
+                directories: 0,
+                bytes: 100 << 30,
+                data: Some(2048),
+            },
+            json!({"event": "offer", "title": "disk", "files": 1, "directories": 0, "bytes": 107_374_182_400_u64, "data": 2048}),
+            Some("Offered: disk (1 file, 100.0 GiB, 2.0 KiB of it data)"),
         );
         said(
             Progress {
