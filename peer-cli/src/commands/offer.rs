@@ -103,13 +103,14 @@ pub(super) fn words(manifest: &Manifest) -> String {
     if manifest.is_stream() {
         format!("{title} ({files} of unknown size)")
     } else {
-        let holes = manifest.bytes() - manifest.data();
-        let data = match holes {
-            0 => String::new(),
-            _ => format!(", {} of it data", Bytes(manifest.data())),
-        };
-        format!("{title} ({files}, {}{data})", Bytes(manifest.bytes()))
+        let size = event::size(manifest.bytes(), data(manifest));
+        format!("{title} ({files}, {size})")
     }
+}
+
+/// What is in no hole, if not everything is.
+fn data(manifest: &Manifest) -> Option<u64> {
+    Some(manifest.data()).filter(|data| *data < manifest.bytes())
 }
 
 /// What is offered: the event, and for people the first names.
@@ -119,7 +120,7 @@ pub(super) fn show(ui: &Ui, manifest: &Manifest) {
         files: manifest.files().into(),
         directories: manifest.directories().into(),
         bytes: manifest.bytes(),
-        data: (manifest.data() < manifest.bytes()).then_some(manifest.data()),
+        data: data(manifest),
     });
     let entries = manifest.entries();
     for entry in entries.iter().take(NAMES_SHOWN) {

@@ -43,7 +43,7 @@ pub(crate) use meeting::{Code, Listening, Peer, Phrase, Waiting};
 pub(crate) use pipe::Piped;
 pub(crate) use scenario::{Scenario, Tested};
 pub(crate) use traffic::Traffic;
-pub(crate) use transfer::{Changed, Done, File, Offer, Progress, Resuming};
+pub(crate) use transfer::{Changed, Done, File, Offer, Progress, Resuming, size};
 pub(crate) use tunnel::{Connection, Exposed, Forward, Tunnelled};
 pub(crate) use unfinished::{Discarded, Transfer};
 

@@ -100,12 +100,17 @@ impl Wording for Offer {
         if self.directories > 0 {
             what = format!("{what} in {}", count(self.directories, "directory"));
         }
-        let (title, bytes) = (clean(&self.title), Bytes(self.bytes));
-        let data = self
-            .data
-            .map(|data| format!(", {} of it data", Bytes(data)));
-        let data = data.unwrap_or_default();
-        Some(format!("Offered: {title} ({what}, {bytes}{data})"))
+        let (title, size) = (clean(&self.title), size(self.bytes, self.data));
+        Some(format!("Offered: {title} ({what}, {size})"))
+    }
+}
+
+/// So many bytes, of which so many are in no hole.
+pub(crate) fn size(bytes: u64, data: Option<u64>) -> String {
+    let bytes = Bytes(bytes);
+    match data {
+        None => bytes.to_string(),
+        Some(data) => format!("{bytes}, {} of it data", Bytes(data)),
     }
 }
 
