@@ -37,7 +37,7 @@ async function page() {
 }
 
 /** Tests that need Chromium and the binaries. */
-const BROWSER_TESTS = ["access.test.ts", "call.test.ts", "chat.test.ts", "cli.test.ts", "manners.test.ts", "outage.test.ts", "page.test.ts", "pipe.test.ts", "room-faults.test.ts", "room.test.ts", "signaling.test.ts", "turn.test.ts", "whip.test.ts"];
+const BROWSER_TESTS = ["access.test.ts", "bench.test.ts", "call.test.ts", "chat.test.ts", "cli.test.ts", "manners.test.ts", "outage.test.ts", "page.test.ts", "pipe.test.ts", "room-faults.test.ts", "room.test.ts", "signaling.test.ts", "turn.test.ts", "whip.test.ts"];
 
 /** Tests that need Firefox as well. */
 const FIREFOX_TESTS = ["firefox-files.test.ts", "firefox-media.test.ts"];

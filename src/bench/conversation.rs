@@ -7,6 +7,7 @@ use super::talk::Talk;
 use super::{BenchError, Ends, LANE_PROTOCOL};
 use crate::channel::Channel;
 use crate::session::{Incoming, IncomingChannel, LaneOpener};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -73,7 +74,11 @@ impl Conversation {
             early = self.talk.heard() => return refusal(step, early?),
         };
         self.talk.pings.stop();
-        let Sent { bytes, packet } = match poured {
+        let Sent {
+            lanes: _lanes,
+            bytes,
+            packet,
+        } = match poured {
             Ok(sent) => sent,
             Err(reason) => return self.give_up(step, reason),
         };
@@ -106,10 +111,12 @@ impl Conversation {
     async fn receiving(&mut self, step: &Step) -> Result<Outcome, BenchError> {
         let mut counting = JoinSet::new();
         let (mut arrived, mut ended) = (0, 0);
-        let mut tally = Tally::default();
+        let tally = Arc::new(Tally::new(Instant::now()));
         let mut sent = None;
         let (bytes, packet) = loop {
-            if let Some(sent) = sent.filter(|_| ended == step.lanes) {
+            if let Some(sent) =
+                sent.filter(|(bytes, _)| ended == step.lanes || tally.bytes() >= *bytes)
+            {
                 break sent;
             }
             tokio::select! {
@@ -129,19 +136,16 @@ impl Conversation {
                         continue;
                     }
                     arrived += 1;
-                    counting.spawn(flow::count(lane.channel));
+                    counting.spawn(flow::count(lane.channel, tally.clone()));
                     if self.pinging && sent.is_none() {
                         self.talk.pings.start(Instant::now());
                     }
                 }
-                Some(counted) = counting.join_next() => {
-                    // Nobody aborts it, and counting cannot panic.
-                    tally = tally.with(counted.unwrap_or_default());
-                    ended += 1;
-                }
+                () = tally.changed(), if sent.is_some() => {}
+                Some(_) = counting.join_next() => ended += 1,
             }
         };
-        if tally.bytes != bytes {
+        if tally.bytes() != bytes {
             return self.give_up(step, "a lane lost what was sent".to_owned());
         }
         let micros = tally.micros();

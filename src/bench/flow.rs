@@ -6,12 +6,16 @@ use crate::channel::{Channel, FULL_MESSAGE};
 use crate::session::LaneOpener;
 use bytes::Bytes;
 use futures_util::future::try_join_all;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 /// What was sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Sent {
+    /// To be dropped, and so closed, when the other side has counted what came: the end of a channel can overtake that.
+    pub(super) lanes: Lanes,
     pub(super) bytes: u64,
     /// The largest datagrams of the lane with the smallest.
     pub(super) packet: u16,
@@ -31,7 +35,7 @@ pub(super) async fn open(opener: &LaneOpener, step: &Step) -> Result<Lanes, Stri
 }
 
 impl Lanes {
-    /// Sends on all of them until `duration` is over. Their channels close when the other side has it all.
+    /// Sends on all of them until `duration` is over.
     pub(super) async fn pour(self, duration: Duration) -> Result<Sent, String> {
         let until = Instant::now() + duration;
         let packets = self.0.iter().filter_map(Channel::packet_size);
@@ -41,19 +45,25 @@ impl Lanes {
         for lane in self.0 {
             pouring.spawn(fill(lane, until));
         }
-        let mut bytes = 0;
+        let (mut bytes, mut lanes) = (0, Vec::new());
         while let Some(poured) = pouring.join_next().await {
-            match poured {
-                Ok(Some(poured)) => bytes += poured,
-                _ => return Err("a lane broke".to_owned()),
-            }
+            let Ok(Some((lane, poured))) = poured else {
+                return Err("a lane broke".to_owned());
+            };
+            bytes += poured;
+            lanes.push(lane);
         }
-        Ok(Sent { bytes, packet })
+        let lanes = Lanes(lanes);
+        Ok(Sent {
+            lanes,
+            bytes,
+            packet,
+        })
     }
 }
 
-/// How much one lane took; `None` if it broke.
-async fn fill(lane: Channel, until: Instant) -> Option<u64> {
+/// The lane and how much it took; `None` if it broke.
+async fn fill(lane: Channel, until: Instant) -> Option<(Channel, u64)> {
     // Zeros: everything is encrypted, so nothing on the way can make them shorter.
     let block = Bytes::from_static(&[0; FULL_MESSAGE]);
     let mut bytes = 0;
@@ -61,52 +71,64 @@ async fn fill(lane: Channel, until: Instant) -> Option<u64> {
         lane.send(block.clone()).await.ok()?;
         bytes += FULL_MESSAGE as u64;
     }
-    Some(bytes)
+    Some((lane, bytes))
 }
 
-/// What arrived.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// What arrives on the lanes of one step, which all count here.
+#[derive(Debug)]
 pub(super) struct Tally {
-    pub(super) bytes: u64,
-    /// When the first and the last message came.
-    span: Option<(Instant, Instant)>,
+    start: Instant,
+    bytes: AtomicU64,
+    /// When the first and the last message came, in microseconds since `start`.
+    first: AtomicU64,
+    last: AtomicU64,
+    changed: Notify,
 }
 
 impl Tally {
-    fn count(&mut self, now: Instant, bytes: usize) {
-        self.bytes += bytes as u64;
-        let first = self.span.map_or(now, |(first, _)| first);
-        self.span = Some((first, now));
+    pub(super) fn new(start: Instant) -> Self {
+        Self {
+            start,
+            bytes: AtomicU64::new(0),
+            first: AtomicU64::new(u64::MAX),
+            last: AtomicU64::new(0),
+            changed: Notify::new(),
+        }
     }
 
-    /// Both together.
-    pub(super) fn with(self, other: Self) -> Self {
-        let span = match (self.span, other.span) {
-            (Some((first, last)), Some(more)) => Some((first.min(more.0), last.max(more.1))),
-            (one, other) => one.or(other),
-        };
-        Self {
-            bytes: self.bytes + other.bytes,
-            span,
-        }
+    fn count(&self, now: Instant, bytes: usize) {
+        let micros = now.saturating_duration_since(self.start).as_micros();
+        let micros = u64::try_from(micros).unwrap_or(u64::MAX);
+        self.first.fetch_min(micros, Ordering::Relaxed);
+        self.last.fetch_max(micros, Ordering::Relaxed);
+        // What is counted here was timed before.
+        self.bytes.fetch_add(bytes as u64, Ordering::Release);
+        self.changed.notify_one();
+    }
+
+    /// So far.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Acquire)
+    }
+
+    /// Waits until more may have come. To be awaited in one place.
+    pub(super) async fn changed(&self) {
+        self.changed.notified().await;
     }
 
     /// From the first message to the last, at least 1.
     pub(super) fn micros(&self) -> u64 {
-        let took = self
-            .span
-            .map_or(Duration::ZERO, |(first, last)| last - first);
-        u64::try_from(took.as_micros()).unwrap_or(u64::MAX).max(1)
+        let last = self.last.load(Ordering::Relaxed);
+        last.saturating_sub(self.first.load(Ordering::Relaxed))
+            .max(1)
     }
 }
 
 /// Counts what a lane brings, until it closes.
-pub(super) async fn count(mut lane: Channel) -> Tally {
-    let mut tally = Tally::default();
+pub(super) async fn count(mut lane: Channel, tally: Arc<Tally>) {
     while let Some(message) = lane.recv().await {
         tally.count(Instant::now(), message.len());
     }
-    tally
 }
 
 #[cfg(test)]
@@ -114,23 +136,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tallies_add_up_over_lanes() {
+    fn lanes_count_together() {
         let start = Instant::now();
-        let at = |millis| start + Duration::from_millis(millis);
-        let tally = |times: &[u64]| {
-            let mut tally = Tally::default();
-            for time in times {
-                tally.count(at(*time), 1000);
-            }
-            tally
-        };
-        let both = tally(&[10, 20]).with(tally(&[5, 30]));
-        assert_eq!((both.bytes, both.micros()), (4000, 25_000));
-        let one = tally(&[]).with(tally(&[7]));
+        let tally = Tally::new(start);
         assert_eq!(
-            (one.bytes, one.micros()),
-            (1000, 1),
+            (tally.bytes(), tally.micros()),
+            (0, 1),
             "never a division by 0"
         );
+        tally.count(start + Duration::from_millis(10), 1000);
+        assert_eq!((tally.bytes(), tally.micros()), (1000, 1));
+        for millis in [30, 5, 20] {
+            tally.count(start + Duration::from_millis(millis), 1000);
+        }
+        assert_eq!((tally.bytes(), tally.micros()), (4000, 25_000));
     }
 }

@@ -6,7 +6,7 @@ import { after, before, describe, test } from "node:test";
 import type { Browser } from "playwright-core";
 import { LIMIT_MS, Server, launch, person, withFolder } from "./browser.js";
 import { Cli, errorOf } from "./cli.js";
-import { assertDone, fileFromPage, fileIn, fileToPage, largeToPage, same, treeIn, treeToPage } from "./scenes/files.js";
+import { assertDone, fileFromPage, fileIn, fileToPage, largeToPage, lanesFromPage, same, treeIn, treeToPage } from "./scenes/files.js";
 import { acceptDownload, complete, offerFiles, phrase, sha256, wrongCode } from "./view.js";
 
 type Person = Awaited<ReturnType<typeof person>>;
@@ -37,6 +37,8 @@ for (const [name, flags] of ADDRESSES) {
       const { said } = await largeToPage(browser, server, 24 * 1024 * 1024 + 5, ["--lanes", "3"]);
       assert.equal(said.at(-1)?.["lanes"], 3);
     });
+
+    test("a file from the page to the terminal, over lanes that the page opens", () => lanesFromPage(browser, server));
 
     // It says that it takes what Firefox takes, and connections of Chromium end at 2,000 bytes.
     test("a file from the terminal to a page that takes smaller packets than it says", async () => {

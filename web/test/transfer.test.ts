@@ -7,32 +7,35 @@ import { blockDigest } from "../src/sdk/files/digest.js";
 import { IncomingTransfer } from "../src/sdk/files/incoming.js";
 import { Inbox } from "../src/sdk/files/inbox.js";
 import type { Manifest } from "../src/sdk/files/manifest.js";
-import { OutgoingTransfer } from "../src/sdk/files/outgoing.js";
+import { OutgoingTransfer, type SendOptions } from "../src/sdk/files/outgoing.js";
 import { DownloadSink } from "../src/sdk/files/sink-download.js";
 import type { Delivery, Sink } from "../src/sdk/files/sink.js";
 import { sourceOfFiles } from "../src/sdk/files/source.js";
 import { BlobStore } from "../src/sdk/files/store-blob.js";
 import type { Session } from "../src/sdk/session.js";
-import { type Meddle, wires } from "./wires.js";
+import { type Meddle, type Message, wires } from "./wires.js";
 
 interface Run {
   readonly outgoing: OutgoingTransfer;
   readonly incoming: Promise<IncomingTransfer>;
+  /** The sender's ends, in the order in which they were opened. */
+  readonly ends: readonly Channel[];
 }
 
 /** Sends `files` to an inbox. */
-function run(files: readonly File[], meddle: Meddle = (message) => message): Run {
+function run(files: readonly File[], meddle: Meddle = (message) => message, options: SendOptions = {}): Run {
   let offered: (transfer: IncomingTransfer) => void = () => undefined;
   const incoming = new Promise<IncomingTransfer>((resolve) => (offered = resolve));
   const inbox = new Inbox((transfer) => offered(transfer));
-  const session = {
-    open: (label: string, { protocol = "" }: RTCDataChannelInit) => {
-      const [ours, theirs] = wires(label, protocol, meddle);
-      assert.ok(inbox.take(theirs));
-      return ours;
-    },
+  const ends: Channel[] = [];
+  const open = (label: string, protocol: string): Channel => {
+    const [ours, theirs] = wires(label, protocol, meddle);
+    assert.ok(inbox.take(theirs));
+    ends.push(ours);
+    return ours;
   };
-  return { outgoing: OutgoingTransfer.start(session as unknown as Session, sourceOfFiles(files)), incoming };
+  const session = { lanes: 4, open: (label: string, { protocol = "" }: RTCDataChannelInit) => open(label, protocol), openLane: open };
+  return { outgoing: OutgoingTransfer.start(session as unknown as Session, sourceOfFiles(files), options), incoming, ends };
 }
 
 const SIZE = 2 * 1024 * 1024 + 77;
@@ -232,9 +235,52 @@ test("a lane that closes first does not hide why", async () => {
   const cancelled = run([file()]);
   const transfer = await cancelled.incoming;
   const gone = transfer.once("failed");
-  (cancelled.outgoing as unknown as { lane: Channel }).lane.close();
+  cancelled.ends[1]?.close();
   setTimeout(() => cancelled.outgoing.cancel(), 20);
   assert.equal((await gone).code, "cancelled");
+});
+
+const LARGE = Uint8Array.from({ length: 24 * 1024 * 1024 + 5 }, (_, i) => (i * 31 + (i >> 16)) % 251);
+
+/** Sends `LARGE` over four connections beside the first. Returns the numbers of the lanes on which something came. */
+async function sendLarge(meddle: (message: Message, lane: number, close: () => void) => Message | undefined): Promise<readonly number[]> {
+  const used = new Set<number>();
+  const sending = run(
+    [file("large.bin", LARGE)],
+    (message, label) => {
+      const lane = Number(/^lane\/.*\/(\d+)$/.exec(label)?.[1] ?? -1);
+      if (lane < 0) return message;
+      const left = meddle(message, lane, () => sending.ends.find((end) => end.label === label)?.close());
+      if (left !== undefined) used.add(lane);
+      return left;
+    },
+    { lanes: 4 },
+  );
+  const transfer = await sending.incoming;
+  const [done, receipt] = [transfer.once("done"), sending.outgoing.once("done")];
+  await transfer.accept(new DownloadSink(new BlobStore()));
+  const { delivery, digest } = await done;
+  assert.equal((await receipt).digest, digest);
+  assert.equal(Buffer.compare(await blobOf(delivery), LARGE), 0);
+  return [...used].sort();
+}
+
+test("a file goes over several connections", async () => {
+  assert.deepEqual(await sendLarge((message) => message), [0, 1, 2, 3, 4]);
+});
+
+test("what was on connections that break is sent again on others", async () => {
+  const came = new Map<number, number>();
+  const lanes = await sendLarge((message, lane, close) => {
+    const count = (came.get(lane) ?? 0) + 1;
+    came.set(lane, count);
+    if (lane !== 1 && lane !== 2) return message;
+    // In the middle of a block nothing more comes, and then it is gone.
+    if (count === 9) close();
+    return count > 5 ? undefined : message;
+  });
+  assert.deepEqual(lanes.slice(0, 3), [0, 1, 2]);
+  assert.ok((came.get(1) ?? 0) >= 9 && (came.get(2) ?? 0) >= 9, "both broke");
 });
 
 /** A sink that fails at one step and notes whether it was cleaned up. */

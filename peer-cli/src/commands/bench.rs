@@ -6,7 +6,7 @@ use peerline::bench::{
     BenchError, Ends, Event as Step, LABEL, LONGEST, Latency, PROTOCOL, Plan, Report, Side, follow,
     lead,
 };
-use peerline::session::{EngineKind, Intent};
+use peerline::session::Intent;
 use peerline::transfer::MAX_LANES;
 use tokio_util::sync::CancellationToken;
 
@@ -21,10 +21,10 @@ use crate::ui::{Rate, Route, Ui};
 /// Shortest measurement, in seconds: enough for a line to come up to speed on a network nearby.
 const SHORTEST: f64 = 0.1;
 
-/// Measure the line to another peer-cli bench: throughput each way, and round trips
+/// Measure the line to another peer-cli bench or a browser: throughput each way, and round trips
 ///
-/// One side runs it without a code and shows one; the other side is given that code, says how it is measured,
-/// and both print the table. What is sent is made up, and no file is touched.
+/// One side runs it without a code and shows one; the other side is given that code or opens its link, says how it is
+/// measured, and both show the table. What is sent is made up, and no file is touched.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -96,10 +96,6 @@ async fn measure(
     ours: Side,
     plan: &Plan,
 ) -> Result<Vec<Report>, Failure> {
-    if line.session.peer().engine == EngineKind::Browser {
-        let failure = Failure::usage("a browser cannot take part in a measurement");
-        return Err(failure.hint("run peer-cli bench on the other side"));
-    }
     let channel = match ours {
         Side::Leader => line.open(LABEL, PROTOCOL).await?,
         Side::Follower => line.accept(context, PROTOCOL, "bench").await?,

@@ -1,6 +1,7 @@
 /** The page: a link or a person starts a line, and the views follow its events. */
-import { CHAT_LABEL, CHAT_PROTOCOL, type Channel, Line, Room, PeerlineError, type FailureCode, type Hello, type Intent, type LineOptions, type SourceEntry, parseCode } from "peerline";
+import { BENCH_PROTOCOL, type Bench, CHAT_LABEL, CHAT_PROTOCOL, type Channel, Line, Room, PeerlineError, type FailureCode, type Hello, type Intent, type LineOptions, type SourceEntry, parseCode } from "peerline";
 import { Activity } from "./activity.js";
+import { BenchView } from "./bench.js";
 import { CallView } from "./call.js";
 import { ChatView } from "./chat.js";
 import { chooser } from "./chooser.js";
@@ -37,7 +38,7 @@ function show(...content: readonly HTMLElement[]): void {
 
 function start(): void {
   current = undefined;
-  view.replaceChildren(home({ send: host, join, invite: () => host([]), call: () => host([], "call"), chat: () => host([], "chat") }));
+  view.replaceChildren(home({ send: host, join, invite: () => host([]), call: () => host([], "call"), chat: () => host([], "chat"), measure: () => host([], "bench") }));
 }
 
 function host(entries: SourceEntry[], intent: Intent = entries.length > 0 ? "send-files" : "receive-files"): void {
@@ -130,6 +131,7 @@ class LineView {
   #wanted = false;
   #chat: ChatView | undefined;
   #pipe: PipeView | undefined;
+  #bench: BenchView | undefined;
   #early: Channel | undefined;
 
   constructor(
@@ -151,6 +153,7 @@ class LineView {
       if (entries.length > 0) this.#send(entries);
     });
     line.on("channel", (channel) => {
+      if (channel.protocol === BENCH_PROTOCOL && line.role === "host" && this.#bench === undefined) return this.#measure(line.measure(channel));
       if (channel.protocol !== CHAT_PROTOCOL || line.role !== "host") return channel.close();
       // It may overtake what says that the line is there.
       if (line.peer !== undefined && this.#chat === undefined) return channel.close();
@@ -168,7 +171,7 @@ class LineView {
   close(error: PeerlineError | undefined): void {
     this.#hint.textContent = "";
     this.#chat?.close();
-    const told = error === undefined || this.#pipe?.failed === true || (this.#wanted && NO_NEWS.includes(error.code));
+    const told = error === undefined || this.#pipe?.failed === true || this.#bench?.failed === true || (this.#wanted && NO_NEWS.includes(error.code));
     const end = told ? h("div", { class: "actions" }, button("primary", "Start again", start)) : failure(error);
     swap(this.#chooser, end, end);
   }
@@ -176,6 +179,8 @@ class LineView {
   #welcome(peer: Hello, entries: readonly SourceEntry[]): void {
     const { call } = this.line;
     if (peer.intent === "pipe" && this.intent === "any" && this.line.role === "guest") return this.#connectPipe(peer);
+    // The guest decides what is measured, and opens the channel.
+    if (peer.intent === "bench" || this.intent === "bench") return this.line.role === "guest" ? this.#measure(this.line.measure()) : undefined;
     const chats = peer.intent === "chat" || this.intent === "chat";
     if (chats || peer.engine === "browser") this.#openChat(chats);
     if (chats) return;
@@ -206,6 +211,16 @@ class LineView {
       // Whoever was told why hangs up itself.
       setTimeout(() => this.line.close(), HANG_UP_MS);
     });
+  }
+
+  #measure(bench: Bench): void {
+    this.#bench = new BenchView(bench);
+    this.element.classList.replace("narrow", "wide");
+    this.#transfers.before(this.#bench.element);
+    activity.started();
+    for (const end of ["done", "failed"] as const) bench.on(end, () => activity.stopped());
+    // A guest hangs up when everything is measured.
+    if (bench.side === "leader") bench.on("done", () => this.line.close());
   }
 
   /** The guest of the session opens the channel. */

@@ -13,12 +13,14 @@ export interface HomeOptions {
   readonly call: () => void;
   /** Show a code for a chat. */
   readonly chat: () => void;
+  /** Show a code for measuring how good the line is. */
+  readonly measure: () => void;
 }
 
 const MOST_COMPLETIONS = 8;
 
 /** The start view. */
-export function home({ send, join, invite, call, chat }: HomeOptions): HTMLElement {
+export function home({ send, join, invite, call, chat, measure }: HomeOptions): HTMLElement {
   const trouble = h("p", { class: "trouble", role: "alert" });
   return h(
     "div",
@@ -46,6 +48,7 @@ export function home({ send, join, invite, call, chat }: HomeOptions): HTMLEleme
         h("p", { class: "aside" }, "No code yet? ", button("quiet", "Show one to the sender", invite)),
         h("p", { class: "aside" }, "To see and hear each other: ", button("quiet", "Start a call", call)),
         h("p", { class: "aside" }, "To write to each other: ", button("quiet", "Start a chat", chat)),
+        h("p", { class: "aside" }, "To see how fast your line is: ", button("quiet", "Measure it", measure)),
       ),
     ),
   );

@@ -66,6 +66,7 @@ export class WaitingView {
 /** What the other side types. */
 function command(intent: Intent, link: string): string {
   if (intent === "chat") return `peer-cli chat '${link}'`;
+  if (intent === "bench") return `peer-cli bench '${link}'`;
   if (intent === "call") return `peer-cli call '${link}'`;
   return intent === "send-files" ? `peer-cli receive-file '${link}'` : `peer-cli send-file PATH --to '${link}'`;
 }

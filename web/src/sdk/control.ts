@@ -43,9 +43,9 @@ export interface Hello {
 /** The heartbeat. */
 export type Beat = { readonly type: "ping"; readonly id: number } | { readonly type: "pong"; readonly id: number };
 
-/** Of a connection for bulk that the other side opens. */
+/** Of a connection for bulk, which either side opens. */
 export type LaneMessage =
-  | { readonly type: "lane-offer"; readonly lane: number; readonly sdp: string }
+  | { readonly type: "lane-offer" | "lane-answer"; readonly lane: number; readonly sdp: string }
   | { readonly type: "lane-candidate"; readonly lane: number; readonly candidate: RTCIceCandidateInit | null }
   | { readonly type: "lane-close"; readonly lane: number };
 
@@ -90,6 +90,7 @@ export function parseControlMessage(json: string): ControlMessage {
     case "ice-candidate":
       return { type, candidate: candidate(fields) };
     case "lane-offer":
+    case "lane-answer":
       return { type, lane: laneOf(fields), sdp: text(fields, "sdp", LONGEST_SDP) };
     case "lane-candidate":
       return { type, lane: laneOf(fields), candidate: candidate(fields) };
@@ -119,6 +120,7 @@ function hello(fields: Fields): Hello {
     engine: oneOf(fields, "engine", ENGINES),
     // An intent of a later version is none that this page could adapt to.
     intent: INTENTS.find((intent) => intent === fields["intent"]) ?? "any",
+    ...(fields["lanes"] === undefined ? {} : { lanes: integer(fields, "lanes", 0, 0xffff) }),
     ...(certificates === undefined ? {} : { certificates }),
   };
 }

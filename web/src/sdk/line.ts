@@ -1,26 +1,26 @@
 /** A line: from a code to a verified connection. This is what a page uses; it ties signaling, pairing and session together. */
 import { pageUrl, socketUrl } from "./address.js";
 import { fromBase64Url, toBase64Url, utf8 } from "./bytes.js";
+import { type Bench, LABEL as BENCH_LABEL, PROTOCOL as BENCH_PROTOCOL } from "./bench/bench.js";
 import { Call } from "./call.js";
 import type { Channel } from "./channel.js";
 import { type Code, drawWords, formatCode, linkOf, parseCode } from "./code.js";
 import { type Hello, type SealedMessage, parseSealedMessage } from "./control.js";
 import { Doorway } from "./doorway.js";
-import { Endings } from "./endings.js";
 import { Events } from "./events.js";
 import { PeerlineError, asFailure } from "./errors.js";
-import { Inbox } from "./files/inbox.js";
-import { OutgoingTransfer } from "./files/outgoing.js";
+import type { OutgoingTransfer, SendOptions } from "./files/outgoing.js";
 import type { SourceEntry } from "./files/source.js";
 import type { Keys, Role } from "./keys.js";
 import type { LineEvents, LineOptions, LineState } from "./line-events.js";
 import { roomGone, roomLost, stopped } from "./line-failures.js";
 import { type AbortReason, GuestPairing, HostPairing, type PairingAction, abortRecord, isShare } from "./pairing.js";
 import type { Path } from "./path.js";
-import { LABEL as PIPE_LABEL, PROTOCOL as PIPE_PROTOCOL, Pipe } from "./pipe/pipe.js";
+import { LABEL as PIPE_LABEL, PROTOCOL as PIPE_PROTOCOL, type Pipe } from "./pipe/pipe.js";
 import { Session } from "./session.js";
 import { type Joined, Signaling } from "./signaling.js";
 import type { Join, ServerMessage } from "./wire.js";
+import { Work } from "./work.js";
 
 declare const PEERLINE_VERSION: string;
 
@@ -49,11 +49,7 @@ export class Line extends Events<LineEvents> {
   #iceServers: readonly RTCIceServer[] | undefined;
   #session: Session | undefined;
   #call: Call | undefined;
-  #inbox = new Inbox((transfer) => {
-    this.#endings.track(transfer);
-    this.emit("transfer", transfer);
-  });
-  readonly #endings = new Endings();
+  readonly #work = new Work((transfer) => this.emit("transfer", transfer));
   readonly #doorway = new Doorway(() => this.#turnAway());
   #partner: string | undefined;
   /** Whether the partner has yet to show that it is the other side, having come into the room anew. */
@@ -127,12 +123,10 @@ export class Line extends Events<LineEvents> {
    * Offers files and folders to the other side.
    * @throws PeerlineError `nothing-to-send` without entries, `peer-gone` if there is no connection
    */
-  send(entries: readonly SourceEntry[], title?: string): OutgoingTransfer {
+  send(entries: readonly SourceEntry[], options: SendOptions = {}): OutgoingTransfer {
     // Before the connection is asked for: it is the caller's mistake, with or without one.
     if (entries.length === 0) throw new PeerlineError("nothing-to-send", "There is nothing to send.");
-    const transfer = OutgoingTransfer.start(this.#connected(), entries, title);
-    this.#endings.track(transfer);
-    return transfer;
+    return this.#work.send(this.#connected(), entries, options);
   }
 
   /** Opens a channel of your own protocol. @throws PeerlineError if there is no connection */
@@ -145,17 +139,23 @@ export class Line extends Events<LineEvents> {
    * protocol {@link PIPE_PROTOCOL} that came. @throws PeerlineError if there is no connection
    */
   pipe(channel: Channel = this.open(PIPE_LABEL, { protocol: PIPE_PROTOCOL })): Pipe {
-    const pipe = new Pipe(channel, this.role);
-    this.#endings.track(pipe);
-    return pipe;
+    return this.#work.pipe(channel, this.role);
   }
 
-  /** Says goodbye and ends the line. Transfers and pipes that are not over are cancelled, and the other side is told so. */
+  /**
+   * Measures the line, for which the other side must have come, too. A guest decides what is measured; a host gives the `channel`
+   * of protocol {@link BENCH_PROTOCOL} that came. @throws PeerlineError if there is no connection
+   */
+  measure(channel: Channel = this.open(BENCH_LABEL, { protocol: BENCH_PROTOCOL })): Bench {
+    return this.#work.measure(this.#connected(), channel, this.role === "guest" ? "leader" : "follower");
+  }
+
+  /** Says goodbye and ends the line. What runs over it and is not over is cancelled, and the other side is told so. */
   close(): void {
     if (this.#state === "closed") return;
     this.#abort.abort();
-    const broken = this.#endings.any;
-    this.#endings.end(new PeerlineError("cancelled", "You cancelled this transfer."));
+    const broken = this.#work.any;
+    this.#work.end(new PeerlineError("cancelled", "You cancelled this transfer."));
     // One word, on the control channel: a closed lane that overtook it would look like a broken line.
     if (this.#session !== undefined) return this.#session.close(broken ? "cancelled" : "done", "closed");
     // The other side, if there is one, is told; that it was us who stopped is no failure.
@@ -431,7 +431,7 @@ export class Line extends Events<LineEvents> {
       this.emit("path", path);
     });
     session.on("channel", (channel) => {
-      if (!this.#inbox.take(channel)) this.emit("channel", channel);
+      if (!this.#work.take(channel)) this.emit("channel", channel);
     });
     session.on("closed", (error) => this.#end(error));
   }
@@ -483,7 +483,7 @@ export class Line extends Events<LineEvents> {
     if (error !== undefined) this.#session?.close(error.code === "tampered" ? "tampered" : "internal", error.message);
     this.#signaling?.leave();
     // They say why, before their channels close without a reason.
-    this.#endings.end(error ?? new PeerlineError("peer-gone", "The other side closed the connection."));
+    this.#work.end(error ?? new PeerlineError("peer-gone", "The other side closed the connection."));
     this.emit("closed", error);
   }
 }

@@ -15,6 +15,7 @@ import { Negotiation } from "./negotiation.js";
 import { type Path, type Trouble, hasPath, isBroken, pathOf } from "./path.js";
 import { fingerprintOf } from "./sdp.js";
 import { failureOfBye, gone, noPath } from "./session-failures.js";
+import { Timers } from "./timers.js";
 
 /** What a session is made from. */
 export interface SessionOptions {
@@ -98,7 +99,7 @@ export class Session extends Events<SessionEvents> {
   #saidHello = false;
   #saidBye = false;
   #closed = false;
-  #timers = new Map<string, ReturnType<typeof setTimeout>>();
+  readonly #timers = new Timers();
 
   constructor(private readonly options: SessionOptions) {
     super();
@@ -112,7 +113,7 @@ export class Session extends Events<SessionEvents> {
     this.#lanes = new Lanes({
       configuration,
       // The guest made the first offer.
-      even: options.role === "host",
+      even: options.role === "guest",
       say: (message) => {
         if (this.#control?.open === true) this.#control.send(JSON.stringify(message));
       },
@@ -133,7 +134,7 @@ export class Session extends Events<SessionEvents> {
       if (this.#theirs !== undefined) this.#negotiation.offer();
     };
     connection.ondatachannel = ({ channel }) => this.#accept(channel);
-    this.#after("ice", ICE_LIMIT_MS, () => this.#late(noPath()));
+    this.#timers.after("ice", ICE_LIMIT_MS, () => this.#late(noPath()));
     if (options.role === "host") return;
     this.#adopt(connection.createDataChannel("control", { ordered: true, protocol: CONTROL_PROTOCOL }));
     this.#negotiation.offer();
@@ -160,14 +161,14 @@ export class Session extends Events<SessionEvents> {
     const now = performance.now();
     // One that is away loses its place in the end, and is away since then all the same.
     this.#absence = { at: onPurpose ? now : (this.#absence?.at ?? now), onPurpose };
-    if (this.#theirs === undefined) this.#after("absence", endsHandshakes(this.#absence) - now, () => this.#missed());
+    if (this.#theirs === undefined) this.#timers.after("absence", endsHandshakes(this.#absence) - now, () => this.#missed());
     else this.#goneIfLeft();
   }
 
   /** The other side is back on the server; what it was sent meanwhile has reached it. */
   partnerBack(): void {
     this.#absence = undefined;
-    this.#clear("absence");
+    this.#timers.clear("absence");
   }
 
   /** The other side is in the room anew, and what was on its way between the two is lost. */
@@ -181,6 +182,19 @@ export class Session extends Events<SessionEvents> {
     if (this.#theirs === undefined || this.#closed) throw new PeerlineError("peer-gone", "There is no connection.");
     if (this.#channels >= MOST_CHANNELS) throw new PeerlineError("protocol", "Too many channels are open.");
     return this.#track(this.connection.createDataChannel(label, init));
+  }
+
+  /** How many connections for bulk the other side takes at a time. */
+  get lanes(): number {
+    return Math.min(this.#theirs?.lanes ?? 0, MOST_LANES);
+  }
+
+  /**
+   * Opens a channel on a connection of its own, which ends with it. One that does not come up closes.
+   * @throws PeerlineError if there is no session, or too many of them
+   */
+  openLane(label: string, protocol: string): Channel {
+    return this.#track(this.#lanes.open(label, protocol, this.lanes));
   }
 
   /** Says bye and closes. */
@@ -202,7 +216,7 @@ export class Session extends Events<SessionEvents> {
     if (message.type === "offer") {
       this.#offeredOverServer = sent;
       // The first one has a limit of its own, and a lost path brings another one.
-      if (this.#theirs !== undefined) this.#after("answer", ANSWER_LIMIT_MS, () => this.#unanswered());
+      if (this.#theirs !== undefined) this.#timers.after("answer", ANSWER_LIMIT_MS, () => this.#unanswered());
     }
     if (!sent && this.#control?.open === true) this.#control.send(JSON.stringify(message));
   }
@@ -211,7 +225,7 @@ export class Session extends Events<SessionEvents> {
   #unanswered(): void {
     if (!this.#negotiation.awaitsAnswer) return;
     // Whoever restores the path offers anew.
-    if (this.#trouble !== undefined) return this.#after("answer", ANSWER_LIMIT_MS, () => this.#unanswered());
+    if (this.#trouble !== undefined) return this.#timers.after("answer", ANSWER_LIMIT_MS, () => this.#unanswered());
     this.#negotiation.forgotten({});
   }
 
@@ -234,7 +248,7 @@ export class Session extends Events<SessionEvents> {
   #greet(control: Channel): void {
     if (this.#closed) return;
     if (this.options.role === "guest") this.#hello(control);
-    else this.#after("hello", HELLO_AFTER_MS, () => this.#hello(control));
+    else this.#timers.after("hello", HELLO_AFTER_MS, () => this.#hello(control));
     control.read((data) => this.#receiveControl(control, data));
   }
 
@@ -274,6 +288,7 @@ export class Session extends Events<SessionEvents> {
         case "ice-candidate":
           return this.#negotiation.receive(message);
         case "lane-offer":
+        case "lane-answer":
         case "lane-candidate":
         case "lane-close":
           return this.#lanes.receive(message);
@@ -306,10 +321,10 @@ export class Session extends Events<SessionEvents> {
     }
     this.#theirs = hello;
     this.#hello(control);
-    this.#clear("ice");
-    this.#clear("absence");
-    this.#every("beat", PING_MS, () => this.#beat());
-    this.#every("path", PATH_MS, () => void this.#measure());
+    this.#timers.clear("ice");
+    this.#timers.clear("absence");
+    this.#timers.every("beat", PING_MS, () => this.#beat());
+    this.#timers.every("path", PATH_MS, () => void this.#measure());
     void this.#measure();
     this.emit("connected", hello);
   }
@@ -351,13 +366,13 @@ export class Session extends Events<SessionEvents> {
       this.connection.connectionState === "connected"
         ? [HELLO_LIMIT_MS, "The connection came up but the other side said nothing."]
         : [DTLS_LIMIT_MS, "The two sides met but could not agree on keys."];
-    this.#after("ice", limit, () => this.#late(new PeerlineError("timeout", late)));
+    this.#timers.after("ice", limit, () => this.#late(new PeerlineError("timeout", late)));
   }
 
   /** Whom the server has missed for long: a path that works has somebody behind it. */
   #missed(): void {
     if (!hasPath(this.connection.iceConnectionState)) return this.#end(gone());
-    this.#after("absence", RESTART_CHECK_MS, () => this.#missed());
+    this.#timers.after("absence", RESTART_CHECK_MS, () => this.#missed());
   }
 
   /** A handshake came to nothing; the other side's end explains that. */
@@ -372,13 +387,13 @@ export class Session extends Events<SessionEvents> {
     const since = this.#trouble?.since ?? now;
     this.#trouble = { since, silent, restartAt: silent ? Infinity : now + wait, tickAt: now };
     if (!silent) this.options.check();
-    this.#every("heal", RESTART_CHECK_MS, () => this.#heal());
+    this.#timers.every("heal", RESTART_CHECK_MS, () => this.#heal());
     this.emit("interrupted", undefined);
   }
 
   #healed(): void {
     this.#trouble = undefined;
-    this.#clear("heal");
+    this.#timers.clear("heal");
     this.emit("resumed", undefined);
   }
 
@@ -461,7 +476,7 @@ export class Session extends Events<SessionEvents> {
     this.#closed = true;
     this.#negotiation.stop();
     this.#lanes.end();
-    for (const name of [...this.#timers.keys()]) this.#clear(name);
+    this.#timers.stop();
     const { connection } = this;
     // The other side closes when it has read our bye; a lost one must not keep the connection.
     if (this.#saidBye && this.#control?.open === true) {
@@ -474,22 +489,5 @@ export class Session extends Events<SessionEvents> {
       connection.close();
     }
     this.emit("closed", error);
-  }
-
-  // --- Timers, owned by the session ------------------------------------------------------------------------------
-
-  #after(name: string, ms: number, run: () => void): void {
-    this.#clear(name);
-    this.#timers.set(name, setTimeout(run, ms));
-  }
-
-  #every(name: string, ms: number, run: () => void): void {
-    this.#clear(name);
-    this.#timers.set(name, setInterval(run, ms));
-  }
-
-  #clear(name: string): void {
-    clearInterval(this.#timers.get(name));
-    this.#timers.delete(name);
   }
 }

@@ -147,3 +147,34 @@ export function thereAndBack(hosts: Browser, guests: Browser, url: string, trust
     await Promise.all([a.context.close(), b.context.close()]);
   });
 }
+
+/** From the page to the terminal, over connections of their own that the page opens. */
+export function lanesFromPage(browser: Browser, server: Server): Promise<void> {
+  return withFolder(async (folder) => {
+    const file = await fileIn(folder, "lanes.bin", 48 * 1024 * 1024 + 5);
+    const out = join(folder, "out");
+    const { page, context, troubles } = await person(browser);
+    await page.goto(server.url);
+    await page.evaluate(() => {
+      const input = document.createElement("input");
+      input.type = "file";
+      input.id = "lanes";
+      document.body.append(input);
+    });
+    await page.locator("#lanes").setInputFiles(file);
+    const code = await page.evaluate(async (sdk) => {
+      const { Line, sourceOfFiles } = (await import(sdk)) as typeof import("../../src/sdk/index.js");
+      const line = Line.host({ intent: "send-files" });
+      const files = document.querySelector<HTMLInputElement>("#lanes")?.files ?? [];
+      line.on("connected", () => line.send(sourceOfFiles([...files]), { lanes: 3 }));
+      return (await line.once("code")).code;
+    }, new URL("peerline.js", server.url).href);
+    const cli = new Cli("receive-file", code, "--server", server.url, "--yes", "--out", out);
+    const ended = await cli.ends();
+    assertDone(ended);
+    assert.equal(ended.said.at(-1)?.["lanes"], 3);
+    assert.equal(await sha256(join(out, "lanes.bin")), await sha256(file));
+    assert.deepEqual(troubles, []);
+    await context.close();
+  });
+}

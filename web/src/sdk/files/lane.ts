@@ -7,10 +7,14 @@ import { Malformed } from "../json.js";
 import { MOST_LANES } from "../lanes.js";
 import type { Ledger } from "./ledger.js";
 
-/** A whole block with the digest that its sender claims. */
-export interface Block {
+/** Which block of which file. */
+export interface Place {
   readonly file: number;
   readonly block: number;
+}
+
+/** A whole block with the digest that its sender claims. */
+export interface Block extends Place {
   readonly bytes: Bytes;
   readonly digest: Bytes;
 }
@@ -68,6 +72,11 @@ export class LaneWriter {
     const message = this.#message.subarray(0, this.#used);
     this.#used = 0;
     yield message;
+  }
+
+  /** Bytes of the message that is not full yet. */
+  get used(): number {
+    return this.#used;
   }
 
   get #room(): number {

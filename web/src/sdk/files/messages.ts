@@ -7,9 +7,10 @@ export type CancelCode = "cancelled" | "no-space" | "exists" | "bad-manifest" | 
 
 /** Read by a sender. */
 export type FromReceiver =
-  | { readonly type: "accept"; readonly window: number | undefined }
+  | { readonly type: "accept"; readonly window: number | undefined; readonly lanes: number }
   | { readonly type: "have"; readonly blocks: readonly KeptBlock[]; readonly last: boolean }
-  | { readonly type: "credit"; readonly bytes: number }
+  | { readonly type: "credit"; readonly bytes: number; readonly lane: number | undefined; readonly laneBytes: number }
+  | { readonly type: "lane-ended"; readonly lane: number; readonly bytes: number }
   | { readonly type: "decline"; readonly reason: string }
   | { readonly type: "resend"; readonly file: number; readonly block: number }
   | { readonly type: "progress"; readonly bytes: number; readonly files: number }
@@ -44,11 +45,13 @@ export function parseFromReceiver(data: unknown): FromReceiver {
   const [type, fields] = typed(data);
   switch (type) {
     case "accept":
-      return { type, window: fields["window"] === undefined ? undefined : integer(fields, "window", 0, MOST) };
+      return { type, window: optional(fields, "window", MOST), lanes: optional(fields, "lanes", 0xffff) ?? 0 };
     case "have":
       return { type, blocks: parseKept(fields), last: fields["last"] === true };
     case "credit":
-      return { type, bytes: integer(fields, "bytes", 0, MOST) };
+      return { type, bytes: integer(fields, "bytes", 0, MOST), lane: optional(fields, "lane", 0xffff), laneBytes: optional(fields, "laneBytes", MOST) ?? 0 };
+    case "lane-ended":
+      return { type, lane: integer(fields, "lane", 0, 0xffff), bytes: integer(fields, "bytes", 0, MOST) };
     case "decline":
       return { type, reason: text(fields, "reason", 1024) };
     case "resend":
@@ -72,7 +75,7 @@ export function parseFromSender(data: unknown): FromSender {
     case "entries":
       return { type, fields };
     case "complete":
-      return { type, digest: digest(fields), size: fields["size"] === undefined ? undefined : integer(fields, "size", 0, MOST) };
+      return { type, digest: digest(fields), size: optional(fields, "size", MOST) };
     case "lane-lost":
       return { type, lane: integer(fields, "lane", 0, 0xffff) };
     case "cancel":
@@ -80,6 +83,10 @@ export function parseFromSender(data: unknown): FromSender {
     default:
       return { type: "unknown" };
   }
+}
+
+function optional(fields: Fields, name: string, most: number): number | undefined {
+  return fields[name] === undefined ? undefined : integer(fields, name, 0, most);
 }
 
 function typed(data: unknown): [string, Fields] {

@@ -7,7 +7,8 @@ import { Malformed } from "../json.js";
 import type { Session } from "../session.js";
 import { blockDigest } from "./digest.js";
 import { Comparison, type KeptBlock } from "./kept.js";
-import { type Block, LaneWriter } from "./lane.js";
+import { type Block, type Place } from "./lane.js";
+import { LANE_PROTOCOL, LanesOut } from "./lanes-out.js";
 import { Ledger } from "./ledger.js";
 import { type Manifest, MOST_ENTRIES, type Entry, blocksOf } from "./manifest.js";
 import { type CancelCode, parseFromReceiver } from "./messages.js";
@@ -47,24 +48,25 @@ const MOST_UNVERIFIED = 64 * 1024 * 1024;
 const MOST_RESENDS = 3;
 const MOST_RESENT_BLOCKS = 1024;
 
-interface Place {
-  readonly file: number;
-  readonly block: number;
+/** How files are sent. All fields are optional. */
+export interface SendOptions {
+  /** What the other side is shown instead of the names of the files. */
+  readonly title?: string;
+  /** How many connections to open beside the first, as far as the other side takes them; as many as pay unless given. */
+  readonly lanes?: number;
 }
 
 /** Files on their way to the other side. */
 export class OutgoingTransfer extends Events<OutgoingEvents> {
   /** What was offered. */
   readonly manifest: Manifest;
+  readonly #control: Channel;
   #state: "offered" | "sending" | "over" = "offered";
   #ledger: Ledger;
   #speed: Speedometer;
   #sent = 0;
   #verified: number | undefined;
-  /** Bytes of lane messages: what may be sent beyond the last credit, that credit, and all that was sent. */
-  #window = Number.POSITIVE_INFINITY;
-  #credit = 0;
-  #onLane = 0;
+  readonly #lanes: LanesOut;
   #resends: Place[] = [];
   #resent = new Map<string, number>();
   #wake: (() => void) | undefined;
@@ -73,28 +75,40 @@ export class OutgoingTransfer extends Events<OutgoingEvents> {
   #comparison: Comparison | "done" | undefined;
 
   private constructor(
-    private readonly control: Channel,
-    private readonly lane: Channel,
+    session: Session,
+    id: string,
     private readonly sources: readonly SourceEntry[],
-    title: string,
+    { title = titleOf(sources), lanes }: SendOptions,
   ) {
     super();
     this.manifest = manifestOf(sources, title);
     this.#ledger = new Ledger(this.manifest);
     this.#speed = new Speedometer(0, 0, 0);
+    const control = session.open(`files/${id}`, { protocol: "peerline-files/1" });
+    const first = session.open(`lane/${id}/0`, { protocol: LANE_PROTOCOL });
+    this.#control = control;
+    this.#lanes = new LanesOut({
+      session,
+      id,
+      first,
+      count: lanes,
+      say: (message) => this.#say(message),
+      lost: (places) => {
+        this.#resends.push(...places);
+        this.#wake?.();
+      },
+      failed: (error) => this.#stop(error),
+    });
     control.read((data) => this.#receive(data));
     control.on("closed", () => this.#fail(lost()));
-    lane.on("closed", () => this.#awaitReason());
+    first.on("closed", () => this.#awaitReason());
     this.#run(() => this.#offer());
   }
 
   /** @internal Use `Line.send`. */
-  static start(session: Session, sources: readonly SourceEntry[], title = titleOf(sources)): OutgoingTransfer {
+  static start(session: Session, sources: readonly SourceEntry[], options: SendOptions = {}): OutgoingTransfer {
     if (sources.length > MOST_ENTRIES) throw new PeerlineError("unsupported", `More than ${MOST_ENTRIES} files cannot be sent at once.`);
-    const id = toHex(random(8));
-    const control = session.open(`files/${id}`, { protocol: "peerline-files/1" });
-    const lane = session.open(`lane/${id}/0`, { protocol: "peerline-lane/1" });
-    return new OutgoingTransfer(control, lane, sources, title);
+    return new OutgoingTransfer(session, toHex(random(8)), sources, options);
   }
 
   /** Stops; the other side is told. */
@@ -113,46 +127,41 @@ export class OutgoingTransfer extends Events<OutgoingEvents> {
 
   async #offer(): Promise<void> {
     const { title, files, directories, bytes, entries, blockSize } = this.manifest;
-    await this.control.ready();
+    await this.#control.ready();
     this.#say({ type: "offer", version: 1, title, files, directories, bytes, entries: entries.length, blockSize, resume: true });
     for (const message of entryMessages(entries)) {
-      await this.control.ready();
-      this.control.send(message);
+      await this.#control.ready();
+      this.#control.send(message);
     }
   }
 
   async #send(): Promise<void> {
-    const writer = new LaneWriter();
     for await (const block of this.#read(this.#missing())) {
       if (this.#state === "over") return;
       await this.#roomFor(block.bytes.length);
-      await this.#write(writer, block);
+      await this.#push(block);
       this.#ledger.add(block.file, block.block, block.digest);
     }
-    await this.#push(writer.flush());
+    await this.#lanes.flush();
+    if (this.#now() === "over") return;
     this.#say({ type: "complete", digest: toHex(this.#ledger.digest()) });
     // Until the receipt: whatever the receiver asks for again.
     for (;;) {
       const place = this.#resends.shift() ?? (await this.#nextResend());
       if (place === undefined) return;
-      await this.#write(writer, await this.#load(place));
-      await this.#push(writer.flush());
+      await this.#push(await this.#load(place));
+      await this.#lanes.flush();
     }
   }
 
-  async #write(writer: LaneWriter, block: Block): Promise<void> {
-    await this.#push(writer.add(block));
+  async #push(block: Block): Promise<void> {
+    await this.#lanes.push(block);
     this.#sent += block.bytes.length;
   }
 
-  async #push(messages: Iterable<Uint8Array<ArrayBuffer>>): Promise<void> {
-    for (const message of messages) {
-      await this.lane.ready();
-      while (this.#state === "sending" && this.#onLane - this.#credit + message.length > this.#window) await this.#woken();
-      if (this.#state === "over") return;
-      this.#onLane += message.length;
-      this.lane.send(message);
-    }
+  /** As it is by now: whoever awaited something cannot rely on what it was before. */
+  #now(): "offered" | "sending" | "over" {
+    return this.#state;
   }
 
   /** What the receiver does not have yet. */
@@ -230,8 +239,7 @@ export class OutgoingTransfer extends Events<OutgoingEvents> {
         if (this.#state !== "offered" || this.#comparison instanceof Comparison) throw new Malformed("accepted out of turn");
         this.#state = "sending";
         this.#sent = this.#ledger.bytes;
-        // Room for less than one message would stop the transfer for ever.
-        if (message.window !== undefined) this.#window = Math.max(message.window, 65_535);
+        this.#lanes.start(this.manifest.bytes - this.#sent, message.window, message.lanes);
         this.#speed = new Speedometer(performance.now(), this.manifest.bytes, this.manifest.files, this.#sent);
         this.emit("accepted", undefined);
         return this.#run(() => this.#send());
@@ -244,9 +252,9 @@ export class OutgoingTransfer extends Events<OutgoingEvents> {
         this.#verified = message.bytes;
         return this.emit("progress", this.#speed.read(performance.now(), message.bytes, Math.min(message.files, this.manifest.files)));
       case "credit":
-        if (message.bytes < this.#credit || message.bytes > this.#onLane) throw new Malformed("credit for what was not sent");
-        this.#credit = message.bytes;
-        return;
+        return this.#lanes.credited(message.bytes, message.lane, message.laneBytes);
+      case "lane-ended":
+        return this.#lanes.ended(message.lane, message.bytes);
       case "resend":
         return this.#resend(message);
       case "receipt":
@@ -271,7 +279,7 @@ export class OutgoingTransfer extends Events<OutgoingEvents> {
     this.#run(async () => {
       for (const answer of await comparison.answer()) {
         if (this.#state === "over") return;
-        await this.control.ready();
+        await this.#control.ready();
         this.#say(answer);
       }
       this.#comparison = "done";
@@ -302,7 +310,7 @@ export class OutgoingTransfer extends Events<OutgoingEvents> {
   #stop(error: unknown): void {
     if (error instanceof Malformed) return this.#cancel("protocol", new PeerlineError("protocol", error.message));
     const failure = asFailure(error, "protocol");
-    if (failure.code === "peer-gone" && this.control.open) return this.#awaitReason();
+    if (failure.code === "peer-gone" && this.#control.open) return this.#awaitReason();
     this.#cancel(failure.code === "source-changed" ? "source-changed" : "protocol", failure);
   }
 
@@ -325,14 +333,14 @@ export class OutgoingTransfer extends Events<OutgoingEvents> {
   #over(last?: object): void {
     this.#state = "over";
     clearTimeout(this.#reasonDue);
-    if (last === undefined) this.control.close();
-    else this.control.sendLast(JSON.stringify(last));
-    this.lane.close();
+    if (last === undefined) this.#control.close();
+    else this.#control.sendLast(JSON.stringify(last));
+    this.#lanes.end();
     this.#wake?.();
   }
 
   #say(message: object): void {
-    this.control.send(JSON.stringify(message));
+    this.#control.send(JSON.stringify(message));
   }
 }
 

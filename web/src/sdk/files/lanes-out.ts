@@ -1,0 +1,258 @@
+/**
+ * The lanes of a sender (docs/protocol.md 5.1, 5.2): which block goes on which, and what has to be sent again when one is lost.
+ * The first is on the session's own connection; the others have connections of their own, as many as pay.
+ */
+import type { Channel } from "../channel.js";
+import { Malformed } from "../json.js";
+import type { Session } from "../session.js";
+import { type Block, LaneWriter, type Place } from "./lane.js";
+import { Scaler } from "./scaler.js";
+
+export const LANE_PROTOCOL = "peerline-lane/1";
+
+/** How often it is decided how many there shall be. */
+const LOOK_MS = 250;
+/** After one that did not come up or was lost, the first time until the next one is tried; twice as long each time, and after some no more. */
+const AGAIN_MS = 500;
+const MOST_FAILURES = 7;
+/** Of one transfer in all. */
+const IN_ALL = 256;
+
+/** What they need of their transfer. */
+export interface LanesOutOptions {
+  readonly session: Session;
+  /** Id of the transfer. */
+  readonly id: string;
+  readonly first: Channel;
+  /** How many the person wants beside the first; as many as pay if undefined. */
+  readonly count: number | undefined;
+  /** Says something to the receiver. */
+  readonly say: (message: object) => void;
+  /** These have to be sent again, as their lane was lost. */
+  readonly lost: (places: readonly Place[]) => void;
+  /** The first one broke. */
+  readonly failed: (error: unknown) => void;
+}
+
+/** A block on a lane; the receiver has it whole once it has taken `end` bytes of the lane. */
+interface OnLane {
+  readonly place: Place;
+  end: number;
+}
+
+class OutLane {
+  readonly writer = new LaneWriter();
+  /** Bytes of messages that were sent, and of those that the receiver has taken. */
+  sent = 0;
+  taken = 0;
+  /** Those that the receiver may not have. */
+  blocks: OnLane[] = [];
+  /** A block is being written. */
+  busy = false;
+  /** Takes no more blocks. */
+  retiring = false;
+
+  constructor(
+    readonly number: number,
+    readonly channel: Channel,
+  ) {}
+}
+
+/** All lanes of one transfer. */
+export class LanesOut {
+  readonly #lanes = new Map<number, OutLane>();
+  /** Broken ones of which the receiver has not said how much it took. */
+  readonly #lost = new Map<number, OutLane>();
+  /** Bytes of lane messages: what may be sent beyond the last credit, that credit, and all that was sent. */
+  #window = Number.POSITIVE_INFINITY;
+  #credit = 0;
+  #sent = 0;
+  #scaler: Scaler | undefined;
+  #looking: ReturnType<typeof setInterval> | undefined;
+  #next = 1;
+  #opening = 0;
+  #failures = 0;
+  #notBefore = 0;
+  #over = false;
+  #waiting: (() => void)[] = [];
+
+  constructor(private readonly options: LanesOutOptions) {
+    this.#lanes.set(0, new OutLane(0, options.first));
+  }
+
+  /** The receiver takes blocks: `window` bytes beyond what it took, and `lanes` beside the first. */
+  start(total: number, window: number | undefined, lanes: number): void {
+    // Room for less than one message would stop the transfer for ever.
+    if (window !== undefined) this.#window = Math.max(window, 65_535);
+    const { session, count } = this.options;
+    const most = window === undefined ? 0 : Math.min(lanes, session.lanes);
+    if (most === 0 || count === 0) return;
+    this.#scaler = new Scaler(performance.now(), most, total, count);
+    this.#look();
+    this.#looking = setInterval(() => this.#look(), LOOK_MS);
+  }
+
+  /** Puts `block` on a lane, once one has room. */
+  async push(block: Block): Promise<void> {
+    const lane = await this.#free();
+    if (lane !== undefined) this.#run(lane, () => this.#write(lane, block));
+  }
+
+  /** Waits until everything has left. */
+  async flush(): Promise<void> {
+    await this.#until(() => ![...this.#lanes.values()].some(({ busy }) => busy));
+    for (const lane of this.#lanes.values()) this.#run(lane, () => this.#put(lane, lane.writer.flush()));
+    await this.#until(() => ![...this.#lanes.values()].some(({ busy }) => busy));
+  }
+
+  /** The receiver has taken so much altogether, and on one lane. @throws Malformed */
+  credited(bytes: number, number: number | undefined, laneBytes: number): void {
+    if (bytes < this.#credit || bytes > this.#sent) throw new Malformed("credit for what was not sent");
+    this.#credit = bytes;
+    const lane = number === undefined ? undefined : this.#lanes.get(number);
+    if (lane !== undefined) {
+      if (laneBytes > lane.sent) throw new Malformed("credit for what was not sent on a lane");
+      lane.taken = laneBytes;
+      lane.blocks = lane.blocks.filter(({ end }) => end > laneBytes);
+      this.#leave(lane);
+    }
+    this.#wake();
+  }
+
+  /** The receiver takes no more from a lane than this. @throws Malformed */
+  ended(number: number, bytes: number): void {
+    const open = this.#lanes.get(number);
+    if (number === 0) throw new Malformed("it ended the first lane");
+    if (open !== undefined) this.#break(open);
+    const lane = this.#lost.get(number);
+    // One that was closed in good order has nothing left to say.
+    if (lane === undefined) return;
+    if (bytes > lane.sent) throw new Malformed("it took more of a lane than was sent");
+    this.#lost.delete(number);
+    this.#sent -= lane.sent - bytes;
+    const again = lane.blocks.filter(({ end }) => end > bytes).map(({ place }) => place);
+    if (again.length > 0) this.options.lost(again);
+    this.#wake();
+  }
+
+  /** Nothing more is sent. */
+  end(): void {
+    this.#over = true;
+    clearInterval(this.#looking);
+    for (const lane of [...this.#lanes.values()]) lane.channel.close();
+    this.#wake();
+  }
+
+  // --- Sending -------------------------------------------------------------------------------------------------
+
+  async #free(): Promise<OutLane | undefined> {
+    const free = (): OutLane | undefined => [...this.#lanes.values()].find(({ busy, retiring }) => !busy && !retiring);
+    await this.#until(() => free() !== undefined);
+    return free();
+  }
+
+  #run(lane: OutLane, work: () => Promise<void>): void {
+    lane.busy = true;
+    work()
+      .catch((error: unknown) => this.#broken(lane, error))
+      .finally(() => {
+        lane.busy = false;
+        this.#leave(lane);
+        this.#wake();
+      });
+  }
+
+  async #write(lane: OutLane, block: Block): Promise<void> {
+    const entry: OnLane = { place: { file: block.file, block: block.block }, end: Number.POSITIVE_INFINITY };
+    // Nobody says how much of a lane was taken to a sender that has one only.
+    if (this.#scaler !== undefined) lane.blocks.push(entry);
+    await this.#put(lane, lane.writer.add(block));
+    entry.end = lane.sent + lane.writer.used;
+  }
+
+  async #put(lane: OutLane, messages: Iterable<Uint8Array<ArrayBuffer>>): Promise<void> {
+    for (const message of messages) {
+      await lane.channel.ready();
+      await this.#until(() => this.#sent - this.#credit + message.length <= this.#window);
+      if (this.#over || this.#lanes.get(lane.number) !== lane) return;
+      this.#sent += message.length;
+      lane.sent += message.length;
+      lane.channel.send(message);
+    }
+  }
+
+  async #until(is: () => boolean): Promise<void> {
+    while (!this.#over && !is()) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+  }
+
+  #wake(): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const resume of waiting) resume();
+  }
+
+  // --- How many ------------------------------------------------------------------------------------------------
+
+  #look(): void {
+    const now = performance.now();
+    const extra = [...this.#lanes.values()].filter(({ number, retiring }) => number > 0 && !retiring);
+    const target = this.#scaler?.target(now, extra.length, this.#credit) ?? 0;
+    for (const lane of extra.slice(target)) this.#retire(lane);
+    const may = this.#failures < MOST_FAILURES && now >= this.#notBefore;
+    for (let count = extra.length + this.#opening; may && count < target && this.#next < IN_ALL; count++) void this.#open();
+  }
+
+  async #open(): Promise<void> {
+    const { session, id } = this.options;
+    const number = this.#next++;
+    this.#opening++;
+    try {
+      const channel = session.openLane(`lane/${id}/${number}`, LANE_PROTOCOL);
+      await channel.ready();
+      if (this.#over) return channel.close();
+      const lane = new OutLane(number, channel);
+      this.#lanes.set(number, lane);
+      this.#failures = 0;
+      channel.on("closed", () => this.#broken(lane, undefined));
+      this.#wake();
+    } catch {
+      // The others carry what it would have carried.
+      this.#failed();
+    } finally {
+      this.#opening--;
+    }
+  }
+
+  #failed(): void {
+    this.#notBefore = performance.now() + AGAIN_MS * 2 ** this.#failures++;
+  }
+
+  /** It gets no more blocks, and is closed when the receiver has taken everything: closing earlier could overtake that. */
+  #retire(lane: OutLane): void {
+    lane.retiring = true;
+    this.#leave(lane);
+  }
+
+  #leave(lane: OutLane): void {
+    if (!lane.retiring || lane.busy || this.#lanes.get(lane.number) !== lane) return;
+    if (lane.writer.used > 0) return this.#run(lane, () => this.#put(lane, lane.writer.flush()));
+    if (lane.taken < lane.sent) return;
+    this.#lanes.delete(lane.number);
+    lane.channel.close();
+  }
+
+  #broken(lane: OutLane, error: unknown): void {
+    if (this.#over || this.#lanes.get(lane.number) !== lane) return;
+    if (lane.number === 0) return this.options.failed(error);
+    this.#break(lane);
+    this.options.say({ type: "lane-lost", lane: lane.number });
+  }
+
+  #break(lane: OutLane): void {
+    this.#lanes.delete(lane.number);
+    this.#lost.set(lane.number, lane);
+    this.#failed();
+    lane.channel.close();
+    this.#wake();
+  }
+}
