@@ -80,15 +80,35 @@ async fn a_source_that_vanishes() {
     assert!(received.is_done()["resumed"].as_u64().unwrap() > 0);
 }
 
-/// A file system of 32 MiB, where this user may mount one.
+/// A file system of its own, where this user may mount one.
 struct SmallDisk(PathBuf);
 
 impl SmallDisk {
+    /// 32 MiB of memory.
     fn mount(place: &Place) -> Option<Self> {
+        Self::mounted(place, &["-t", "tmpfs", "-o", "size=32m", "tmpfs"])
+    }
+
+    /// A disk with a journal, in a file.
+    fn image(place: &Place) -> Option<Self> {
+        let image = place.file("disk.ext4", Vec::new());
+        fs::File::options()
+            .write(true)
+            .open(&image)
+            .and_then(|file| file.set_len(96 << 20))
+            .unwrap();
+        let image = image.to_str().unwrap();
+        let made = std::process::Command::new("mkfs.ext4")
+            .args(["-q", image])
+            .status();
+        assert!(made.unwrap().success());
+        Self::mounted(place, &["-o", "loop", image])
+    }
+
+    fn mounted(place: &Place, how: &[&str]) -> Option<Self> {
         let path = place.out();
         let mut mount = std::process::Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=32m", "tmpfs"]);
-        let mounted = mount.arg(&path).output();
+        let mounted = mount.args(how).arg(&path).output();
         if !mounted.is_ok_and(|output| output.status.success()) {
             eprintln!("not allowed to mount: tests/transfer/disk.rs has to do");
             return None;
@@ -219,6 +239,34 @@ impl Clock {
 }
 
 /// By years in both directions, and what is kept from then goes on now.
+/// What Linux does with a disk whose journal cannot be written: open files stay, and take no more.
+#[tokio::test]
+async fn a_disk_that_becomes_read_only_in_the_middle() {
+    let server = Signaling::start();
+    let place = Place::new();
+    let Some(disk) = SmallDisk::image(&place) else {
+        return;
+    };
+    let file = place.file("in/large", noise(LARGE, 1));
+    let mut sender = send(&server, &file, &SLOWLY);
+    let code = sender.code().await;
+    let mut receiver = Peer::receive(&server, &code, &disk.0, &["--yes"]);
+    past(&mut receiver, 8 << 20).await;
+    disk.remount("remount,abort");
+    let (sent, received) = tokio::join!(sender.end(), receiver.end());
+    received.failed(9, "local-io");
+    let message = one_error(&received)["message"].as_str().unwrap();
+    assert!(message.to_lowercase().contains("read-only"), "{message}");
+    sent.failed(9, "peer-io");
+    one_error(&sent);
+
+    // Mounted anew, it has what was synced.
+    drop(disk);
+    let image = place.path("disk.ext4");
+    let disk = SmallDisk::mounted(&place, &["-o", "loop", image.to_str().unwrap()]).unwrap();
+    goes_on(&server, &file, &disk.0).await;
+}
+
 #[tokio::test]
 async fn a_clock_that_is_set_in_the_middle() {
     let server = Signaling::start();

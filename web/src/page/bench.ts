@@ -4,7 +4,8 @@ import { announce } from "./announce.js";
 import { foreign, h } from "./dom.js";
 import { bytes } from "./format.js";
 
-const COLUMNS = ["", "Connections", "Packets", "Rate", "Round trip", "9 of 10", "99 of 100"] as const;
+/** What matters most is first: a phone shows three of them. */
+const COLUMNS = ["", "Rate", "Round trip", "9 of 10", "99 of 100", "Packets"] as const;
 
 /** The card, for as long as the page is there. */
 export class BenchView {
@@ -28,7 +29,7 @@ export class BenchView {
       this.#status,
       // A table can be wider than a phone, and then takes the keyboard to be moved.
       h("div", { class: "scrolls", tabindex: "0", role: "region", "aria-label": "What was measured" }, h("table", {}, head, this.#rows)),
-      h("p", { class: "aside" }, "What is sent is made up and thrown away. Round trips in a row with a rate were measured meanwhile."),
+      h("p", { class: "aside" }, "What is sent is made up and thrown away. ×4 is over four connections at a time; round trips were measured meanwhile."),
     );
     bench.on("step", (step) => this.#begun(step));
     bench.on("report", (report) => this.#report(report));
@@ -47,31 +48,23 @@ export class BenchView {
 
   #begun({ sender, lanes }: Step): void {
     const over = lanes === 1 ? "1 connection" : `${lanes} connections`;
-    this.#status.textContent = `Measuring ${this.#way(sender)} over ${over}…`;
+    this.#status.textContent = `Measuring ${sender === this.#side ? "to" : "from"} the other side over ${over}…`;
   }
 
   #report(report: Report): void {
-    if (report.what === "idle") return this.#row("idle", "", "", "", report.latency);
+    if (report.what === "idle") return this.#row("idle", "", report.latency, "");
     const { sender, lanes, packet } = report;
-    const size = packet === 0 ? "" : `${packet} B`;
-    if (report.what === "failed") return this.#rows.append(h("tr", {}, this.#name(sender), cell(String(lanes)), cell(size), h("td", { colspan: "4" }, "not measured: ", foreign(report.reason))));
+    const name = `${sender === this.#side ? "sending" : "receiving"} ×${lanes}`;
+    if (report.what === "failed") return this.#rows.append(h("tr", {}, heading(name), h("td", { colspan: "5" }, "not measured: ", foreign(report.reason))));
     // What the other side reports may take no time at all.
     const rate = (report.bytes * 1e6) / Math.max(1, report.micros);
     this.#best = Math.max(this.#best, rate);
-    this.#row(this.#way(sender), String(lanes), size, `${bytes(rate)}/s`, report.latency);
+    this.#row(name, `${bytes(rate)}/s`, report.latency, packet === 0 ? "" : `${packet} B`);
   }
 
-  #row(name: string, lanes: string, packet: string, rate: string, latency: Latency | undefined): void {
+  #row(name: string, rate: string, latency: Latency | undefined, packet: string): void {
     const trips = latency === undefined ? ["", "", ""] : [latency.p50, latency.p90, latency.p99].map(millis);
-    this.#rows.append(h("tr", {}, h("th", { scope: "row" }, name), ...[lanes, packet, rate, ...trips].map(cell)));
-  }
-
-  #name(sender: Side): HTMLElement {
-    return h("th", { scope: "row" }, this.#way(sender));
-  }
-
-  #way(sender: Side): string {
-    return sender === this.#side ? "to the other side" : "from the other side";
+    this.#rows.append(h("tr", {}, heading(name), ...[rate, ...trips, packet].map((text) => h("td", {}, text))));
   }
 
   #done(): void {
@@ -82,8 +75,8 @@ export class BenchView {
   }
 }
 
-function cell(text: string): HTMLElement {
-  return h("td", {}, text);
+function heading(text: string): HTMLElement {
+  return h("th", { scope: "row" }, text);
 }
 
 function millis(micros: number): string {
