@@ -48,11 +48,11 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// Whether anything is on its way, and how many bytes the peer has acknowledged; `None` once the channel is gone.
-    pub(crate) async fn look(&self) -> Option<(bool, u64)> {
+    /// How many bytes are on their way or wait for it, and how many the peer has acknowledged; `None` once the channel is gone.
+    pub(crate) async fn look(&self) -> Option<(u64, u64)> {
         let outstanding = self.data_channel.outstanding_bytes().await.ok()? as u64;
         let given = self.given.load(Ordering::Relaxed);
-        Some((outstanding > 0, given.saturating_sub(outstanding)))
+        Some((outstanding, given.saturating_sub(outstanding)))
     }
 
     /// Whether something was sent, and the channel ended before the peer had everything.

@@ -53,6 +53,8 @@ pub(super) enum FromLane {
     Accepted(IncomingChannel),
     /// Datagrams of this size and above do not get through (any more), or may not be tried.
     Swallowed(u16),
+    /// It wants to know whether small packets get through: a ping, on the session's own connection.
+    Ping,
     /// Nothing follows from this lane.
     Ended(u32),
 }
@@ -67,6 +69,8 @@ pub(super) struct Common {
     pub(super) key: Option<ProbeKey>,
     /// The packets that a lane to a browser tries.
     pub(super) trial: watch::Receiver<Option<u16>>,
+    /// Counts the peer's answers to pings.
+    pub(super) pongs: watch::Receiver<u64>,
     pub(super) activity: Activity,
     pub(super) outbox: mpsc::Sender<FromLane>,
 }
@@ -297,7 +301,8 @@ impl Lane {
         let (packet, browser) = (self.packets.size, self.common.browser);
         let watched = sends && packet > packet::BASE;
         let prober = self.engine.prober().clone();
-        let mut trial = Trial::new(port.progress());
+        let (pongs, outbox) = (self.common.pongs.clone(), self.common.outbox.clone());
+        let mut trial = Trial::new(port.progress(), pongs, outbox);
         let stuck = match (watched, browser) {
             (false, _) => self.run(port, std::future::pending()).await,
             (true, false) => self.run(port, prober.fails(packet)).await,

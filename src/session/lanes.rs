@@ -60,6 +60,7 @@ pub(super) struct Lanes {
     searching: Option<AbortOnDropHandle<()>>,
     /// The size that the next lane to a browser tries.
     trial: watch::Sender<Option<u16>>,
+    pongs: watch::Sender<u64>,
 }
 
 struct Handle {
@@ -89,6 +90,7 @@ impl Lanes {
             packets: watch::Sender::new(Some(Packets::EVERYWHERE)),
             searching: None,
             trial: watch::Sender::new(None),
+            pongs: watch::Sender::new(0),
         }
     }
 
@@ -131,6 +133,7 @@ impl Lanes {
             browser: hello.engine == EngineKind::Browser,
             key: key.clone(),
             trial: self.trial.subscribe(),
+            pongs: self.pongs.subscribe(),
             activity: activity.clone(),
             outbox: self.outbox.clone(),
         });
@@ -302,8 +305,13 @@ impl Lanes {
                     self.search(size - 1);
                 }
             }
-            FromLane::Say(_) | FromLane::Accepted(_) => {}
+            FromLane::Say(_) | FromLane::Accepted(_) | FromLane::Ping => {}
         }
+    }
+
+    /// The peer has answered a ping.
+    pub(super) fn ponged(&self) {
+        self.pongs.send_modify(|pongs| *pongs += 1);
     }
 
     /// Ends all lanes and waits until their connections are closed.

@@ -8,7 +8,7 @@ import type { Browser } from "playwright-core";
 import { LIMIT_MS, Server, launch, person, withFolder } from "./browser.js";
 import { Cli } from "./cli.js";
 import { HELLOS, LAN_NAME, VISIBLE, launchFirefox } from "./firefox.js";
-import { fileFromPage, fileToPage, largeToPage, thereAndBack, treeToPage } from "./scenes/files.js";
+import { fileFromPage, fileToPage, largeToPage, packetsSwallowed, thereAndBack, treeToPage } from "./scenes/files.js";
 import { sha256, shownCode } from "./view.js";
 
 const MIB = 1024 * 1024;
@@ -36,6 +36,8 @@ for (const [name, prefs] of HELLOS) {
       const { said } = await largeToPage(browser, server, 64 * MIB + 5);
       assert.equal(said.at(-1)?.["packet"], 8000);
     });
+
+    test("large packets that stop getting through in the middle are given up within a second", () => packetsSwallowed(browser, server));
 
     test("64 MiB of noise through a pipe to the page, and a file back", () =>
       withFolder(async (folder) => {

@@ -133,6 +133,7 @@ impl Driver {
 
     /// The peer answered a ping.
     pub(super) async fn ponged(&mut self, id: u64) {
+        self.lanes.ponged();
         if self.held.as_ref().is_some_and(|held| held.ping == id) {
             self.release().await;
         }

@@ -365,6 +365,7 @@ impl Driver {
         self.lanes.heard(&event);
         match event {
             FromLane::Say(message) => self.control.send(&message),
+            FromLane::Ping => self.ping(),
             // overflow: the application accepts no more channels; the lane ends with this one.
             FromLane::Accepted(incoming) => {
                 let _ = self.outlets.channels.try_send(incoming);
@@ -374,17 +375,20 @@ impl Driver {
         }
     }
 
+    /// Asks for a sign of life.
+    fn ping(&mut self) -> Result<(), SessionError> {
+        self.next_ping += 1;
+        self.control
+            .send(&ControlMessage::Ping { id: self.next_ping })
+    }
+
     async fn clock(&mut self) -> Result<(), SessionError> {
         let now = Instant::now();
         if self.activity.take() {
             self.watchdog.heard(now);
         }
         match self.watchdog.due(now) {
-            Some(Due::Ping) => {
-                self.next_ping += 1;
-                self.control
-                    .send(&ControlMessage::Ping { id: self.next_ping })
-            }
+            Some(Due::Ping) => self.ping(),
             Some(Due::Restart) => self.restart(now).await,
             // Nobody could have said that it is back.
             Some(Due::Gone) if !self.is_verified() && !self.link.is_usable() => {

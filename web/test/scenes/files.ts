@@ -178,3 +178,43 @@ export function lanesFromPage(browser: Browser, server: Server): Promise<void> {
     await context.close();
   });
 }
+
+/** Datagrams of this machine with so many bytes or more get through no more, until the returned function is called. */
+function swallow(bytes: number): () => void {
+  const root = (program: string, words: string): void => void execFileSync(program, words.split(" "), { stdio: ["ignore", "ignore", "inherit"] });
+  // What leaves together would otherwise arrive together, as one that is longer.
+  root("ip", "link set dev lo gso_max_segs 1");
+  root("nft", `add table inet swallow; add chain inet swallow input { type filter hook input priority 0; }; add rule inet swallow input iif lo udp length >= ${bytes} drop`);
+  return () => {
+    root("nft", "delete table inet swallow");
+    root("ip", "link set dev lo gso_max_segs 65535");
+  };
+}
+
+/** Time from the moment when nothing large gets through to 8 MiB more, most of which is the second that this may take. */
+const SWALLOWED_MS = 2_300;
+
+/** From the terminal to a page that takes large packets, which the path does no more once it has carried some. */
+export function packetsSwallowed(browser: Browser, server: Server): Promise<void> {
+  return withFolder(async (folder) => {
+    const file = await fileIn(folder, "swallowed.bin", 256 * 1024 * 1024);
+    const { page, context, troubles } = await person(browser);
+    const cli = new Cli("send-file", file, "--server", server.url);
+    await page.goto(await cli.link());
+    const got = acceptDownload(page);
+    const { bytes } = await cli.hears("progress", (said) => Number(said["bytes"]) > 32 * 1024 * 1024);
+    const restore = swallow(4_000);
+    const since = performance.now();
+    try {
+      await cli.hears("progress", (said) => Number(said["bytes"]) > Number(bytes) + 8 * 1024 * 1024);
+    } finally {
+      restore();
+    }
+    const took = performance.now() - since;
+    assertDone(await cli.ends());
+    assert.equal(await sha256((await got).path), await sha256(file));
+    assert.ok(took < SWALLOWED_MS, `it took ${Math.round(took)} ms`);
+    assert.deepEqual(troubles, []);
+    await context.close();
+  });
+}
