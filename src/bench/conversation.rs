@@ -114,9 +114,7 @@ impl Conversation {
         let tally = Arc::new(Tally::new(Instant::now()));
         let mut sent = None;
         let (bytes, packet) = loop {
-            if let Some(sent) =
-                sent.filter(|(bytes, _)| ended == step.lanes || tally.bytes() >= *bytes)
-            {
+            if let Some(sent) = sent.filter(|(bytes, _)| ended > 0 || tally.bytes() >= *bytes) {
                 break sent;
             }
             tokio::select! {

@@ -50,8 +50,9 @@ pub(crate) struct Progress {
 impl Progress {
     /// How many bytes are on their way or wait for it, and how many the peer has acknowledged; `None` once the channel is gone.
     pub(crate) async fn look(&self) -> Option<(u64, u64)> {
-        let outstanding = self.data_channel.outstanding_bytes().await.ok()? as u64;
+        // First, so that what is given meanwhile does not look acknowledged.
         let given = self.given.load(Ordering::Relaxed);
+        let outstanding = self.data_channel.outstanding_bytes().await.ok()? as u64;
         Some((outstanding, given.saturating_sub(outstanding)))
     }
 

@@ -9,6 +9,7 @@ import { LIMIT_MS, Server, launch, person, withFolder } from "./browser.js";
 import { Cli } from "./cli.js";
 import { HELLOS, LAN_NAME, VISIBLE, launchFirefox } from "./firefox.js";
 import { fileFromPage, fileToPage, largeToPage, packetsSwallowed, thereAndBack, treeToPage } from "./scenes/files.js";
+import { measureByPage } from "./scenes/bench.js";
 import { sha256, shownCode } from "./view.js";
 
 const MIB = 1024 * 1024;
@@ -106,6 +107,11 @@ describe("pages of Firefox and of Chromium", { timeout: 8 * LIMIT_MS }, () => {
   test("a file there and back, from Firefox to Chromium", () => thereAndBack(firefox, chromium, server.url, true));
 
   test("a file there and back, from Chromium to Firefox", () => thereAndBack(chromium, firefox, server.url, true));
+
+  test("a page in Firefox measures the line to a terminal, in packets that only Firefox takes, too", async () => {
+    const rows = await measureByPage(firefox, server);
+    assert.deepEqual([...new Set(rows.slice(1).map((cells) => cells.at(-1)))].sort(), ["1228 B", "1472 B", "8000 B"]);
+  });
 
   test("a file there and back over plain http on a LAN", () => thereAndBack(firefox, firefox, Object.assign(new URL(server.url), { hostname: LAN_NAME }).href, false));
 });

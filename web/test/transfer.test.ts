@@ -22,8 +22,8 @@ interface Run {
   readonly ends: readonly Channel[];
 }
 
-/** Sends `files` to an inbox. */
-function run(files: readonly File[], meddle: Meddle = (message) => message, options: SendOptions = {}): Run {
+/** Sends `files` to an inbox; `opened` gets each channel of the sender's. */
+function run(files: readonly File[], meddle: Meddle = (message) => message, options: SendOptions = {}, opened: (channel: Channel) => void = () => undefined): Run {
   let offered: (transfer: IncomingTransfer) => void = () => undefined;
   const incoming = new Promise<IncomingTransfer>((resolve) => (offered = resolve));
   const inbox = new Inbox((transfer) => offered(transfer));
@@ -32,6 +32,7 @@ function run(files: readonly File[], meddle: Meddle = (message) => message, opti
     const [ours, theirs] = wires(label, protocol, meddle);
     assert.ok(inbox.take(theirs));
     ends.push(ours);
+    opened(ours);
     return ours;
   };
   const session = { lanes: 4, open: (label: string, { protocol = "" }: RTCDataChannelInit) => open(label, protocol), openLane: open };
@@ -242,9 +243,17 @@ test("a lane that closes first does not hide why", async () => {
 
 const LARGE = Uint8Array.from({ length: 24 * 1024 * 1024 + 5 }, (_, i) => (i * 31 + (i >> 16)) % 251);
 
-/** Sends `LARGE` over four connections beside the first. Returns the numbers of the lanes on which something came. */
-async function sendLarge(meddle: (message: Message, lane: number, close: () => void) => Message | undefined): Promise<readonly number[]> {
+/**
+ * Sends `LARGE` over four connections beside the first. Returns the numbers of the lanes on which something came. Each takes its
+ * first message when the next one has taken one, so that all are used however quick the first is.
+ */
+async function sendLarge(sink: Sink, meddle: (message: Message, lane: number, close: () => void) => Message | undefined): Promise<readonly number[]> {
   const used = new Set<number>();
+  const gates = Array.from({ length: 4 }, () => {
+    let open = (): void => undefined;
+    const opened = new Promise<void>((resolve) => (open = resolve));
+    return { open, opened };
+  });
   const sending = run(
     [file("large.bin", LARGE)],
     (message, label) => {
@@ -252,36 +261,95 @@ async function sendLarge(meddle: (message: Message, lane: number, close: () => v
       if (lane < 0) return message;
       const left = meddle(message, lane, () => sending.ends.find((end) => end.label === label)?.close());
       if (left !== undefined) used.add(lane);
+      gates[lane - 1]?.open();
       return left;
     },
     { lanes: 4 },
+    (channel) => {
+      const gate = gates[Number(/^lane\/.*\/([0-3])$/.exec(channel.label)?.[1] ?? 4)];
+      if (gate === undefined) return;
+      const ready = channel.ready.bind(channel);
+      let opening = !channel.label.endsWith("/0");
+      channel.ready = async () => {
+        if (!opening) await gate.opened;
+        opening = false;
+        return ready();
+      };
+    },
   );
   const transfer = await sending.incoming;
   const [done, receipt] = [transfer.once("done"), sending.outgoing.once("done")];
-  await transfer.accept(new DownloadSink(new BlobStore()));
+  await transfer.accept(sink);
   const { delivery, digest } = await done;
   assert.equal((await receipt).digest, digest);
   assert.equal(Buffer.compare(await blobOf(delivery), LARGE), 0);
   return [...used].sort();
 }
 
-test("a file goes over several connections", async () => {
-  assert.deepEqual(await sendLarge((message) => message), [0, 1, 2, 3, 4]);
-});
+/** A disk that takes its time: the sender may send no more, on no connection. */
+class SlowSink extends DownloadSink {
+  override async write(file: number, offset: number, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    return super.write(file, offset, bytes);
+  }
+}
 
-test("what was on connections that break is sent again on others", async () => {
-  const came = new Map<number, number>();
-  const lanes = await sendLarge((message, lane, close) => {
-    const count = (came.get(lane) ?? 0) + 1;
-    came.set(lane, count);
-    if (lane !== 1 && lane !== 2) return message;
-    // In the middle of a block nothing more comes, and then it is gone.
-    if (count === 9) close();
-    return count > 5 ? undefined : message;
+for (const [disk, sink] of [
+  ["a disk that is quick", () => new DownloadSink(new BlobStore())],
+  ["a slow disk", () => new SlowSink(new BlobStore())],
+] as const) {
+  test(`a file goes over several connections to ${disk}`, async () => {
+    assert.deepEqual(await sendLarge(sink(), (message) => message), [0, 1, 2, 3, 4]);
   });
-  assert.deepEqual(lanes.slice(0, 3), [0, 1, 2]);
-  assert.ok((came.get(1) ?? 0) >= 9 && (came.get(2) ?? 0) >= 9, "both broke");
-});
+
+  test(`what was on connections that break is sent again on others to ${disk}`, async () => {
+    const came = new Map<number, number>();
+    const lanes = await sendLarge(sink(), (message, lane, close) => {
+      const count = (came.get(lane) ?? 0) + 1;
+      came.set(lane, count);
+      if (lane !== 1 && lane !== 2) return message;
+      // In the middle of a block nothing more comes, and then it is gone.
+      if (count === 9) close();
+      return count > 5 ? undefined : message;
+    });
+    assert.deepEqual(lanes.slice(0, 3), [0, 1, 2]);
+    assert.ok((came.get(1) ?? 0) >= 9 && (came.get(2) ?? 0) >= 9, "both broke");
+  });
+}
+
+/** A receiver of four lanes that says `words` once the first block has begun to come on one. The code of the sender's failure. */
+async function hostile(words: (id: number) => object): Promise<string> {
+  const session = {
+    lanes: 4,
+    open: (label: string, { protocol = "" }: RTCDataChannelInit) => {
+      const [ours, theirs] = wires(label, protocol, (message) => message);
+      if (label.startsWith("files/")) {
+        theirs.read((data) => JSON.parse(String(data)).type === "entries" && theirs.send('{"type":"accept","window":4194304,"lanes":4}'));
+        control = theirs;
+      } else theirs.read(() => undefined);
+      return ours;
+    },
+    openLane: (label: string, protocol: string) => {
+      const [ours, theirs] = wires(label, protocol, (message) => message);
+      theirs.read(() => control?.send(JSON.stringify(words(Number(label.split("/").at(-1))))));
+      return ours;
+    },
+  };
+  let control: Channel | undefined;
+  const outgoing = OutgoingTransfer.start(session as unknown as Session, sourceOfFiles([file("large.bin", LARGE)]), { lanes: 4 });
+  return (await outgoing.once("failed")).code;
+}
+
+for (const [name, words] of [
+  ["more of a lane than was sent", (lane: number) => ({ type: "credit", bytes: 1, lane, laneBytes: 100_000_000 })],
+  ["more than was sent", () => ({ type: "credit", bytes: 100_000_000 })],
+  ["the end of the first lane", () => ({ type: "lane-ended", lane: 0, bytes: 0 })],
+  ["an end of a lane behind what was sent", (lane: number) => ({ type: "lane-ended", lane, bytes: 100_000_000 })],
+] as const) {
+  test(`a receiver that claims ${name} is not believed`, async () => {
+    assert.equal(await hostile(words), "protocol");
+  });
+}
 
 /** A sink that fails at one step and notes whether it was cleaned up. */
 class FailingSink implements Sink {

@@ -153,7 +153,8 @@ class LineView {
       if (entries.length > 0) this.#send(entries);
     });
     line.on("channel", (channel) => {
-      if (channel.protocol === BENCH_PROTOCOL && line.role === "host" && this.#bench === undefined) return this.#measure(line.measure(channel));
+      const measures = this.intent === "bench" || line.peer?.intent === "bench";
+      if (channel.protocol === BENCH_PROTOCOL && measures && line.role === "host" && this.#bench === undefined) return this.#measure(line.measure(channel));
       if (channel.protocol !== CHAT_PROTOCOL || line.role !== "host") return channel.close();
       // It may overtake what says that the line is there.
       if (line.peer !== undefined && this.#chat === undefined) return channel.close();

@@ -64,7 +64,7 @@ export class Channel extends Events<ChannelEvents> {
 
   /** Whether `send` can work. */
   get open(): boolean {
-    return this.raw.readyState === "open";
+    return this.raw.readyState === "open" && !this.#ended;
   }
 
   /** Bytes given to `send` that the network has not taken yet. */
@@ -74,7 +74,8 @@ export class Channel extends Events<ChannelEvents> {
 
   /** Resolves when the channel is open and its queue is short. @throws PeerlineError `peer-gone` once it is closed */
   async ready(): Promise<void> {
-    while (this.raw.readyState === "connecting" || (this.open && this.raw.bufferedAmount > HIGH_WATER)) {
+    // One whose connection was closed may learn of that later than we do.
+    while ((this.raw.readyState === "connecting" && !this.#ended) || (this.open && this.raw.bufferedAmount > HIGH_WATER)) {
       await new Promise<void>((resolve) => this.#waiting.push(resolve));
     }
     if (!this.open) throw gone();

@@ -29,7 +29,6 @@ export class Lane {
     this.#limit = setTimeout(() => this.#giveUp(), SET_UP_MS);
     connection.onicecandidate = ({ candidate }) => say({ type: "lane-candidate", candidate: candidate?.toJSON() ?? null });
     connection.onconnectionstatechange = () => {
-      if (connection.connectionState === "connected") clearTimeout(this.#limit);
       if (connection.connectionState === "failed") this.#giveUp();
     };
   }
@@ -38,6 +37,7 @@ export class Lane {
   offer(label: string, protocol: string): RTCDataChannel {
     const channel = this.#connection.createDataChannel(label, { ordered: true, protocol });
     this.#channel = channel;
+    channel.addEventListener("open", () => clearTimeout(this.#limit));
     channel.addEventListener("close", () => this.#giveUp());
     this.#describe((sdp) => this.say({ type: "lane-offer", packet: PACKET, sdp })).catch(() => this.#giveUp());
     return channel;
@@ -48,6 +48,7 @@ export class Lane {
     this.#connection.ondatachannel = ({ channel }) => {
       if (this.#channel !== undefined) return this.#giveUp();
       this.#channel = channel;
+      clearTimeout(this.#limit);
       accepted(channel);
     };
     const answer = async (): Promise<void> => {

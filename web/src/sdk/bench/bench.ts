@@ -48,6 +48,8 @@ export class Bench extends Events<BenchEvents> {
   readonly #reports: Report[] = [];
   #tally: Tally | undefined;
   #early: Channel[] = [];
+  /** Those on which this side sends. */
+  #sending: Channel[] = [];
   #over = false;
 
   private constructor(
@@ -57,7 +59,7 @@ export class Bench extends Events<BenchEvents> {
     readonly side: Side,
   ) {
     super();
-    this.#talk = new Talk(channel);
+    this.#talk = new Talk(channel, () => this.#stopSending());
     const work = async (): Promise<void> => {
       await channel.ready();
       if (side === "leader") await this.#lead();
@@ -168,11 +170,10 @@ export class Bench extends Events<BenchEvents> {
   /** A text is why it did not work here. */
   async #send(step: Step): Promise<Outcome | string> {
     const talk = this.#talk;
-    let channels: readonly Channel[] = [];
     try {
-      channels = await open(this.session, step);
+      await open(this.session, step, this.#sending);
       if (this.side === "leader") talk.ping();
-      const bytes = await pour(channels, step.millis);
+      const bytes = await pour(this.#sending, step.millis);
       talk.pings.stop();
       talk.say({ type: "sent", step: step.step, bytes, packet: PACKET });
       const answer = await talk.heard(AROUND_MS);
@@ -183,8 +184,12 @@ export class Bench extends Events<BenchEvents> {
       // A lane broke; the other side may have said why.
       return talk.has ? refusal(step, await talk.heard(0)) : wordsOf(error);
     } finally {
-      for (const channel of channels) channel.close();
+      this.#stopSending();
     }
+  }
+
+  #stopSending(): void {
+    for (const channel of this.#sending.splice(0)) channel.close();
   }
 
   /** A text is why it did not work here. */

@@ -15,17 +15,10 @@ export function labelOf({ step }: Step, lane: number): string {
   return `bench/${step}/${lane}`;
 }
 
-/** Opens the channels of `step`, on which nothing was sent yet. @throws PeerlineError if one did not come up */
-export async function open(session: Session, step: Step): Promise<readonly Channel[]> {
-  const channels: Channel[] = [];
-  try {
-    for (let lane = 0; lane < step.lanes; lane++) channels.push(session.openLane(labelOf(step, lane), LANE_PROTOCOL));
-    await Promise.all(channels.map((channel) => channel.ready()));
-    return channels;
-  } catch (error) {
-    for (const channel of channels) channel.close();
-    throw error;
-  }
+/** Opens the channels of `step` and adds them to `channels`, which are the caller's to close. @throws PeerlineError if one did not come up */
+export async function open(session: Session, step: Step, channels: Channel[]): Promise<void> {
+  for (let lane = 0; lane < step.lanes; lane++) channels.push(session.openLane(labelOf(step, lane), LANE_PROTOCOL));
+  await Promise.all(channels.map((channel) => channel.ready()));
 }
 
 /**
@@ -85,9 +78,9 @@ export class Tally {
     return this.#channels.length > 0;
   }
 
-  /** Whether all of them have closed. */
+  /** Whether one of them has closed. */
   get ended(): boolean {
-    return this.#ended === this.step.lanes;
+    return this.#ended > 0;
   }
 
   get bytes(): number {

@@ -10,6 +10,9 @@ const SETTLE_MS = 15_000;
 /** What waits to be heard: more than is ever said at a time by a side that waits for its turn. */
 const MOST_WAITING = 32;
 
+/** Bytes of answers on their way. */
+const MOST_UNHEARD = 64 * 1024;
+
 /** This side's end. */
 export class Talk {
   readonly pings = new Pings();
@@ -18,7 +21,11 @@ export class Talk {
   #waiting: (() => void)[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(private readonly channel: Channel) {
+  /** `over` is called once nothing more is said or heard. */
+  constructor(
+    private readonly channel: Channel,
+    private readonly over: () => void,
+  ) {
     channel.on("closed", () => this.end(new PeerlineError("peer-gone", "The connection closed before everything was measured.")));
     channel.read((data) => {
       try {
@@ -91,7 +98,9 @@ export class Talk {
 
   /** Nothing more is said or heard; the first reason counts. */
   end(error: unknown): void {
-    this.#error ??= error;
+    if (this.#error !== undefined) return;
+    this.#error = error;
+    this.over();
     this.pings.stop();
     clearTimeout(this.#timer);
     this.wake();
@@ -100,6 +109,7 @@ export class Talk {
   #receive(message: Message): void {
     switch (message.type) {
       case "ping":
+        if (this.channel.buffered > MOST_UNHEARD) throw new Malformed("it asks and does not listen");
         return this.say({ type: "pong", id: message.id });
       case "pong":
         this.pings.pong(performance.now(), message.id);

@@ -17,6 +17,10 @@ const AGAIN_MS = 500;
 const MOST_FAILURES = 7;
 /** Of one transfer in all. */
 const IN_ALL = 256;
+/** What may be on its way on one of several, so that one that is slow does not fill the receiver's window. */
+const MOST_ON_LANE = 1024 * 1024;
+/** One of which the receiver has said nothing for this long is given up, if it has said something of another meanwhile. */
+const STALL_MS = 2_500;
 
 /** What they need of their transfer. */
 export interface LanesOutOptions {
@@ -42,9 +46,10 @@ interface OnLane {
 
 class OutLane {
   readonly writer = new LaneWriter();
-  /** Bytes of messages that were sent, and of those that the receiver has taken. */
+  /** Bytes of messages that were sent, and of those that the receiver has taken; and when it last said so, or had nothing to say. */
   sent = 0;
   taken = 0;
+  heardAt = performance.now();
   /** Those that the receiver may not have. */
   blocks: OnLane[] = [];
   /** A block is being written. */
@@ -111,8 +116,9 @@ export class LanesOut {
     this.#credit = bytes;
     const lane = number === undefined ? undefined : this.#lanes.get(number);
     if (lane !== undefined) {
-      if (laneBytes > lane.sent) throw new Malformed("credit for what was not sent on a lane");
+      if (laneBytes < lane.taken || laneBytes > lane.sent) throw new Malformed("credit for what was not sent on a lane");
       lane.taken = laneBytes;
+      lane.heardAt = performance.now();
       lane.blocks = lane.blocks.filter(({ end }) => end > laneBytes);
       this.#leave(lane);
     }
@@ -127,7 +133,7 @@ export class LanesOut {
     const lane = this.#lost.get(number);
     // One that was closed in good order has nothing left to say.
     if (lane === undefined) return;
-    if (bytes > lane.sent) throw new Malformed("it took more of a lane than was sent");
+    if (bytes < lane.taken || bytes > lane.sent) throw new Malformed("it took something else of a lane than was sent");
     this.#lost.delete(number);
     this.#sent -= lane.sent - bytes;
     const again = lane.blocks.filter(({ end }) => end > bytes).map(({ place }) => place);
@@ -135,11 +141,11 @@ export class LanesOut {
     this.#wake();
   }
 
-  /** Nothing more is sent. */
-  end(): void {
+  /** Nothing more is sent. The channels are closed, unless that is somebody else's business. */
+  end(close = true): void {
     this.#over = true;
     clearInterval(this.#looking);
-    for (const lane of [...this.#lanes.values()]) lane.channel.close();
+    if (close) for (const lane of [...this.#lanes.values()]) lane.channel.close();
     this.#wake();
   }
 
@@ -151,7 +157,7 @@ export class LanesOut {
     return free();
   }
 
-  #run(lane: OutLane, work: () => Promise<void>): void {
+  #run(lane: OutLane, work: () => Promise<unknown>): void {
     lane.busy = true;
     work()
       .catch((error: unknown) => this.#broken(lane, error))
@@ -166,19 +172,35 @@ export class LanesOut {
     const entry: OnLane = { place: { file: block.file, block: block.block }, end: Number.POSITIVE_INFINITY };
     // Nobody says how much of a lane was taken to a sender that has one only.
     if (this.#scaler !== undefined) lane.blocks.push(entry);
-    await this.#put(lane, lane.writer.add(block));
+    const before = lane.sent;
+    if (!(await this.#put(lane, lane.writer.add(block)))) return;
     entry.end = lane.sent + lane.writer.used;
+    // The next block may go on another lane, and the end of this one would wait for long. Small files share messages.
+    if (this.#lanes.size > 1 && lane.sent > before) await this.#put(lane, lane.writer.flush());
   }
 
-  async #put(lane: OutLane, messages: Iterable<Uint8Array<ArrayBuffer>>): Promise<void> {
+  /** Returns whether all of it has left: not if the lane broke, or everything is over. */
+  async #put(lane: OutLane, messages: Iterable<Uint8Array<ArrayBuffer>>): Promise<boolean> {
     for (const message of messages) {
       await lane.channel.ready();
-      await this.#until(() => this.#sent - this.#credit + message.length <= this.#window);
-      if (this.#over || this.#lanes.get(lane.number) !== lane) return;
+      // Nothing may come between the question and the answer: other lanes ask as well.
+      while (this.#lives(lane) && !this.#allows(lane, message.length)) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+      if (!this.#lives(lane)) return false;
+      if (lane.sent === lane.taken) lane.heardAt = performance.now();
       this.#sent += message.length;
       lane.sent += message.length;
       lane.channel.send(message);
     }
+    return true;
+  }
+
+  #lives(lane: OutLane): boolean {
+    return !this.#over && this.#lanes.get(lane.number) === lane;
+  }
+
+  #allows(lane: OutLane, length: number): boolean {
+    if (this.#sent - this.#credit + length > this.#window) return false;
+    return this.#lanes.size === 1 || lane.sent === lane.taken || lane.sent - lane.taken + length <= MOST_ON_LANE;
   }
 
   async #until(is: () => boolean): Promise<void> {
@@ -198,6 +220,7 @@ export class LanesOut {
     const extra = [...this.#lanes.values()].filter(({ number, retiring }) => number > 0 && !retiring);
     const target = this.#scaler?.target(now, extra.length, this.#credit) ?? 0;
     for (const lane of extra.slice(target)) this.#retire(lane);
+    this.#giveUpStalled(now);
     const may = this.#failures < MOST_FAILURES && now >= this.#notBefore;
     for (let count = extra.length + this.#opening; may && count < target && this.#next < IN_ALL; count++) void this.#open();
   }
@@ -227,6 +250,14 @@ export class LanesOut {
     this.#notBefore = performance.now() + AGAIN_MS * 2 ** this.#failures++;
   }
 
+  #giveUpStalled(now: number): void {
+    const lanes = [...this.#lanes.values()];
+    for (const lane of lanes) {
+      const silent = lane.number > 0 && lane.sent > lane.taken && now - lane.heardAt > STALL_MS;
+      if (silent && lanes.some((other) => other !== lane && other.taken > 0 && other.heardAt > lane.heardAt + STALL_MS / 2)) this.#broken(lane, undefined);
+    }
+  }
+
   /** It gets no more blocks, and is closed when the receiver has taken everything: closing earlier could overtake that. */
   #retire(lane: OutLane): void {
     lane.retiring = true;
@@ -234,7 +265,7 @@ export class LanesOut {
   }
 
   #leave(lane: OutLane): void {
-    if (!lane.retiring || lane.busy || this.#lanes.get(lane.number) !== lane) return;
+    if (!lane.retiring || lane.busy || !this.#lives(lane)) return;
     if (lane.writer.used > 0) return this.#run(lane, () => this.#put(lane, lane.writer.flush()));
     if (lane.taken < lane.sent) return;
     this.#lanes.delete(lane.number);
@@ -242,7 +273,7 @@ export class LanesOut {
   }
 
   #broken(lane: OutLane, error: unknown): void {
-    if (this.#over || this.#lanes.get(lane.number) !== lane) return;
+    if (!this.#lives(lane)) return;
     if (lane.number === 0) return this.options.failed(error);
     this.#break(lane);
     this.options.say({ type: "lane-lost", lane: lane.number });

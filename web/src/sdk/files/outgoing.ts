@@ -94,6 +94,8 @@ export class OutgoingTransfer extends Events<OutgoingEvents> {
       count: lanes,
       say: (message) => this.#say(message),
       lost: (places) => {
+        // The other side has not got them, and they are to come before others: it may hold those back.
+        for (const { file, block } of places) this.#sent -= this.#ledger.blockLength(file, block) ?? 0;
         this.#resends.push(...places);
         this.#wake?.();
       },
@@ -121,6 +123,7 @@ export class OutgoingTransfer extends Events<OutgoingEvents> {
     if (this.#state === "over") return;
     this.#state = "over";
     clearTimeout(this.#reasonDue);
+    this.#lanes.end(false);
     this.#wake?.();
     this.emit("failed", failure);
   }
@@ -137,8 +140,12 @@ export class OutgoingTransfer extends Events<OutgoingEvents> {
 
   async #send(): Promise<void> {
     for await (const block of this.#read(this.#missing())) {
+      await this.#sendAgain();
+      while (!this.#hasRoom(block.bytes.length)) {
+        await this.#woken();
+        await this.#sendAgain();
+      }
       if (this.#state === "over") return;
-      await this.#roomFor(block.bytes.length);
       await this.#push(block);
       this.#ledger.add(block.file, block.block, block.digest);
     }
@@ -208,10 +215,15 @@ export class OutgoingTransfer extends Events<OutgoingEvents> {
     return { file, block, bytes, digest: await blockDigest(bytes) };
   }
 
-  async #roomFor(length: number): Promise<void> {
-    while (this.#state === "sending" && this.#verified !== undefined && this.#sent + length - this.#verified > MOST_UNVERIFIED) {
-      await this.#woken();
+  /** What is asked for again, or was on a lane that broke. */
+  async #sendAgain(): Promise<void> {
+    for (let place = this.#resends.shift(); place !== undefined && this.#state === "sending"; place = this.#resends.shift()) {
+      await this.#push(await this.#load(place));
     }
+  }
+
+  #hasRoom(length: number): boolean {
+    return this.#state !== "sending" || this.#verified === undefined || this.#sent + length - this.#verified <= MOST_UNVERIFIED;
   }
 
   async #nextResend(): Promise<Place | undefined> {
