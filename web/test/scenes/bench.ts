@@ -37,7 +37,7 @@ export async function measureByPage(browser: Browser, server: Server): Promise<s
   const rows = await rowsOf(page);
   const { exit, said } = await cli.ends();
   assert.equal(exit, 0, JSON.stringify(said.at(-1)));
-  assert.match(rows[0]?.join(" ") ?? "", /^idle .* ms$/);
+  assert.match(rows[0]?.join(" ").trim() ?? "", /^idle .* ms$/);
   assertMeasured(rows.slice(1, 7), BOTH_WAYS);
   const rates = said.filter(({ event }) => event === "throughput");
   assert.equal(rates.length, rows.length - 1);
