@@ -53,7 +53,7 @@ impl Lanes {
             bytes += poured;
             lanes.push(lane);
         }
-        let lanes = Lanes(lanes);
+        let lanes = Self(lanes);
         Ok(Sent {
             lanes,
             bytes,
