@@ -317,6 +317,12 @@ for (const [disk, sink] of [
   });
 }
 
+test("a connection that stands still is given up, also when the others have nothing left to do", async () => {
+  let came = 0;
+  const lanes = await sendLarge(new DownloadSink(new BlobStore()), (message, lane) => (lane === 1 && ++came > 5 ? undefined : message));
+  assert.ok(came > 5 && lanes.includes(1), "it stood still in the middle of a block");
+});
+
 /** A receiver of four lanes that says `words` once the first block has begun to come on one. The code of the sender's failure. */
 async function hostile(words: (id: number) => object): Promise<string> {
   const session = {

@@ -27,6 +27,12 @@ class Wire {
     setImmediate(() => message !== undefined && this.other?.onmessage?.({ data: message }));
   }
 
+  dispatchEvent(): void {
+    if (this.readyState === "closed") return;
+    this.readyState = "closed";
+    this.onclose?.();
+  }
+
   close(): void {
     for (const end of [this, this.other]) {
       setImmediate(() => {

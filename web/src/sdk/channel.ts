@@ -102,6 +102,13 @@ export class Channel extends Events<ChannelEvents> {
   /** Closes; what is queued is still sent. */
   close(): void {
     this.raw.close();
+    this.#wake();
+  }
+
+  /** Closes, and counts as closed at once: a path that is dead would keep what is queued, and the channel with it. */
+  abort(): void {
+    this.raw.close();
+    this.raw.dispatchEvent(new Event("close"));
   }
 
   #receive(data: ChannelData): void {

@@ -17,8 +17,12 @@ const AGAIN_MS = 500;
 const MOST_FAILURES = 7;
 /** Of one transfer in all. */
 const IN_ALL = 256;
-/** What may be on its way on one of several, so that one that is slow does not fill the receiver's window. */
+/**
+ * What may be on its way on one of several, at most, so that one that is slow does not fill the receiver's window; and at least, as a
+ * receiver says no more often than each 192 KiB what it has taken.
+ */
 const MOST_ON_LANE = 1024 * 1024;
+const LEAST_ON_LANE = 256 * 1024;
 /** One of which the receiver has said nothing for this long is given up, if it has said something of another meanwhile. */
 const STALL_MS = 2_500;
 
@@ -46,10 +50,11 @@ interface OnLane {
 
 class OutLane {
   readonly writer = new LaneWriter();
-  /** Bytes of messages that were sent, and of those that the receiver has taken; and when it last said so, or had nothing to say. */
+  /** Bytes of messages that were sent, and of those that the receiver has taken. */
   sent = 0;
   taken = 0;
-  heardAt = performance.now();
+  /** Since when the receiver could have said more of it, and did not. */
+  silentSince = performance.now();
   /** Those that the receiver may not have. */
   blocks: OnLane[] = [];
   /** A block is being written. */
@@ -76,6 +81,8 @@ export class LanesOut {
   #looking: ReturnType<typeof setInterval> | undefined;
   #next = 1;
   #opening = 0;
+  /** When the receiver last said something of any of them. */
+  #heardAt = performance.now();
   #failures = 0;
   #notBefore = 0;
   #over = false;
@@ -118,7 +125,7 @@ export class LanesOut {
     if (lane !== undefined) {
       if (laneBytes < lane.taken || laneBytes > lane.sent) throw new Malformed("credit for what was not sent on a lane");
       lane.taken = laneBytes;
-      lane.heardAt = performance.now();
+      this.#heard(lane);
       lane.blocks = lane.blocks.filter(({ end }) => end > laneBytes);
       this.#leave(lane);
     }
@@ -186,7 +193,7 @@ export class LanesOut {
       // Nothing may come between the question and the answer: other lanes ask as well.
       while (this.#lives(lane) && !this.#allows(lane, message.length)) await new Promise<void>((resolve) => this.#waiting.push(resolve));
       if (!this.#lives(lane)) return false;
-      if (lane.sent === lane.taken) lane.heardAt = performance.now();
+      if (lane.sent === lane.taken) lane.silentSince = performance.now();
       this.#sent += message.length;
       lane.sent += message.length;
       lane.channel.send(message);
@@ -200,7 +207,8 @@ export class LanesOut {
 
   #allows(lane: OutLane, length: number): boolean {
     if (this.#sent - this.#credit + length > this.#window) return false;
-    return this.#lanes.size === 1 || lane.sent === lane.taken || lane.sent - lane.taken + length <= MOST_ON_LANE;
+    const most = Math.min(MOST_ON_LANE, Math.max(LEAST_ON_LANE, this.#window / this.#lanes.size));
+    return this.#lanes.size === 1 || lane.sent === lane.taken || lane.sent - lane.taken + length <= most;
   }
 
   async #until(is: () => boolean): Promise<void> {
@@ -221,8 +229,10 @@ export class LanesOut {
     const target = this.#scaler?.target(now, extra.length, this.#credit) ?? 0;
     for (const lane of extra.slice(target)) this.#retire(lane);
     this.#giveUpStalled(now);
-    const may = this.#failures < MOST_FAILURES && now >= this.#notBefore;
-    for (let count = extra.length + this.#opening; may && count < target && this.#next < IN_ALL; count++) void this.#open();
+    for (let count = extra.length + this.#opening; count < target && this.#next < IN_ALL; count++) {
+      if (this.#failures >= MOST_FAILURES || now < this.#notBefore) break;
+      void this.#open();
+    }
   }
 
   async #open(): Promise<void> {
@@ -250,11 +260,22 @@ export class LanesOut {
     this.#notBefore = performance.now() + AGAIN_MS * 2 ** this.#failures++;
   }
 
+  /** The receiver has said something of `lane`. */
+  #heard(lane: OutLane): void {
+    const now = performance.now();
+    // What stood still together says nothing of one of them.
+    if (now - this.#heardAt > STALL_MS / 2) for (const one of this.#lanes.values()) one.silentSince = now;
+    this.#heardAt = now;
+    lane.silentSince = now;
+  }
+
+  /** One that stands still while another one does not, or has nothing to do. */
   #giveUpStalled(now: number): void {
     const lanes = [...this.#lanes.values()];
     for (const lane of lanes) {
-      const silent = lane.number > 0 && lane.sent > lane.taken && now - lane.heardAt > STALL_MS;
-      if (silent && lanes.some((other) => other !== lane && other.taken > 0 && other.heardAt > lane.heardAt + STALL_MS / 2)) this.#broken(lane, undefined);
+      if (lane.number === 0 || lane.sent === lane.taken || now - lane.silentSince <= STALL_MS) continue;
+      const moves = (other: OutLane): boolean => other.sent === other.taken || now - other.silentSince < STALL_MS / 2;
+      if (lanes.some((other) => other !== lane && moves(other))) this.#broken(lane, undefined);
     }
   }
 
@@ -283,7 +304,7 @@ export class LanesOut {
     this.#lanes.delete(lane.number);
     this.#lost.set(lane.number, lane);
     this.#failed();
-    lane.channel.close();
+    lane.channel.abort();
     this.#wake();
   }
 }

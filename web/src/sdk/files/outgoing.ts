@@ -92,11 +92,11 @@ export class OutgoingTransfer extends Events<OutgoingEvents> {
       id,
       first,
       count: lanes,
-      say: (message) => this.#say(message),
+      say: (message) => {
+        if (control.open) this.#say(message);
+      },
       lost: (places) => {
-        // The other side has not got them, and they are to come before others: it may hold those back.
-        for (const { file, block } of places) this.#sent -= this.#ledger.blockLength(file, block) ?? 0;
-        this.#resends.push(...places);
+        for (const place of places) this.#again(place);
         this.#wake?.();
       },
       failed: (error) => this.#stop(error),
@@ -303,7 +303,13 @@ export class OutgoingTransfer extends Events<OutgoingEvents> {
     const times = (this.#resent.get(key) ?? 0) + 1;
     if (this.#state !== "sending" || !this.#ledger.has(file, block) || times > MOST_RESENDS || this.#resent.size > MOST_RESENT_BLOCKS) throw new Malformed("resend out of range");
     this.#resent.set(key, times);
-    this.#resends.push({ file, block });
+    this.#again({ file, block });
+  }
+
+  /** It comes before blocks that were not sent yet: the other side may hold those back. */
+  #again(place: Place): void {
+    this.#sent -= this.#ledger.blockLength(place.file, place.block) ?? 0;
+    this.#resends.push(place);
   }
 
   #settle({ digest, bytes, files }: Receipt): void {
