@@ -257,7 +257,9 @@ impl Relay {
         for (who, subscription) in &mut self.subscriptions {
             let follows = subscription.numbering.current() == Some(place.source);
             if !follows && wanted.by(subscription) == Some(ssrc) {
-                if !begins {
+                // One that comes late, from before this receiver got another layer, fills its hole and begins nothing.
+                let is_late = subscription.numbering.out(place).is_some();
+                if !begins || is_late {
                     is_waited_for = true;
                 } else {
                     let is_switch = subscription.numbering.current().is_some();

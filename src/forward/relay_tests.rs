@@ -296,6 +296,24 @@ proptest! {
 }
 
 #[test]
+fn a_key_frame_that_comes_late_fills_its_hole() {
+    let frame = |layer, delays: &[usize]| {
+        let fates = delays.iter().map(|delay| (false, *delay, false));
+        Op::Frame(layer, fates.collect())
+    };
+    run(vec![
+        Op::Subscribe(0),
+        frame(0, &[1, 0]),
+        // It asks for a key frame, the first packet of which comes when this receiver has had a larger layer meanwhile, and is
+        // to have this one again.
+        Op::Subscribe(0),
+        frame(0, &[2, 0]),
+        frame(1, &[0]),
+        Op::Loss(0, 0.65),
+    ]);
+}
+
+#[test]
 fn a_late_receiver_has_a_picture_at_once_or_within_half_a_second() {
     let mut world = World::new();
     world.round();
