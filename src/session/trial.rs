@@ -59,7 +59,7 @@ struct Seen {
     looks: u32,
     /// Acknowledged at each of the last looks with progress, the newest last.
     before: VecDeque<u64>,
-    /// When nothing was asked yet in this silence; and whether everything was answered promptly since.
+    /// Answers that there were before anything was asked in this silence; and whether everything was answered promptly since.
     pongs: u64,
     prompt: bool,
 }

@@ -27,6 +27,15 @@ async fn past(receiver: &mut Peer, bytes: u64) {
     }
 }
 
+/// The sender and the receiver of `file`, a third of which is there.
+async fn in_the_middle(server: &Signaling, file: &Path, out: &Path) -> (Peer, Peer) {
+    let mut sender = send(server, file, &SLOWLY);
+    let code = sender.code().await;
+    let mut receiver = Peer::receive(server, &code, out, &["--yes"]);
+    past(&mut receiver, LARGE as u64 / 3).await;
+    (sender, receiver)
+}
+
 #[track_caller]
 fn one_error(end: &End) -> &Value {
     let errors = end.names().iter().filter(|name| **name == "error").count();
@@ -91,12 +100,9 @@ impl SmallDisk {
 
     /// A disk with a journal, in a file.
     fn image(place: &Place) -> Option<Self> {
-        let image = place.file("disk.ext4", Vec::new());
-        fs::File::options()
-            .write(true)
-            .open(&image)
-            .and_then(|file| file.set_len(96 << 20))
-            .unwrap();
+        let image = place.path("disk.ext4");
+        let file = fs::File::create(&image).unwrap();
+        file.set_len(96 << 20).unwrap();
         let image = image.to_str().unwrap();
         let made = std::process::Command::new("mkfs.ext4")
             .args(["-q", image])
@@ -137,10 +143,7 @@ async fn a_disk_that_fills_up_in_the_middle() {
         return;
     };
     let file = place.file("in/large", noise(LARGE, 1));
-    let mut sender = send(&server, &file, &SLOWLY);
-    let code = sender.code().await;
-    let mut receiver = Peer::receive(&server, &code, &disk.0, &["--yes"]);
-    past(&mut receiver, 8 << 20).await;
+    let (sender, receiver) = in_the_middle(&server, &file, &disk.0).await;
     let filler = disk.0.join("filler");
     fs::write(&filler, noise(14 << 20, 2)).unwrap();
     let (sent, received) = tokio::join!(sender.end(), receiver.end());
@@ -238,7 +241,6 @@ impl Clock {
     }
 }
 
-/// By years in both directions, and what is kept from then goes on now.
 /// What Linux does with a disk whose journal cannot be written: open files stay, and take no more.
 #[tokio::test]
 async fn a_disk_that_becomes_read_only_in_the_middle() {
@@ -248,10 +250,7 @@ async fn a_disk_that_becomes_read_only_in_the_middle() {
         return;
     };
     let file = place.file("in/large", noise(LARGE, 1));
-    let mut sender = send(&server, &file, &SLOWLY);
-    let code = sender.code().await;
-    let mut receiver = Peer::receive(&server, &code, &disk.0, &["--yes"]);
-    past(&mut receiver, 8 << 20).await;
+    let (sender, receiver) = in_the_middle(&server, &file, &disk.0).await;
     disk.remount("remount,abort");
     let (sent, received) = tokio::join!(sender.end(), receiver.end());
     received.failed(9, "local-io");
@@ -267,6 +266,7 @@ async fn a_disk_that_becomes_read_only_in_the_middle() {
     goes_on(&server, &file, &disk.0).await;
 }
 
+/// By years in both directions, and what is kept from then goes on now.
 #[tokio::test]
 async fn a_clock_that_is_set_in_the_middle() {
     let server = Signaling::start();
