@@ -6,6 +6,7 @@ import { Bench } from "../src/sdk/bench/bench.js";
 import { type Message, type Step, parse, write } from "../src/sdk/bench/messages.js";
 import { Pings } from "../src/sdk/bench/pings.js";
 import type { Channel } from "../src/sdk/channel.js";
+import { PeerlineError } from "../src/sdk/errors.js";
 import type { Session } from "../src/sdk/session.js";
 import { wires } from "./wires.js";
 
@@ -98,6 +99,14 @@ for (const [name, messages] of [
     while (!closed) await new Promise((resolve) => setImmediate(resolve));
   });
 }
+
+test("a line that is closed here stops the measurement, in its own words", async () => {
+  const { bench } = follower(NO_LANES);
+  const heard: string[] = [];
+  bench.on("failed", ({ code, message }) => heard.push(code, message));
+  bench.end(new PeerlineError("cancelled", "You cancelled this transfer."));
+  assert.deepEqual(heard, ["cancelled", "The measurement was stopped."], "before anybody hears that the line is over");
+});
 
 test("a load that is more than was said is not counted, and a lane may come before its step", async () => {
   const { bench, channel } = follower(NO_LANES);

@@ -50,6 +50,8 @@ export class Bench extends Events<BenchEvents> {
   #early: Channel[] = [];
   /** Those on which this side sends. */
   #sending: Channel[] = [];
+  /** Everything is measured, and the last word is on its way. */
+  #complete = false;
   #over = false;
 
   private constructor(
@@ -75,12 +77,16 @@ export class Bench extends Events<BenchEvents> {
 
   /** Stops; the other side sees it as a closed channel. */
   stop(): void {
-    this.end(new PeerlineError("cancelled", "The measurement was stopped."));
+    this.end(stopped());
   }
 
   /** @internal The line is over, and takes the channels with it. */
   end(failure: PeerlineError): void {
-    this.#talk.end(failure);
+    // The line's word for it is about transfers.
+    const why = failure.code === "cancelled" ? stopped() : failure;
+    this.#talk.end(why);
+    // At once: whoever hears that the line is over is to know already how this ended.
+    this.#finish(this.#complete ? undefined : why);
   }
 
   /** @internal Takes `channel` if it carries a load. */
@@ -110,6 +116,7 @@ export class Bench extends Events<BenchEvents> {
     };
     for (const lanes of LANES) await bothWays(lanes, 0);
     for (const packet of PACKETS.filter((packet) => packet < largest)) await bothWays(1, packet);
+    this.#complete = true;
     // The follower closes the channel, or the line, when it has read that.
     await talk.sayLast({ type: "end" });
   }
@@ -232,6 +239,10 @@ export class Bench extends Events<BenchEvents> {
 function refusal({ step }: Step, message: Message): Outcome {
   if (message.type === "failed" && message.step === step) return { reason: message.reason };
   throw new Malformed("it spoke out of turn");
+}
+
+function stopped(): PeerlineError {
+  return new PeerlineError("cancelled", "The measurement was stopped.");
 }
 
 function failureOf(error: unknown): PeerlineError {
