@@ -8,12 +8,12 @@ use super::window::Window;
 use super::{Endpoint, Message};
 use bytes::BytesMut;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::task::AbortOnDropHandle;
-use webrtc::data_channel::{DataChannel, DataChannelEvent};
+use webrtc::data_channel::{DataChannel, DataChannelEvent, RTCDataChannelState};
 
 /// How long a waiting channel relies on the engine's word that its buffer is low. The engine's own
 /// wait for room can miss that word and looks again only after 50 ms, which would hold a fast path to
@@ -34,7 +34,34 @@ pub(crate) struct Port {
     delivery: AbortOnDropHandle<()>,
     sending: AbortOnDropHandle<()>,
     state: watch::Receiver<State>,
+    number: Number,
     progress: Progress,
+}
+
+/// The number of a channel: once it has closed, whether it may be given to another one.
+#[derive(Clone)]
+pub(crate) struct Number {
+    data_channel: Arc<dyn DataChannel>,
+    /// When it was first seen that it closes.
+    closed: Arc<OnceLock<Instant>>,
+}
+
+impl Number {
+    /// Whether it must rest. The engine is asked, which knows of an end before an application that does not read.
+    pub(crate) async fn must_rest(&self) -> bool {
+        use RTCDataChannelState::{Connecting, Open};
+        let state = self.data_channel.ready_state().await;
+        if matches!(state, Ok(Connecting | Open)) {
+            return false;
+        }
+        self.closed.get_or_init(Instant::now).elapsed() < REST
+    }
+}
+
+impl fmt::Debug for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Number").finish_non_exhaustive()
+    }
 }
 
 /// How far what was sent on a channel has come.
@@ -116,6 +143,10 @@ impl Port {
             given: Arc::default(),
             flushed: Arc::default(),
         };
+        let number = Number {
+            data_channel: data_channel.clone(),
+            closed: Arc::default(),
+        };
         let sending = send(
             data_channel,
             outgoing,
@@ -128,6 +159,7 @@ impl Port {
             delivery: AbortOnDropHandle::new(tokio::spawn(delivery)),
             sending: AbortOnDropHandle::new(tokio::spawn(sending)),
             state: watched,
+            number,
             progress,
         }
     }
@@ -135,6 +167,11 @@ impl Port {
     /// To be looked at from elsewhere.
     pub(crate) fn progress(&self) -> Progress {
         self.progress.clone()
+    }
+
+    /// Its number.
+    pub(crate) fn number(&self) -> Number {
+        self.number.clone()
     }
 
     /// Waits until the channel is open; `false` if it has closed.

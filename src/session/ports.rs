@@ -3,7 +3,7 @@
 use super::engine::MAX_CHANNELS;
 use super::{IncomingChannel, SessionError};
 use crate::channel::Channel;
-use crate::channel::port::{Activity, Port};
+use crate::channel::port::{Activity, Number, Port};
 use crate::channel::window::Window;
 use crate::net::packet;
 use std::sync::Arc;
@@ -61,6 +61,12 @@ impl Ports {
     /// Whether the number of a channel of ours that has ended still rests.
     pub(super) fn must_wait(&self) -> bool {
         self.opened.iter().any(Port::is_ending)
+    }
+
+    /// Those of our channels.
+    pub(super) fn numbers(&self) -> Vec<Number> {
+        let unfinished = self.opened.iter().filter(|port| !port.is_finished());
+        unfinished.map(Port::number).collect()
     }
 
     /// Whether one more channel may be open.

@@ -58,7 +58,16 @@ impl Driver {
                 delivery,
                 reply,
             }) => {
-                let _ = reply.send(self.open_channel(&label, &protocol, delivery).await);
+                match self.open_channel(&label, &protocol, delivery).await {
+                    Ok(Some(channel)) => drop(reply.send(Ok(channel))),
+                    Ok(None) => self.delayed.push_back(Command::Open {
+                        label,
+                        protocol,
+                        delivery,
+                        reply,
+                    }),
+                    Err(error) => drop(reply.send(Err(error))),
+                }
                 Ok(())
             }
             Some(open @ Command::OpenLane { .. }) if self.watchdog.interruption().is_some() => {
@@ -95,17 +104,22 @@ impl Driver {
         }
     }
 
+    /// `None` if one of ours has begun to close since it was asked whether it must wait.
     async fn open_channel(
         &mut self,
         label: &str,
         protocol: &str,
         delivery: Delivery,
-    ) -> Result<Channel, SessionError> {
+    ) -> Result<Option<Channel>, SessionError> {
         self.ports.make_room()?;
         if delivery == Delivery::Datagram {
             self.engine.repair().stop();
         }
-        let data_channel = self.engine.open_channel(label, protocol, delivery).await?;
-        Ok(self.ports.opened(label, data_channel))
+        let (name, numbers) = ((label, protocol), self.ports.numbers());
+        let data_channel = self
+            .engine
+            .open_unless_resting(name, delivery, numbers)
+            .await?;
+        Ok(data_channel.map(|data_channel| self.ports.opened(label, data_channel)))
     }
 }

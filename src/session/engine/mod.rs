@@ -15,6 +15,7 @@ use super::candidates::relay_address;
 use super::description::Part;
 use super::{PathPolicy, SessionConfig, privacy};
 use crate::channel::Delivery;
+use crate::channel::port::Number;
 use crate::media::estimate::Estimate;
 use crate::media::{Kind, engine as media};
 use crate::net::packet::{Packets, Prober};
@@ -152,13 +153,24 @@ impl Engine {
         self.pacing.start();
     }
 
-    /// Opens a data channel.
+    /// Opens the first data channel.
     pub(crate) async fn open_channel(
         &self,
         label: &str,
         protocol: &str,
         delivery: Delivery,
     ) -> Result<Arc<dyn DataChannel>, Error> {
+        let opened = self.open_unless_resting((label, protocol), delivery, Vec::new());
+        opened.await?.ok_or(Error::ErrDataChannelClosed)
+    }
+
+    /// Opens a data channel, unless one of the numbers must rest, which it might get.
+    pub(crate) async fn open_unless_resting(
+        &self,
+        (label, protocol): (&str, &str),
+        delivery: Delivery,
+        numbers: Vec<Number>,
+    ) -> Result<Option<Arc<dyn DataChannel>>, Error> {
         let init = RTCDataChannelInit {
             ordered: delivery == Delivery::Reliable,
             max_retransmits: (delivery == Delivery::Datagram).then_some(0),
@@ -169,9 +181,16 @@ impl Engine {
         let (reply, opened) = oneshot::channel();
         // On the driver's own thread: between making the channel and listening to its events the
         // engine lets go of its lock, and a driver that sees the peer's answer in that moment takes
-        // our own channel for one of the peer's.
+        // our own channel for one of the peer's. And it frees no number there after it was asked for them.
         let create = async move {
-            let _ = reply.send(connection.create_data_channel(&label, Some(init)).await);
+            for number in numbers {
+                if number.must_rest().await {
+                    let _ = reply.send(Ok(None));
+                    return;
+                }
+            }
+            let created = connection.create_data_channel(&label, Some(init)).await;
+            let _ = reply.send(created.map(Some));
         };
         TokioRuntime
             .spawn_reactor(REACTORS, Box::pin(create))
