@@ -9,6 +9,14 @@ use crate::session::OpenLane;
 /// else.
 pub const MAX_LANES: u16 = 16;
 
+/// What a receiver takes that gives on what it gets, in order: one that takes more than one extra lane would have blocks
+/// of all of them come side by side.
+pub(super) const IN_ORDER: u16 = 1;
+
+/// How far behind the first block that such a receiver has not taken a sender begins another one, in bytes: it holds what
+/// comes too early in memory (`docs/protocol.md` section 5.5).
+pub(super) const MOST_AHEAD: u64 = 24 << 20;
+
 /// How many lanes a transfer uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LaneCount {

@@ -323,6 +323,61 @@ test("a connection that stands still is given up, also when the others have noth
   assert.ok(came > 5 && lanes.includes(1), "it stood still in the middle of a block");
 });
 
+test("a receiver that gives on what it gets in order is not run ahead of while a connection stands still", async () => {
+  const taken = new Map<number, number>();
+  const blocks = new Set<number>();
+  let [stuck, lost, ahead, all] = [-1, false, 0, 0];
+  let control: Channel | undefined;
+  const listen = (lane: number, theirs: Channel): void => theirs.read((data) => {
+    assert.ok(typeof data !== "string");
+    const block = new DataView(data).getUint32(4);
+    const before = taken.get(lane) ?? 0;
+    // It stands still in the middle of its first block.
+    if (lane === 1 && before > 200_000) return void (stuck = block);
+    if (stuck >= 0 && !lost) ahead = Math.max(ahead, block - stuck);
+    blocks.add(block);
+    taken.set(lane, before + data.byteLength);
+    all += data.byteLength;
+    control?.send(JSON.stringify({ type: "credit", bytes: all, lane, laneBytes: taken.get(lane) }));
+  });
+  let complete: () => void = () => undefined;
+  const completed = new Promise<void>((resolve) => (complete = resolve));
+  const session = {
+    lanes: 4,
+    open: (label: string, { protocol = "" }: RTCDataChannelInit) => {
+      const [ours, theirs] = wires(label, protocol, (message) => message);
+      if (!label.startsWith("files/")) listen(0, theirs);
+      else {
+        control = theirs;
+        theirs.read((data) => {
+          const { type } = JSON.parse(String(data));
+          if (type === "entries") theirs.send('{"type":"accept","window":4194304,"lanes":1}');
+          if (type === "lane-lost") {
+            [lost] = [true, blocks.delete(stuck)];
+            theirs.send(JSON.stringify({ type: "lane-ended", lane: 1, bytes: taken.get(1) }));
+          }
+          if (type === "complete") complete();
+        });
+      }
+      return ours;
+    },
+    openLane: (label: string, protocol: string) => {
+      const [ours, theirs] = wires(label, protocol, (message) => message);
+      listen(Number(label.split("/").at(-1)), theirs);
+      return ours;
+    },
+  };
+  const count = 48;
+  const content = file("large.bin", new Uint8Array(count * 1024 * 1024 - 5));
+  const outgoing = OutgoingTransfer.start(session as unknown as Session, sourceOfFiles([content]), { lanes: 1 });
+  const failed = outgoing.once("failed");
+  await Promise.race([completed, failed]);
+  assert.ok(lost && ahead > 12 && ahead < 24, `${ahead} blocks ahead`);
+  assert.equal(blocks.size, count, "what stood still came again");
+  control?.send('{"type":"cancel","code":"cancelled","message":""}');
+  assert.equal((await failed).code, "cancelled");
+});
+
 /** A receiver of four lanes that says `words` once the first block has begun to come on one. The code of the sender's failure. */
 async function hostile(words: (id: number) => object): Promise<string> {
   const session = {

@@ -25,6 +25,10 @@ const MANY: usize = 4;
 /// (`sender::book`), also if all that is slow is what it reads from.
 const CREDIT_INTERVAL: Duration = Duration::from_millis(500);
 
+/// The same for a receiver in order, to which a sender keeps close (`docs/protocol.md` section 5.5): it waits for the end of
+/// what a lane brought that gets nothing more, and has 24 MiB to send meanwhile.
+pub(super) const PROMPT: Duration = Duration::from_millis(20);
+
 /// Lanes that one transfer may use in all; a sender opens some dozens on the worst of paths.
 const IN_ALL: usize = 8192;
 
@@ -44,6 +48,7 @@ pub(super) struct LaneSet {
     /// Lanes that have ended and are to be reported.
     ended: VecDeque<u16>,
     taken: u64,
+    interval: Duration,
     /// Most lanes that carried data at a time, and the largest packets.
     pub(super) used: u16,
     pub(super) packet: Option<u16>,
@@ -83,11 +88,17 @@ impl LaneSet {
             numbers: HashSet::from([0]),
             ended: VecDeque::new(),
             taken: 0,
+            interval: CREDIT_INTERVAL,
             used: 1,
             packet: first.packet_size(),
         };
         lanes.insert(0, first);
         lanes
+    }
+
+    /// The sender is told at the latest after this long.
+    pub(super) fn tell_within(&mut self, interval: Duration) {
+        self.interval = interval;
     }
 
     fn insert(&mut self, number: u16, channel: Channel) {
@@ -210,15 +221,13 @@ impl LaneSet {
     /// When the sender should be told what was taken, though it is little.
     pub(super) fn credit_due(&self) -> Option<Instant> {
         let untold = self.lanes.values().filter_map(|lane| lane.untold).min();
-        untold.map(|since| since + CREDIT_INTERVAL)
+        untold.map(|since| since + self.interval)
     }
 
     /// What it should be told then.
     pub(super) fn overdue(&mut self, now: Instant) -> Option<ControlMessage> {
-        let is_due = |lane: &Lane| {
-            let since = lane.untold;
-            since.is_some_and(|since| since + CREDIT_INTERVAL <= now)
-        };
+        let interval = self.interval;
+        let is_due = |lane: &Lane| lane.untold.is_some_and(|since| since + interval <= now);
         let bytes = self.taken;
         let mut lanes = self.lanes.iter_mut();
         let (number, lane) = lanes.find(|(_, lane)| is_due(lane))?;

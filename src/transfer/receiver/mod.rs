@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 use super::Channels;
 use super::error::TransferError;
 use super::event::{Event, Summary};
-use super::lanes::MAX_LANES;
+use super::lanes::{IN_ORDER, MAX_LANES};
 use super::manifest::Manifest;
 use super::message::ControlMessage;
 use super::swarm::meet::MeetHelper;
@@ -174,7 +174,7 @@ impl Destination {
         let window = rate.map_or(WINDOW, |rate| rate.get().clamp(LEAST_WINDOW, WINDOW));
         let (lanes, zeros) = match self {
             Self::Directory(_) => (MAX_LANES, true),
-            Self::Pipe(..) => (pipe::LANES, false),
+            Self::Pipe(..) => (IN_ORDER, false),
         };
         ControlMessage::Accept {
             window: Some(window),

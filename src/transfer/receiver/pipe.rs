@@ -17,12 +17,8 @@ use crate::transfer::error::TransferError;
 use crate::transfer::manifest::Manifest;
 use crate::transfer::sender::BlockId;
 
-/// Extra lanes that are taken. The first lane serves only until another is there, so blocks of the two
-/// overlap once; among many, they would all the time.
-pub(super) const LANES: u16 = 1;
-
-/// Blocks held in memory. What can be on its way, 4 MiB beside one block of 16 MiB for each lane, fits in
-/// there; a sender that sends its blocks in any order does not.
+/// Bytes held in memory. A sender begins no block further ahead than 24 MiB (`MOST_AHEAD`), which may have 16 MiB; what is
+/// left is for one that stands still, comes damaged, and stands still once more.
 const MOST_HELD: usize = 64 << 20;
 
 /// Where the blocks go.

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::helped::next_of;
-use super::lanes::{FromLane, LaneSet};
+use super::lanes::{FromLane, LaneSet, PROMPT};
 use super::partial::Leftover;
 use super::prepare::start_disk;
 use super::reports::{Next, Progress};
@@ -50,7 +50,10 @@ pub(super) async fn receive_from(
     let label = Label::parse(channels.control.label());
     let (control, incoming) = channels.control.split();
     let takes_more = more.is_some();
-    let lanes = LaneSet::new(channels.lane, more.unwrap_or_else(|| mpsc::channel(1).1));
+    let mut lanes = LaneSet::new(channels.lane, more.unwrap_or_else(|| mpsc::channel(1).1));
+    if matches!(to, Destination::Pipe(..)) {
+        lanes.tell_within(PROMPT);
+    }
     let Some(Label::Control(id)) = label else {
         return end(
             &control,

@@ -40,11 +40,14 @@ const NEARLY_DONE: usize = 4;
 pub(super) struct Book {
     lanes: BTreeMap<u16, Track>,
     /// Chunks that a lost lane did not deliver.
-    again: VecDeque<Vec<Bytes>>,
+    again: VecDeque<Chunk>,
     /// Where the reader's current chunk goes.
     filling: Option<u16>,
     /// The beginning of the reader's current chunk, if its lane is no more.
-    begun: Option<Vec<Bytes>>,
+    begun: Option<Chunk>,
+    /// Bytes that the reader gave, and how far it may be ahead of the first chunk that was not taken.
+    read: u64,
+    most_ahead: Option<u64>,
     /// Whether the receiver says what it has taken of each lane.
     accountable: bool,
     /// The first lane serves beside others.
@@ -65,10 +68,18 @@ struct Track {
     moved: Instant,
 }
 
+/// What the reader gives at a time, or is left of it.
+#[derive(Debug)]
+struct Chunk {
+    /// Bytes that the reader gave before.
+    at: u64,
+    messages: Vec<Bytes>,
+}
+
 /// A chunk that the receiver has not wholly taken.
 #[derive(Debug)]
 struct Held {
-    messages: Vec<Bytes>,
+    chunk: Chunk,
     /// Where it begins on its lane.
     begin: u64,
     whole: bool,
@@ -106,11 +117,9 @@ impl Track {
     }
 
     fn prune(&mut self) {
-        while self
-            .held
-            .front()
-            .is_some_and(|held| held.whole && held.begin + length(&held.messages) <= self.taken)
-        {
+        while self.held.front().is_some_and(|held| {
+            held.whole && held.begin + length(&held.chunk.messages) <= self.taken
+        }) {
             self.held.pop_front();
         }
     }
@@ -125,11 +134,18 @@ impl Book {
             again: VecDeque::new(),
             filling: None,
             begun: None,
+            read: 0,
+            most_ahead: None,
             accountable,
             together: round_trip >= LONG,
         };
         book.add(now, 0);
         book
+    }
+
+    /// The receiver holds in memory what is ahead of what it waits for.
+    pub(super) fn keep_within(&mut self, bytes: u64) {
+        self.most_ahead = Some(bytes);
     }
 
     /// A lane can be used.
@@ -185,25 +201,41 @@ impl Book {
             } else if let Some(chunk) = self.again.pop_front() {
                 self.give(lane, chunk, true);
             } else {
-                return true;
+                return self.most_ahead.is_none_or(|most| self.ahead() < most);
             }
         }
         self.filling.is_some()
     }
 
+    /// How far the reader is ahead of the first chunk that was not wholly taken.
+    fn ahead(&self) -> u64 {
+        let held = self.lanes.values().flat_map(|track| &track.held);
+        let first = held
+            .map(|held| &held.chunk)
+            .chain(&self.again)
+            .chain(&self.begun)
+            .map(|chunk| chunk.at)
+            .min();
+        self.read - first.unwrap_or(self.read)
+    }
+
     /// Takes the reader's next message, which [`wants`](Self::wants) must have asked for; `ends` if its
     /// chunk ends with it.
     pub(super) fn push(&mut self, message: Bytes, ends: bool) {
+        let at = self.read;
+        self.read += message.len() as u64;
         match self.filling.or_else(|| self.roomiest()) {
             Some(lane) if self.filling.is_some() => self.extend(lane, message, ends),
             Some(lane) => {
-                self.give(lane, vec![message], ends);
+                let messages = vec![message];
+                self.give(lane, Chunk { at, messages }, ends);
                 self.filling = Some(lane);
             }
             // The lane was lost since it was asked for.
             None => {
-                let mut begun = self.begun.take().unwrap_or_default();
-                begun.push(message);
+                let messages = Vec::new();
+                let mut begun = self.begun.take().unwrap_or(Chunk { at, messages });
+                begun.messages.push(message);
                 match ends {
                     true => self.again.push_back(begun),
                     false => self.begun = Some(begun),
@@ -215,16 +247,16 @@ impl Book {
         }
     }
 
-    fn give(&mut self, lane: u16, messages: Vec<Bytes>, whole: bool) {
+    fn give(&mut self, lane: u16, chunk: Chunk, whole: bool) {
         let Some(track) = self.lanes.get_mut(&lane) else {
             return;
         };
         let begin = track.given;
-        track.given += length(&messages);
-        track.waiting.extend(messages.iter().cloned());
+        track.given += length(&chunk.messages);
+        track.waiting.extend(chunk.messages.iter().cloned());
         if self.accountable {
             track.held.push_back(Held {
-                messages,
+                chunk,
                 begin,
                 whole,
             });
@@ -240,7 +272,7 @@ impl Book {
             track.waiting.push_back(message.clone());
         }
         if let Some(held) = track.held.back_mut() {
-            held.messages.push(message);
+            held.chunk.messages.push(message);
             held.whole = ends;
         }
         track.prune();
@@ -372,10 +404,13 @@ impl Book {
             return Ok(0);
         };
         for held in track.held {
-            let left = undelivered(&held, taken)?;
+            let left = Chunk {
+                at: held.chunk.at,
+                messages: undelivered(&held.chunk.messages, held.begin, taken)?,
+            };
             match held.whole {
                 false => self.begun = Some(left),
-                true if left.is_empty() => {}
+                true if left.messages.is_empty() => {}
                 true => self.again.push_back(left),
             }
         }
@@ -384,17 +419,17 @@ impl Book {
 }
 
 /// What of a chunk must be sent again: everything from the first block that was not wholly delivered.
-fn undelivered(held: &Held, taken: u64) -> Result<Vec<Bytes>, TransferError> {
-    let mut at = held.begin;
+fn undelivered(messages: &[Bytes], begin: u64, taken: u64) -> Result<Vec<Bytes>, TransferError> {
+    let mut at = begin;
     // Message and position in it where the block that is not complete yet began.
     let mut open: Option<(usize, usize)> = None;
-    for (index, message) in held.messages.iter().enumerate() {
+    for (index, message) in messages.iter().enumerate() {
         at += message.len() as u64;
         if at > taken {
             let mut left = Vec::new();
             let (first, from) = open.unwrap_or((index, 0));
-            left.push(held.messages[first].slice(from..));
-            left.extend(held.messages[first + 1..].iter().cloned());
+            left.push(messages[first].slice(from..));
+            left.extend(messages[first + 1..].iter().cloned());
             return Ok(left);
         }
         let mut records = Records(message.clone());
@@ -411,8 +446,8 @@ fn undelivered(held: &Held, taken: u64) -> Result<Vec<Bytes>, TransferError> {
     // Delivered as far as it goes; a block may still be open.
     Ok(match open {
         Some((first, from)) => {
-            let mut left = vec![held.messages[first].slice(from..)];
-            left.extend(held.messages[first + 1..].iter().cloned());
+            let mut left = vec![messages[first].slice(from..)];
+            left.extend(messages[first + 1..].iter().cloned());
             left
         }
         None => Vec::new(),

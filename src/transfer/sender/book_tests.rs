@@ -155,6 +155,7 @@ proptest! {
         blocks in proptest::collection::vec(
             proptest::collection::vec(prop_oneof![1usize..200, 1usize..150_000], 1..5), 1..8),
         fates in proptest::collection::vec(fate(), 0..300),
+        most_ahead in prop_oneof![Just(None), (1u64..200_000).prop_map(Some)],
     ) {
         let chunks = chunks(&blocks);
         let unread = chunks
@@ -165,8 +166,10 @@ proptest! {
             })
             .collect();
         let now = Instant::now();
+        let mut book = Book::new(now, true, Duration::ZERO);
+        most_ahead.into_iter().for_each(|bytes| book.keep_within(bytes));
         let mut run = Run {
-            book: Book::new(now, true, Duration::ZERO),
+            book,
             receiver: Receiver::default(),
             unread,
             flying: BTreeMap::new(),
@@ -300,4 +303,43 @@ fn the_first_lane_serves_beside_others_on_a_long_path_only() {
         }
         assert_eq!(book.next(0).is_some(), serves, "{round_trip:?}");
     }
+}
+
+#[test]
+fn a_receiver_in_order_is_not_run_ahead_of() {
+    const MOST: u64 = 1 << 20;
+    let now = Instant::now();
+    let mut book = Book::new(now, true, LONG);
+    book.keep_within(MOST);
+    book.add(now, 1);
+    let message = Bytes::from(vec![0; 64 << 10]);
+    assert!(book.wants());
+    book.push(message.clone(), true);
+    let stuck = if book.next(0).is_some() { 0 } else { 1 };
+    let other = 1 - stuck;
+    let mut read = 1;
+    let mut run = |book: &mut Book| {
+        loop {
+            let wanted = book.wants();
+            for lane in [stuck, other] {
+                while book.next(lane).is_some() {
+                    book.sent(now, lane);
+                }
+            }
+            let taken = book.lanes[&other].sent;
+            book.credit(now, other, taken).unwrap();
+            if read == 100 || !wanted && !book.wants() {
+                return read;
+            }
+            if book.wants() {
+                book.push(message.clone(), true);
+                read += 1;
+            }
+        }
+    };
+    assert_eq!(run(&mut book), MOST / message.len() as u64);
+    // What stood still goes on the other lane, and everything behind it.
+    assert!(book.lost(stuck));
+    book.ended(stuck, 0).unwrap();
+    assert_eq!(run(&mut book), 100);
 }

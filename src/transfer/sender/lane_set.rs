@@ -18,7 +18,7 @@ use crate::channel::{Channel, ChannelReceiver, Message, PolledSender};
 use crate::session::OpenLane;
 use crate::transfer::error::TransferError;
 use crate::transfer::label::{LANE_PROTOCOL, TransferId};
-use crate::transfer::lanes::{Lanes, MAX_LANES};
+use crate::transfer::lanes::{IN_ORDER, Lanes, MAX_LANES, MOST_AHEAD};
 use crate::transfer::throttle::{Throttle, allows_lanes};
 
 /// After a lane that did not come up, or was lost: the first time until the next one is tried.
@@ -92,11 +92,15 @@ impl LaneSet {
             }
             _ => 0,
         };
+        let mut book = Book::new(now, most > 0, round_trip);
+        if allowed == IN_ORDER {
+            book.keep_within(MOST_AHEAD);
+        }
         let packet = first.packet_size();
         let (sender, incoming) = first.split();
         let sender = sender.polled();
         Self {
-            book: Book::new(now, most > 0, round_trip),
+            book,
             channels: BTreeMap::from([(0, LaneChannel { sender, incoming })]),
             id,
             opener: opener.map(Into::into),

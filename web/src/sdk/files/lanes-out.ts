@@ -23,6 +23,12 @@ const IN_ALL = 256;
  */
 const MOST_ON_LANE = 1024 * 1024;
 const LEAST_ON_LANE = 256 * 1024;
+/**
+ * A receiver that takes one lane may give on what it gets, in order, and holds the rest in memory (docs/protocol.md 5.5): blocks that a
+ * new one may be behind the first one that it has not taken.
+ */
+const IN_ORDER_LANES = 1;
+const MOST_AHEAD = 24;
 /** One of which the receiver has said nothing for this long is given up, if it has said something of another meanwhile. */
 const STALL_MS = 2_500;
 
@@ -77,6 +83,7 @@ export class LanesOut {
   #window = Number.POSITIVE_INFINITY;
   #credit = 0;
   #sent = 0;
+  #inOrder = false;
   #scaler: Scaler | undefined;
   #looking: ReturnType<typeof setInterval> | undefined;
   #next = 1;
@@ -96,12 +103,20 @@ export class LanesOut {
   start(total: number, window: number | undefined, lanes: number): void {
     // Room for less than one message would stop the transfer for ever.
     if (window !== undefined) this.#window = Math.max(window, 65_535);
+    this.#inOrder = lanes === IN_ORDER_LANES;
     const { session, count } = this.options;
     const most = window === undefined ? 0 : Math.min(lanes, session.lanes);
     if (most === 0 || count === 0) return;
     this.#scaler = new Scaler(performance.now(), most, total, count);
     this.#look();
     this.#looking = setInterval(() => this.#look(), LOOK_MS);
+  }
+
+  /** Whether the receiver may have to hold too much if `place` is sent now. One that was on a lane which is lost is sent first. */
+  isTooFar({ file, block }: Place): boolean {
+    if (!this.#inOrder) return false;
+    const pending = [...this.#lanes.values(), ...this.#lost.values()].flatMap(({ blocks }) => blocks);
+    return pending.some(({ place }) => place.file === file && block - place.block >= MOST_AHEAD);
   }
 
   /** Puts `block` on a lane, once one has room. */
@@ -170,6 +185,8 @@ export class LanesOut {
       .catch((error: unknown) => this.#broken(lane, error))
       .finally(() => {
         lane.busy = false;
+        // The next block may not come before the end of this one has.
+        if (this.#inOrder) this.#flushIdle(lane);
         this.#leave(lane);
         this.#wake();
       });
@@ -287,10 +304,14 @@ export class LanesOut {
 
   #leave(lane: OutLane): void {
     if (!lane.retiring || lane.busy || !this.#lives(lane)) return;
-    if (lane.writer.used > 0) return this.#run(lane, () => this.#put(lane, lane.writer.flush()));
+    if (lane.writer.used > 0) return this.#flushIdle(lane);
     if (lane.taken < lane.sent) return;
     this.#lanes.delete(lane.number);
     lane.channel.close();
+  }
+
+  #flushIdle(lane: OutLane): void {
+    if (lane.writer.used > 0) this.#run(lane, () => this.#put(lane, lane.writer.flush()));
   }
 
   #broken(lane: OutLane, error: unknown): void {

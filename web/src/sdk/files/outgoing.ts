@@ -141,7 +141,7 @@ export class OutgoingTransfer extends Events<OutgoingEvents> {
   async #send(): Promise<void> {
     for await (const block of this.#read(this.#missing())) {
       await this.#sendAgain();
-      while (!this.#hasRoom(block.bytes.length)) {
+      while (!this.#hasRoom(block)) {
         await this.#woken();
         await this.#sendAgain();
       }
@@ -222,8 +222,10 @@ export class OutgoingTransfer extends Events<OutgoingEvents> {
     }
   }
 
-  #hasRoom(length: number): boolean {
-    return this.#state !== "sending" || this.#verified === undefined || this.#sent + length - this.#verified <= MOST_UNVERIFIED;
+  #hasRoom(block: Block): boolean {
+    if (this.#state !== "sending") return true;
+    if (this.#lanes.isTooFar(block)) return false;
+    return this.#verified === undefined || this.#sent + block.bytes.length - this.#verified <= MOST_UNVERIFIED;
   }
 
   async #nextResend(): Promise<Place | undefined> {
