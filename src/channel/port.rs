@@ -24,8 +24,8 @@ const DRAIN_CHECK: Duration = Duration::from_millis(5);
 const FLUSH_CHECK: Duration = Duration::from_millis(2);
 
 /// How long a stream's number is left alone after a channel that we opened has closed. The engine gives
-/// the number to the next channel at once, and the peer's half of the reset (RFC 6525), which may be
-/// lost once and repeated after SCTP's shortest timeout of 1 s, would close that one.
+/// the number to the next channel at once, and the peer's half of the reset (RFC 6525) would close that one: it answers
+/// ours, which may be lost once and is repeated after SCTP's shortest timeout of 1 s.
 const REST: Duration = Duration::from_millis(1500);
 
 /// The two tasks of one data channel.
@@ -189,11 +189,6 @@ impl Port {
     /// Whether everything that will ever be sent is with the peer.
     pub(crate) fn has_sent(&self) -> bool {
         self.sending.is_finished()
-    }
-
-    /// Whether the channel is closing, or has closed and its number rests.
-    pub(crate) fn is_ending(&self) -> bool {
-        !self.is_finished() && (*self.state.borrow() == State::Closed || self.sending.is_finished())
     }
 
     /// Whether both directions have ended.

@@ -58,11 +58,6 @@ impl Ports {
         self.window = Window::towards(true);
     }
 
-    /// Whether the number of a channel of ours that has ended still rests.
-    pub(super) fn must_wait(&self) -> bool {
-        self.opened.iter().any(Port::is_ending)
-    }
-
     /// Those of our channels.
     pub(super) fn numbers(&self) -> Vec<Number> {
         let unfinished = self.opened.iter().filter(|port| !port.is_finished());

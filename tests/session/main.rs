@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
-mod channels;
 mod outages;
 
 use peerline::channel::{Delivery, Stream};

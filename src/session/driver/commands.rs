@@ -7,7 +7,11 @@ use crate::channel::{Channel, Delivery};
 use crate::media::track::{FeedbackSink, OutgoingPackets};
 use crate::media::{Codec, OutgoingTrack};
 use crate::pairing::ByeCode;
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
+
+/// How often it is checked whether a delayed channel may be opened.
+const DELAYED_CHECK: Duration = Duration::from_millis(20);
 
 /// One wish.
 #[derive(Debug)]
@@ -47,11 +51,6 @@ pub(crate) enum Command {
 impl Driver {
     pub(super) async fn command(&mut self, command: Option<Command>) -> Result<(), SessionError> {
         match command {
-            Some(open @ Command::Open { .. }) if self.ports.must_wait() => {
-                // Bounded by its senders, each of which waits for its reply.
-                self.delayed.push_back(open);
-                Ok(())
-            }
             Some(Command::Open {
                 label,
                 protocol,
@@ -60,7 +59,7 @@ impl Driver {
             }) => {
                 match self.open_channel(&label, &protocol, delivery).await {
                     Ok(Some(channel)) => drop(reply.send(Ok(channel))),
-                    Ok(None) => self.delayed.push_back(Command::Open {
+                    Ok(None) => self.delay(Command::Open {
                         label,
                         protocol,
                         delivery,
@@ -104,7 +103,26 @@ impl Driver {
         }
     }
 
-    /// `None` if one of ours has begun to close since it was asked whether it must wait.
+    /// Opens it later, once no number rests. Bounded by those who wait for a reply.
+    fn delay(&mut self, open: Command) {
+        self.delayed.push_back(open);
+        let again = Instant::now() + DELAYED_CHECK;
+        self.delayed_until.get_or_insert(again);
+    }
+
+    /// All of them, in their order: what one opens may be over before the next would have its turn.
+    pub(super) async fn open_delayed(&mut self) -> Result<(), SessionError> {
+        self.delayed_until = None;
+        for open in std::mem::take(&mut self.delayed) {
+            let wanted = matches!(&open, Command::Open { reply, .. } if !reply.is_closed());
+            if wanted {
+                self.command(Some(open)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// `None` if the number of a channel of ours must rest.
     async fn open_channel(
         &mut self,
         label: &str,
@@ -112,14 +130,17 @@ impl Driver {
         delivery: Delivery,
     ) -> Result<Option<Channel>, SessionError> {
         self.ports.make_room()?;
-        if delivery == Delivery::Datagram {
-            self.engine.repair().stop();
-        }
         let (name, numbers) = ((label, protocol), self.ports.numbers());
         let data_channel = self
             .engine
             .open_unless_resting(name, delivery, numbers)
             .await?;
-        Ok(data_channel.map(|data_channel| self.ports.opened(label, data_channel)))
+        let Some(data_channel) = data_channel else {
+            return Ok(None);
+        };
+        if delivery == Delivery::Datagram {
+            self.engine.repair().stop();
+        }
+        Ok(Some(self.ports.opened(label, data_channel)))
     }
 }

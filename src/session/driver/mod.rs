@@ -38,7 +38,7 @@ use crate::pairing::{AbortReason, Binding, CertificateKeys};
 use signaling_protocol::IceServer;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::sync::{mpsc, oneshot, watch};
 use webrtc::data_channel::DataChannel;
 use webrtc::media_stream::track_remote::TrackRemote;
@@ -47,9 +47,6 @@ use self::descriptions::{Held, Owed};
 use self::ways::Ways;
 
 pub(crate) use self::commands::Command;
-
-/// How often it is checked whether a delayed channel may be opened.
-const DELAYED_CHECK: Duration = Duration::from_millis(20);
 
 /// The peer as it introduced itself, and the way to it.
 #[derive(Debug)]
@@ -96,6 +93,7 @@ pub(crate) struct Driver {
     ports: Ports,
     /// Channels to open as soon as no number rests.
     delayed: VecDeque<Command>,
+    delayed_until: Option<Instant>,
     /// Lanes to open once the peer can be reached again. Bounded like `delayed`.
     parked: Vec<Command>,
     commands: mpsc::Receiver<Command>,
@@ -118,6 +116,7 @@ pub(crate) struct Driver {
 
 enum Event {
     Command(Option<Command>),
+    Delayed,
     Engine(EngineEvent),
     Control(Option<Message>),
     Lane(FromLane),
@@ -196,6 +195,7 @@ impl Driver {
             ports: Ports::new(activity.clone()),
             activity,
             delayed: VecDeque::new(),
+            delayed_until: None,
             parked: Vec::new(),
             commands,
             outlets,
@@ -259,16 +259,14 @@ impl Driver {
     }
 
     async fn next_event(&mut self) -> Event {
-        let delayed = !self.delayed.is_empty();
+        let delayed = reached(self.delayed_until);
         let held = reached(self.held.as_ref().map(|held| held.until));
         let owed = reached(self.owed.as_ref().map(|owed| owed.until));
         let unanswered = reached(self.offer_limit());
         tokio::select! {
             biased;
             command = self.commands.recv() => Event::Command(command),
-            () = tokio::time::sleep(DELAYED_CHECK), if delayed => {
-                Event::Command(self.delayed.pop_front())
-            }
+            () = delayed => Event::Delayed,
             event = self.engine.next_event() => Event::Engine(event),
             message = self.control.next() => Event::Control(message),
             event = self.lanes.next() => Event::Lane(event),
@@ -283,6 +281,7 @@ impl Driver {
     async fn handle(&mut self, event: Event) -> Result<(), SessionError> {
         match event {
             Event::Command(command) => self.command(command).await,
+            Event::Delayed => self.open_delayed().await,
             Event::Engine(EngineEvent::Candidate(candidate)) => {
                 self.send_candidate(candidate).await
             }

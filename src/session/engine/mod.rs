@@ -181,7 +181,8 @@ impl Engine {
         let (reply, opened) = oneshot::channel();
         // On the driver's own thread: between making the channel and listening to its events the
         // engine lets go of its lock, and a driver that sees the peer's answer in that moment takes
-        // our own channel for one of the peer's. And it frees no number there after it was asked for them.
+        // our own channel for one of the peer's. And it frees
+        // no number there after it was asked for them, but where others hold its lock in between.
         let create = async move {
             for number in numbers {
                 if number.must_rest().await {

@@ -1,12 +1,39 @@
-//! Channels: how they open, end, and make room for others.
+//! Channels: how they open, end, and make room for others. Apart from other sessions' tests, as one of these keeps the whole
+//! machine busy.
 
-use crate::{close_both, connect, within};
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
 use bytes::Bytes;
 use peerline::channel::{Delivery, Message};
 use peerline::net::link::LinkConfig;
-use peerline::session::PathKind;
+use peerline::session::{Bye, ByeCode, PathKind, SessionError};
 use peerline::testing::{Pair, PairConfig};
 use std::time::{Duration, Instant};
+
+/// Longest time that anything here may take, on a slow machine.
+const LIMIT: Duration = Duration::from_secs(60);
+
+async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(LIMIT, future)
+        .await
+        .unwrap_or_else(|_| panic!("{what} took too long"))
+}
+
+async fn connect(config: PairConfig) -> Pair {
+    within("connecting", Pair::connect_with(config))
+        .await
+        .expect("both sides connect")
+}
+
+async fn close_both(pair: Pair) {
+    let Pair { host, guest, .. } = pair;
+    guest.close(Bye::new(ByeCode::Done, "done")).await;
+    let end = within("the host's end", host.ended()).await;
+    assert!(
+        matches!(&*end, SessionError::Bye(bye) if bye.code == ByeCode::Done),
+        "{end}"
+    );
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn both_sides_open_channels_and_see_each_other() {
